@@ -1,0 +1,1 @@
+"""The log: append, read by offset, recover. Knows no view, no query and no ML Metadata."""

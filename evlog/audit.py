@@ -1,0 +1,158 @@
+"""Every byte of a log checked, without opening it for writing and without stopping at the first fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from evlog import head, identity, recovery, segment
+from evlog.errors import LogError
+from evlog.frame import RECORD, SEAL, BadFrame, seed_of
+from evlog.merkle import EMPTY_ROOT, Frontier
+from evlog.tip import Tip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evlog.files import File, Folder
+    from evlog.frame import Frame
+    from evlog.head import Mark
+
+REPORT_RECORDS = 5_000
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is not as it must be, or that a reader should know."""
+
+    severity: Literal["damage", "note"]
+    reason: str
+    file: str
+    position: int
+    offset: int
+
+
+@dataclass
+class Audit:
+    """The outcome: how much was there, its root, and the faults in the order of the log."""
+
+    records: int = 0
+    segments: int = 0
+    root: bytes = EMPTY_ROOT
+    faults: list[Fault] = field(default_factory=list)
+
+
+def audit(folder: Folder, progress: Callable[[int, int], None] | None = None) -> Audit:
+    """Check identity, HEAD, every segment, frame, leaf, link, seal and the order of times.
+
+    progress: told (records checked, records known from HEAD or segment names).
+    """
+    result = Audit()
+    try:
+        seed = seed_of(identity.read(folder).log_id)
+    except LogError as error:
+        result.faults.append(Fault("damage", str(error), folder.describe(identity.NAME), 0, 0))
+        return result
+    mark = _mark(folder, seed, result)
+    bases = segment.bases(folder)
+    tip, reached = Tip(), True
+    known = max(mark.end if mark else 0, bases[-1] if bases else 0)
+    for number, base in enumerate(bases):
+        result.segments += 1
+        if base != tip.end and reached:
+            reason = f"the segment with the records from {tip.end} on is missing"
+            name = folder.describe(segment.name_of(tip.end))
+            result.faults.append(Fault("damage", reason, name, 0, tip.end))
+        last = number == len(bases) - 1
+        tip, reached = _segment(folder, base, tip, result, seed=seed, last=last, mark=mark, report=(progress, known))
+    _end(folder, tip, mark, bases, result, reached=reached)
+    result.root = tip.tree.root()
+    return result
+
+
+def _mark(folder: Folder, seed: int, result: Audit) -> Mark | None:
+    name = folder.describe(head.NAME)
+    try:
+        file = folder.open(head.NAME)
+    except FileNotFoundError:
+        result.faults.append(Fault("note", "HEAD is missing: how far the log was acknowledged is not known", name, 0, 0))
+        return None
+    raw = file.read(head.SIZE, 0)
+    file.close()
+    mark = head.newest(raw, seed=seed)
+    if mark is None:
+        result.faults.append(Fault("damage", "no slot of HEAD is valid", name, 0, 0))
+    return mark
+
+
+def _segment(  # noqa: PLR0913 - what one step of the audit needs
+    folder: Folder,
+    base: int,
+    tip: Tip,
+    result: Audit,
+    *,
+    seed: int,
+    last: bool,
+    mark: Mark | None,
+    report: tuple[Callable[[int, int], None] | None, int],
+) -> tuple[Tip, bool]:
+    """Check one segment; return the tip after it and whether its end was reached."""
+    file = folder.open(segment.name_of(base))
+    try:
+        if base != tip.end:  # After a gap or damage: go on from what the segment's own header says.
+            header = segment.read_header(file, seed=seed)
+            if isinstance(header, segment.SegmentHeader):
+                tip = Tip(Frontier(header.base, header.frontier), header.prev, header.time_us)
+        active = recovery.Active(file, base=base, number=0, tip=tip)
+        fault = _walk(active, result, seed=seed, report=report)
+        if fault is not None:
+            acknowledged = mark is None or active.tip.end < mark.end or not last
+            severity: Literal["damage", "note"] = "damage" if acknowledged else "note"
+            reason = fault.reason if acknowledged else f"{fault.reason}: a torn end nobody was told of; opening mends it"
+            result.faults.append(Fault(severity, reason, file.name, fault.position, active.tip.end))
+        elif not last and not active.sealed:
+            reason = "the segment is not the last and has no seal"
+            result.faults.append(Fault("damage", reason, file.name, file.size(), active.tip.end))
+        return active.tip, fault is None
+    finally:
+        file.close()
+
+
+def _walk(
+    active: recovery.Active, result: Audit, *, seed: int, report: tuple[Callable[[int, int], None] | None, int]
+) -> BadFrame | None:
+    progress, known = report
+    for frame in segment.walk(active.file, 0, seed=seed):
+        if isinstance(frame, BadFrame):
+            return frame
+        reason = active.take(frame) or (_seal_fault(active.file, frame) if frame.kind == SEAL else None)
+        if reason is not None:
+            return BadFrame(frame.position, reason)
+        if frame.kind == RECORD:
+            result.records += 1
+            if progress is not None and result.records % REPORT_RECORDS == 0:
+                progress(result.records, max(known, result.records))
+    return BadFrame(0, "the segment has no header") if active.position == 0 else None
+
+
+def _seal_fault(file: File, frame: Frame) -> str | None:
+    seal = segment.decode_seal(frame)
+    if isinstance(seal, str):
+        return seal
+    if segment.digest_before(file, frame.position) != seal.sha256:
+        return "the bytes before the seal are not those it was made for"
+    return None
+
+
+def _end(folder: Folder, tip: Tip, mark: Mark | None, bases: list[int], result: Audit, *, reached: bool) -> None:
+    """Compare the end of the log with HEAD."""
+    name = folder.describe(segment.name_of(bases[-1] if bases else 0))
+    if not bases:
+        result.faults.append(Fault("damage", "there is no segment", name, 0, 0))
+    elif mark is not None and reached:
+        if tip.end < mark.end:
+            reason = f"the log ends at record {tip.end}, {mark.end} were acknowledged"
+            result.faults.append(Fault("damage", reason, name, 0, tip.end))
+        elif tip.end == mark.end and tip.prev != mark.prev:
+            reason = "HEAD speaks of another last record"
+            result.faults.append(Fault("damage", reason, folder.describe(head.NAME), 0, tip.end))

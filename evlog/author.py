@@ -1,0 +1,66 @@
+"""Who puts records: what every envelope of this process says."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import sys
+import time
+from pathlib import Path
+
+from evlog.records import RECORD_VERSION, Envelope
+
+
+class Author:
+    """The source of envelopes. Unnamed facts come from the environment, else from the operating system.
+
+    EVLOG_ACTOR, EVLOG_APPLICATION and EVLOG_REASON name who, through what and why; a name given this way or here is
+    "asserted", the name of the operating system's user is "os".
+    """
+
+    def __init__(
+        self, *, actor: str | None = None, application: str | None = None, reason: str | None = None
+    ) -> None:
+        asserted = actor or os.environ.get("EVLOG_ACTOR")
+        self.actor, self.auth = (asserted, "asserted") if asserted else (_os_user(), "os")
+        self.application = application or os.environ.get("EVLOG_APPLICATION") or Path(sys.argv[0]).name or "python"
+        self.reason = reason or os.environ.get("EVLOG_REASON")
+        self.host = socket.gethostname()
+        self.pid = os.getpid()
+
+    def envelope(self, api: str, wall_us: int) -> Envelope:
+        """Return the envelope of one call of `api` made now, with a transaction id of its own."""
+        return Envelope(
+            RECORD_VERSION,
+            transaction_id(wall_us // 1000),
+            wall_us,
+            api,
+            self.actor,
+            self.auth,
+            self.application,
+            self.host,
+            self.pid,
+            self.reason,
+        )
+
+
+def clock_us() -> int:
+    """Return the wall clock, microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def transaction_id(time_ms: int) -> bytes:
+    """Return a new UUIDv7: 48 bits of time, then chance. Source: RFC 9562 section 5.7."""
+    chance = int.from_bytes(secrets.token_bytes(10))
+    version, variant = 0x7 << 76, 0x2 << 62
+    bits = (time_ms & 0xFFFF_FFFF_FFFF) << 80 | version | chance >> 4 & 0xFFF << 64 | variant | chance & (1 << 62) - 1
+    return bits.to_bytes(16)
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A container may run under a number without a name.
+        return f"uid:{os.getuid()}"

@@ -1,0 +1,63 @@
+"""Record <-> stored bytes. An old record passes through `upcast`; stored bytes are never decoded and encoded again.
+
+A stored change is one byte that tells its form (0: plain MessagePack) and the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from evlog import upcast
+from evlog.errors import FormatVersionError, UnknownTagError
+from evlog.frame import unpack_body
+from evlog.records import RECORD_VERSION, Change, Envelope, Record
+
+if TYPE_CHECKING:
+    from evlog.frame import Frame
+
+PLAIN: Final = b"\x00"
+
+_encoder = msgspec.msgpack.Encoder()
+_envelope_decoder = msgspec.msgpack.Decoder(Envelope)
+_change_decoder = msgspec.msgpack.Decoder(Change)
+_plain_decoder = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+def encode(record: Record) -> tuple[bytes, list[bytes]]:
+    """Return the stored envelope and the stored changes of a record."""
+    encode_one = _encoder.encode
+    return encode_one(record.envelope), [PLAIN + encode_one(change) for change in record.changes]
+
+
+def decode(frame: Frame) -> Record:
+    """Return the record in a frame that passed its checks.
+
+    Raises UnknownTagError for a change or form that this release does not know, FormatVersionError for a newer record.
+    """
+    offset = frame.offset
+    try:
+        envelope_bytes, stored = unpack_body(frame.body, frame.changes)
+        envelope = _envelope_decoder.decode(envelope_bytes)
+        if envelope.v == RECORD_VERSION:
+            decode_one = _change_decoder.decode
+            changes = [decode_one(_plain(change, offset)) for change in stored]
+        elif envelope.v > RECORD_VERSION:
+            raise FormatVersionError(f"record {offset}", found=envelope.v, known=RECORD_VERSION)
+        else:
+            changes = [_old(_plain(change, offset), envelope.v) for change in stored]
+    except (msgspec.DecodeError, ValueError, KeyError) as error:  # ValidationError is a DecodeError.
+        raise UnknownTagError(str(error), offset=offset) from error
+    return Record(envelope, changes)
+
+
+def _plain(stored: bytes, offset: int) -> bytes:
+    if stored[:1] != PLAIN:
+        raise UnknownTagError(f"a change is stored in form {stored[:1].hex() or 'empty'}", offset=offset)
+    return stored[1:]
+
+
+def _old(change: bytes, version: int) -> Change:
+    converted: Change = msgspec.convert(upcast.upcast(_plain_decoder.decode(change), version), Change)
+    return converted

@@ -1,0 +1,137 @@
+"""What can go wrong with a log, each with the facts as attributes.
+
+LogError
+├── NoLogError              there is no log where one was expected
+├── FormatVersionError      written by a newer release: upgrade to read it
+├── CorruptLogError         acknowledged bytes are damaged or gone; nothing is cut, nothing is opened for writing
+│   ├── MissingSegmentError     a segment file is gone
+│   └── LostRecordsError        the log ends before what was acknowledged
+├── UnknownTagError         a record holds a change this release does not know
+├── RecordTooLargeError     one put is over the limit of a frame
+├── LogClosedError          closed, or poisoned by a failed write: reopen
+├── ForkedError             opened before fork(), used after it: reopen in the child
+├── MovedEndError           an append expected another end
+├── FutureError             a moment after the end of the log was asked for
+└── StorageError            the device refused
+    ├── ReadOnlyError           read-only medium or read-only opening
+    └── DiskFullError           no space left
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class LogError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class NoLogError(LogError):
+    """There is no log where one was expected."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place}: there is no log here; create a store with `evlog init` or name another folder")
+        self.place = place
+
+
+class FormatVersionError(LogError):
+    """The log or a record was written in a format that this release does not read."""
+
+    def __init__(self, what: str, *, found: int, known: int) -> None:
+        super().__init__(
+            f"{what} has format version {found}, this release reads up to {known}: upgrade evlog-mlmd to open it"
+        )
+        self.found, self.known = found, known
+
+
+class CorruptLogError(LogError):
+    """Acknowledged bytes fail their check. Opening refuses, and never cuts them off."""
+
+    def __init__(self, reason: str, *, file: str, position: int, offset: int) -> None:
+        super().__init__(
+            f"{file}: byte {position} (offset {offset}): {reason}; nothing was changed: "
+            "run `evlog verify` for the full report and restore this file from a copy"
+        )
+        self.reason, self.file, self.position, self.offset = reason, file, position, offset
+
+
+class MissingSegmentError(CorruptLogError):
+    """A segment file that must exist does not."""
+
+
+class LostRecordsError(CorruptLogError):
+    """The log ends before a record that was acknowledged."""
+
+
+class UnknownTagError(LogError):
+    """A record holds a kind of change that this release does not know; skipping it would be a lie."""
+
+    def __init__(self, reason: str, *, offset: int) -> None:
+        super().__init__(
+            f"record {offset} cannot be read by this release ({reason}): upgrade evlog-mlmd; nothing was skipped"
+        )
+        self.reason, self.offset = reason, offset
+
+
+class RecordTooLargeError(LogError):
+    """One record is larger than a frame may be."""
+
+    def __init__(self, size: int, *, limit: int) -> None:
+        super().__init__(f"one put of {size:,} bytes is over the limit of {limit:,}: split it into several puts")
+        self.size, self.limit = size, limit
+
+
+class LogClosedError(LogError):
+    """The log was closed, or a failed write closed it."""
+
+
+class ForkedError(LogError):
+    """The log was opened in another process (before a fork)."""
+
+    def __init__(self, *, opened_by: int, used_by: int) -> None:
+        super().__init__(
+            f"opened by process {opened_by}, used by its child {used_by}: "
+            "a fork shares file positions and locks; open the store anew in the child"
+        )
+        self.opened_by, self.used_by = opened_by, used_by
+
+
+class MovedEndError(LogError):
+    """An append expected the log to end elsewhere."""
+
+    def __init__(self, *, expected: int, end: int) -> None:
+        super().__init__(f"the append expected the log to end at {expected}, it ends at {end}: catch up and decide again")
+        self.expected, self.end = expected, end
+
+
+class FutureError(LogError):
+    """A moment was asked for that the log has not reached."""
+
+    def __init__(self, *, asked: object, end: int) -> None:
+        super().__init__(f"{asked} is a moment that the log has not reached: it ends at offset {end}")
+        self.asked, self.end = asked, end
+
+
+class StorageError(LogError):
+    """The device refused a read, a write or a sync."""
+
+    def __init__(self, what: str, *, file: str, cause: OSError) -> None:
+        super().__init__(f"{file}: {what}: {cause.strerror or cause}")
+        self.file, self.errno = file, cause.errno
+
+
+class ReadOnlyError(StorageError):
+    """The medium, or the way the log was opened, forbids writing."""
+
+
+class DiskFullError(StorageError):
+    """There is no space left; what was acknowledged is safe."""
+
+
+def storage_error(what: str, file: str, cause: OSError) -> StorageError:
+    """Return the specific error for what the operating system said."""
+    if cause.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return ReadOnlyError(f"{what}: cannot be written", file=file, cause=cause)
+    if cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"{what}: free some space, then reopen the store", file=file, cause=cause)
+    return StorageError(what, file=file, cause=cause)

@@ -1,0 +1,294 @@
+"""The only way to a disk: one small interface, so that every fault can be played.
+
+`Folder` is one directory with files in it (and one level of sub-folders, for quarantine). The real one is here,
+`memory.py` holds one for stores without a disk, and the tests bring one that crashes, tears, fills and forgets.
+Nothing else in `evlog` opens, writes, syncs, renames or removes a file.
+
+What a crash may do, and what callers therefore do about it:
+- bytes written but not synced may reach the disk in any part and any order: `File.sync`;
+- a name made, renamed or removed may be forgotten until its folder is synced: `Folder.sync_names`;
+- after a failed sync the cached bytes may look clean and be lost: never sync again in hope, rewrite them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from evlog.errors import storage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class File(Protocol):
+    """An open file, addressed by position."""
+
+    name: str
+
+    def read(self, size: int, position: int) -> bytes:
+        """Return up to `size` bytes from `position`; fewer only at the end of the file."""
+        ...
+
+    def write(self, data: bytes, position: int) -> None:
+        """Write all of `data` at `position`, or raise StorageError (some of it may then be there)."""
+        ...
+
+    def sync(self) -> None:
+        """Return when every byte written so far is on stable storage."""
+        ...
+
+    def size(self) -> int:
+        """Return the size in bytes. Raises StorageError where the file has lost its name: nobody would find it again."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        ...
+
+    def close(self) -> None:
+        """Release the file; writes nothing."""
+        ...
+
+
+class Lock(Protocol):
+    """An exclusive lock between processes; also excludes other holders in this one."""
+
+    def acquire(self) -> None:
+        """Wait for the lock and take it."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+    def close(self) -> None:
+        """Release the lock's file."""
+        ...
+
+
+class Folder(Protocol):
+    """One directory of files."""
+
+    def names(self, subfolder: str = "") -> list[str]:
+        """Return the names of the files in it or in a sub-folder, sorted. Empty where that does not exist."""
+        ...
+
+    def open(self, name: str, *, writable: bool = False) -> File:
+        """Open an existing file. Raises FileNotFoundError where there is none."""
+        ...
+
+    def create(self, name: str) -> File:
+        """Create an empty file, or empty the one there; the name is durable after `sync_names`."""
+        ...
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, replacing what bore it."""
+        ...
+
+    def sync_names(self) -> None:
+        """Return when every name made, changed or removed so far is on stable storage."""
+        ...
+
+    def lock(self, name: str) -> Lock:
+        """Return the lock that lives in the file `name`, not yet taken."""
+        ...
+
+    def describe(self, name: str) -> str:
+        """Return the file's name as a person should read it in a message."""
+        ...
+
+
+@contextlib.contextmanager
+def _named(what: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(what, name, error) from error
+
+
+class RealFile:
+    """A file of the operating system."""
+
+    __slots__ = ("_fd", "name")
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd, self.name = fd, name
+
+    def read(self, size: int, position: int) -> bytes:
+        """See File."""
+        try:
+            data = os.pread(self._fd, size, position)
+            while 0 < len(data) < size:
+                more = os.pread(self._fd, size - len(data), position + len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as error:
+            raise storage_error("read failed", self.name, error) from error
+        return data
+
+    def write(self, data: bytes, position: int) -> None:
+        """See File."""
+        try:
+            done = os.pwrite(self._fd, data, position)
+            while done < len(data):  # A short write is not an error by itself; the next one names the cause.
+                done += os.pwrite(self._fd, data[done:], position + done)
+        except OSError as error:
+            raise storage_error("write failed", self.name, error) from error
+
+    def sync(self) -> None:
+        """See File. `fdatasync` also writes the size, which is all the metadata that a log needs."""
+        try:
+            _sync(self._fd)
+        except OSError as error:
+            raise storage_error("sync failed", self.name, error) from error
+
+    def size(self) -> int:
+        """See File."""
+        status = os.fstat(self._fd)
+        if status.st_nlink == 0:  # What would be appended here is gone when the last one closes it.
+            cause = OSError(errno.ENOENT, "its name is gone")
+            raise storage_error("the file was removed while it was open", self.name, cause)
+        return status.st_size
+
+    def truncate(self, size: int) -> None:
+        """See File."""
+        with _named("truncate failed", self.name):
+            os.ftruncate(self._fd, size)
+
+    def close(self) -> None:
+        """See File."""
+        os.close(self._fd)
+
+
+class RealLock:
+    """`flock`: dropped by the kernel when its process dies, and not when some other descriptor is closed.
+
+    The kernel's lock belongs to the descriptor, so it does not keep two threads apart that share this object.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd, self._name = fd, name
+        self._threads = threading.Lock()  # Taken first, given back last.
+
+    def acquire(self) -> None:
+        """See Lock."""
+        self._threads.acquire()
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError as error:
+            self._threads.release()
+            raise storage_error("cannot lock", self._name, error) from error
+        except BaseException:  # An interrupt may come just as the lock is given.
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """See Lock."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        finally:
+            self._threads.release()
+
+    def close(self) -> None:
+        """See Lock."""
+        os.close(self._fd)
+
+
+class RealFolder:
+    """A directory of the operating system."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        if create:
+            with _named("cannot create the folder", str(path)):
+                _make_folder(path.absolute())
+
+    def names(self, subfolder: str = "") -> list[str]:
+        """See Folder."""
+        try:
+            with os.scandir(self.path / subfolder) as entries:
+                return sorted(entry.name for entry in entries if entry.is_file())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise storage_error("cannot list the folder", self.describe(subfolder), error) from error
+
+    def open(self, name: str, *, writable: bool = False) -> RealFile:
+        """See Folder."""
+        flags = os.O_RDWR if writable else os.O_RDONLY
+        try:
+            return RealFile(os.open(self.path / name, flags | os.O_CLOEXEC), self.describe(name))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise storage_error("cannot open", self.describe(name), error) from error
+
+    def create(self, name: str) -> RealFile:
+        """See Folder."""
+        path = self.path / name
+        with _named("cannot create", self.describe(name)):
+            if path.parent != self.path and not path.parent.is_dir():
+                path.parent.mkdir()
+                _sync_folder(self.path)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        return RealFile(fd, self.describe(name))
+
+    def rename(self, old: str, new: str) -> None:
+        """See Folder."""
+        with _named("cannot rename", self.describe(old)):
+            os.rename(self.path / old, self.path / new)
+
+    def sync_names(self) -> None:
+        """See Folder. Syncs the sub-folders too: there is one at most, and it is rarely there."""
+        with _named("sync failed", str(self.path)):
+            _sync_folder(self.path)
+            with os.scandir(self.path) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        _sync_folder(self.path / entry.name)
+
+    def lock(self, name: str) -> RealLock:
+        """See Folder."""
+        with _named("cannot open the lock", self.describe(name)):
+            fd = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return RealLock(fd, self.describe(name))
+
+    def describe(self, name: str) -> str:
+        """See Folder."""
+        return str(self.path / name)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder and those above it, each name durable before the next.
+
+    The name of one that is there is synced too: whoever made it may have died before that.
+    """
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+    with contextlib.suppress(PermissionError):  # A folder that we may not list was not made by us.
+        _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync(fd: int) -> None:
+    """Sync a file's bytes. macOS answers fdatasync before the drive does; there only F_FULLFSYNC keeps the promise."""
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is not None:
+        fcntl.fcntl(fd, full_sync)
+    else:
+        os.fdatasync(fd)

@@ -1,0 +1,105 @@
+"""HEAD: how far the log is acknowledged. A watermark, not evidence.
+
+Two slots of 64 bytes, at 0 and 512 (different sectors), written in turn; the valid one with the higher generation counts.
+
+| position | size | field      | meaning                                            |
+| 0        | 4    | magic      | b"HEAD"                                            |
+| 4        | 4    | crc        | CRC-32C of bytes 8..63, seeded as frame headers are |
+| 8        | 8    | generation | one more with every write                          |
+| 16       | 8    | end        | records acknowledged                               |
+| 24       | 8    | base       | segment in which the next record goes              |
+| 32       | 8    | position   | byte in that segment at which it goes              |
+| 40       | 8    | time       | time of the last record, microseconds              |
+| 48       | 16   | prev       | first 16 bytes of the last leaf's hash             |
+
+Written after the sync and before the acknowledgement, never synced itself: a crash of the process leaves it right, a power
+cut leaves it behind, and nothing can leave it ahead, because what it speaks of was durable first.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+import google_crc32c
+import msgspec
+
+if TYPE_CHECKING:
+    from evlog.files import File
+
+NAME: Final = "HEAD"
+_SLOT: Final = struct.Struct("<4sIQQQQQ16s")
+assert _SLOT.size == 64, "docs/format.md says 64"
+_CHECKED: Final = struct.Struct("<QQQQQ16s")
+_U32: Final = struct.Struct("<I")
+_SLOT_POSITIONS: Final = (0, 512)
+SIZE: Final = 576
+_MAGIC: Final = b"HEAD"
+_extend = google_crc32c.extend
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """What one slot says."""
+
+    generation: int
+    end: int
+    base: int
+    position: int
+    time_us: int
+    prev: bytes
+
+
+class Head:
+    """The open HEAD file. `mark` is what was last read or written here."""
+
+    def __init__(self, file: File, seed: int) -> None:
+        self._file, self._seed = file, seed
+        self._raw = b""
+        self.mark: Mark | None = None
+
+    def changed(self) -> bool:
+        """Read the file anew and tell whether another writer moved it."""
+        raw = self._file.read(SIZE, 0)
+        if raw == self._raw:
+            return False
+        self._raw = raw
+        self.mark = newest(raw, seed=self._seed)
+        return True
+
+    def move(self, *, end: int, base: int, position: int, time_us: int, prev: bytes) -> None:
+        """Write the next mark into the older slot."""
+        generation = self.mark.generation + 1 if self.mark else 1
+        mark = Mark(generation, end, base, position, time_us, prev)
+        slot = _pack(mark, self._seed)
+        at = _SLOT_POSITIONS[generation % 2]
+        raw = self._raw.ljust(SIZE, b"\0")
+        self._raw = raw[:at] + slot + raw[at + len(slot) :]
+        if self.mark is None:  # A new file: write it whole, so that its size never changes again.
+            self._file.write(self._raw, 0)
+        else:
+            self._file.write(slot, at)
+        self.mark = mark
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+
+def newest(raw: bytes, *, seed: int) -> Mark | None:
+    """Return the newest valid mark in the bytes of a HEAD file, None where there is none."""
+    marks = [mark for at in _SLOT_POSITIONS if (mark := _unpack(raw[at : at + _SLOT.size], seed)) is not None]
+    return max(marks, key=lambda mark: mark.generation, default=None)
+
+
+def _pack(mark: Mark, seed: int) -> bytes:
+    checked = _CHECKED.pack(mark.generation, mark.end, mark.base, mark.position, mark.time_us, mark.prev)
+    return _MAGIC + _U32.pack(_extend(seed, checked)) + checked
+
+
+def _unpack(slot: bytes, seed: int) -> Mark | None:
+    if len(slot) < _SLOT.size:
+        return None
+    magic, crc, generation, end, base, position, time_us, prev = _SLOT.unpack(slot)
+    if magic != _MAGIC or _extend(seed, slot[8:]) != crc:
+        return None
+    return Mark(generation, end, base, position, time_us, prev)

@@ -1,0 +1,527 @@
+"""The log: records by offset, appended in groups, never changed.
+
+    log/
+      LOGID                      which log this is (identity.py)
+      LOCK                       flock of the one who appends, taken per group, so many processes may write
+      HEAD                       how far it is acknowledged (head.py)
+      00000000000000000000.seg   segments, named by their first record (segment.py); the last one is active
+      quarantine/                every byte recovery ever cut (recovery.py)
+
+Append is the commit point: frames in one write, one sync, then HEAD. A record is acknowledged only after that, and from then on
+no crash loses it. After a failed write or sync this object appends no more; opening anew recovers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from evlog import codec, identity, merkle, recovery, segment
+from evlog.author import Author, clock_us
+from evlog.errors import (
+    CorruptLogError,
+    ForkedError,
+    FutureError,
+    LogClosedError,
+    LostRecordsError,
+    MissingSegmentError,
+    NoLogError,
+    ReadOnlyError,
+    RecordTooLargeError,
+)
+from evlog.files import Folder, Lock, RealFolder
+from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
+from evlog.head import NAME as HEAD_NAME
+from evlog.head import Head
+from evlog.reader import Reader
+from evlog.records import Entry, Record
+from evlog.tip import Tip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from evlog.records import LogRecovered
+
+LOCK_NAME: Final = "LOCK"
+SEGMENT_RECORDS_MAX: Final = 65_536  # One full tile of the second level, so a sealed segment is one perfect subtree.
+SEGMENT_BYTES_ROLL: Final = 64 * 1024 * 1024
+SEGMENT_BYTES_MAX: Final = 1024 * 1024 * 1024
+WRITER: Final = "evlog 0.1"
+
+
+class Log:
+    """An open log. Made by `create` and `open`; one object may be used by many threads, appends one at a time."""
+
+    def __init__(self, folder: Folder, ident: identity.Identity, *, writable: bool, clock: Callable[[], int]) -> None:
+        self.folder, self.id, self.origin, self.writable = folder, ident.log_id, ident.origin, writable
+        self.seed = seed_of(ident.log_id)
+        self._clock = clock
+        self._reader = Reader(folder, self.seed)
+        self._pid = os.getpid()
+        self._closed = ""
+        self._head: Head | None = None
+        self._active: recovery.Active | None = None  # Only of a writer. Moved under the lock.
+        self._seen = 0  # Of a reader: records known to be acknowledged. Never goes back, whatever becomes of HEAD.
+        self._lock: Lock | None = None
+        self._group: Group | None = None  # The one that may write now. Set under the lock.
+        self._dirty = False  # This object appended since the last SYNC frame.
+        self._unreported: list[LogRecovered] = []  # What was cut and is not on record yet.
+        self.recovered: LogRecovered | None = None
+
+    # Opening --------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(
+        cls,
+        folder: Folder | Path,
+        *,
+        create: bool = False,
+        writable: bool = True,
+        acknowledged: int = 0,
+        clock: Callable[[], int] = clock_us,
+    ) -> Log:
+        """Open the log in a folder and recover it, if it is opened for writing.
+
+        create: make it where there is none. acknowledged: records that a witness (a view) knows to be durable.
+        clock: microseconds since 1970. Raises NoLogError, FormatVersionError, CorruptLogError, StorageError.
+        """
+        if isinstance(folder, Path):
+            folder = RealFolder(folder, create=create and writable)
+        if not writable:
+            log = cls(folder, _identity(folder, create=False), writable=False, clock=clock)
+            with contextlib.ExitStack() as on_error:
+                on_error.callback(log._let_go)
+                log._open_for_reading(acknowledged)
+                on_error.pop_all()
+            return log
+        if not create:
+            _identity(folder, create=False)  # Before the lock's file is made: where there is no log, nothing appears.
+        with contextlib.ExitStack() as on_error:
+            lock = on_error.enter_context(contextlib.closing(folder.lock(LOCK_NAME)))
+            with _held(lock):
+                log = cls(folder, _identity(folder, create=create), writable=True, clock=clock)
+                on_error.callback(log._let_go)
+                log._open_for_writing(acknowledged)
+            on_error.pop_all()
+        log._lock = lock
+        return log
+
+    def _open_for_reading(self, acknowledged: int) -> None:
+        recovery.check_sealed(self.folder, segment.bases(self.folder), seed=self.seed)
+        if self.refresh() < acknowledged:
+            raise self._lost(acknowledged)
+
+    def _open_for_writing(self, acknowledged: int) -> None:
+        names = self.folder.names()
+        head = self.folder.open(HEAD_NAME, writable=True) if HEAD_NAME in names else self.folder.create(HEAD_NAME)
+        self._head = Head(head, self.seed)
+        self._head.changed()
+        mark = self._head.mark
+        bases = segment.bases(self.folder)
+        if not bases:
+            if max(acknowledged, mark.end if mark else 0) > 0:
+                place = self.folder.describe(segment.name_of(0))
+                raise MissingSegmentError("every segment is missing", file=place, position=0, offset=0)
+            self._start_segment(None)
+        else:
+            recovery.check_sealed(self.folder, bases, seed=self.seed)
+            self._active = recovery.begin(self.folder, bases, seed=self.seed, writable=True)
+            self._continue(acknowledged)
+        identity.write_again(self.folder, identity.Identity(self.id, self.origin))
+        self.folder.sync_names()
+        self._move_head()
+        self._report()
+
+    def _continue(self, acknowledged: int = 0) -> None:
+        """Read on to the end and make it safe to build on."""
+        active, head = self._writer()
+        bad = recovery.advance(active, self.folder, seed=self.seed, writable=True)
+        cut = recovery.settle(
+            active, bad, self.folder, mark=head.mark, acknowledged=acknowledged, seed=self.seed
+        )
+        found = recovery.unreported(self.folder, active.tip.end)
+        self._unreported = [cut if cut and cut.quarantine == one.quarantine else one for one in found]
+        self.recovered = cut or next(iter(found), self.recovered)
+        if active.position == 0:
+            self._write_segment_header()
+        if active.sealed:
+            self._start_segment(active)
+        elif head.mark is None or head.mark.base != active.base:
+            self.folder.sync_names()  # Whoever made this segment may have died before its name was durable.
+
+    def _report(self) -> None:
+        """Put what recovery cut on record."""
+        if not self._unreported:
+            return
+        active, _ = self._writer()
+        if segment_full(active.tip.end - active.base, active.position):
+            self._roll(active)
+        self._group = group = Group(self, active)
+        group.add(Record(Author().envelope("Recover", self._clock()), [*self._unreported]))
+        group.commit()
+        self._unreported = []
+
+    # Appending ------------------------------------------------------------------------------------------------------
+
+    def claim(self) -> Claim:
+        """Return the right to append, held while its `with` block runs. Entering catches up with other writers."""
+        return Claim(self)
+
+    def _enter(self) -> Group:
+        self._usable()
+        lock = self._lock
+        assert lock is not None, "only a writer gets here"
+        lock.acquire()
+        try:
+            if self._closed:  # By another thread, while this one waited.
+                raise LogClosedError(self._closed)
+            active, head = self._writer()
+            if head.changed() or active.file.size() != active.position:
+                self._continue()  # Another process appended, or one died after its write.
+                self._move_head()
+                self._report()
+            if segment_full(active.tip.end - active.base, active.position):
+                self._roll(active)
+            self._group = group = Group(self, active)
+        except BaseException as error:  # Even an interrupt: it may have come between two steps of a roll.
+            self._poison(error)
+            lock.release()
+            raise
+        return group
+
+    def _leave(self) -> None:
+        self._group = None
+        if self._lock is not None and os.getpid() == self._pid:  # A child that let go would free its parent's lock.
+            self._lock.release()
+
+    def _usable(self) -> None:
+        if not self.writable:
+            raise ReadOnlyError(
+                "opened for reading", file=self.folder.describe(""), cause=OSError(30, "the log is open read-only")
+            )
+        if self._closed:
+            raise LogClosedError(self._closed)
+        if (pid := os.getpid()) != self._pid:
+            raise ForkedError(opened_by=self._pid, used_by=pid)
+
+    def _poison(self, error: BaseException) -> None:
+        why = str(error) or type(error).__name__
+        self._closed = self._closed or f"closed after a failure ({why}): reopen the store, which recovers it"
+
+    def _writer(self) -> tuple[recovery.Active, Head]:
+        assert self._active is not None, "only a writer gets here"
+        assert self._head is not None, "only a writer gets here"
+        return self._active, self._head
+
+    def _roll(self, active: recovery.Active) -> None:
+        """Seal the full segment and begin the next. Each step is durable before the next: sealed, then succeeded."""
+        seal = segment.Seal(
+            v=1,
+            generation=0,
+            base=active.base,
+            end=active.tip.end,
+            root=active.tip.tree.root(),
+            sha256=segment.digest_before(active.file, active.position),
+            first_us=active.first_us,
+            last_us=active.tip.time_us,
+            index=active.index,
+        )
+        frame = segment.pack_seal(seal, prev=active.tip.prev, seed=self.seed)
+        active.file.write(frame, active.position)
+        active.file.sync()
+        active.position += len(frame)
+        self._start_segment(active)
+        self._move_head()
+
+    def _start_segment(self, before: recovery.Active | None) -> None:
+        base = before.tip.end if before else 0
+        file = self.folder.create(segment.name_of(base))
+        if before is None:
+            self._active = recovery.Active(file, base=0, number=0, tip=Tip())
+        else:
+            before.enter(file)
+        self._write_segment_header()
+        self.folder.sync_names()
+
+    def _write_segment_header(self) -> None:
+        active, _ = self._writer()
+        tip = active.tip
+        header = segment.SegmentHeader(
+            v=1,
+            log_id=self.id,
+            number=active.number,
+            base=active.base,
+            root=tip.tree.root(),
+            frontier=tip.tree.hashes,
+            prev=tip.prev,
+            time_us=tip.time_us,
+            writer=WRITER,
+        )
+        frame = segment.pack_header(header, seed=self.seed)
+        active.file.write(frame, 0)
+        active.file.sync()
+        active.position = len(frame)
+
+    def _move_head(self) -> None:
+        active, head = self._writer()
+        tip = active.tip
+        head.move(end=tip.end, base=active.base, position=active.position, time_us=tip.time_us, prev=tip.prev)
+
+    def close(self) -> None:
+        """Close the log. A SYNC frame then says that all before it is durable, should HEAD be lost."""
+        try:
+            if self.writable and not self._closed and self._dirty and os.getpid() == self._pid:
+                with self.claim() as group:
+                    group.sync()
+        finally:
+            self._closed = self._closed or "the log is closed"
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close every file, once."""
+        self._seen = self.end
+        active, self._active = self._active, None
+        head, self._head = self._head, None
+        lock, self._lock = self._lock, None
+        with contextlib.ExitStack() as each:  # Goes on to the next should one fail.
+            for one in (lock, head, active.file if active is not None else None):
+                if one is not None:
+                    each.callback(one.close)
+
+    # Reading --------------------------------------------------------------------------------------------------------
+
+    @property
+    def end(self) -> int:
+        """Return how many records are acknowledged, as far as this object knows; `refresh` looks."""
+        active = self._active
+        return active.tip.end if active is not None else self._seen
+
+    def refresh(self) -> int:
+        """Look how far the log goes now and return its end. Of use to readers; a writer knows when it claims."""
+        if not self.writable and not self._closed:
+            if self._head is None and HEAD_NAME in self.folder.names():
+                self._head = Head(self.folder.open(HEAD_NAME), self.seed)
+            if self._head is not None:
+                self._head.changed()
+            mark = self._head.mark if self._head is not None else None
+            # Where HEAD is lost, what can be read is what there is.
+            self._seen = max(self._seen, mark.end if mark is not None else self._read_tip(None).end)
+        return self.end
+
+    def read(self, start: int, stop: int | None = None) -> Iterator[Entry]:
+        """Yield the records [start, stop), to the end if `stop` is None.
+
+        Raises FutureError for a stop after the end, CorruptLogError where a record cannot be read.
+        """
+        if stop is None:
+            stop = self.end
+        self._reached(stop)
+        return self._reader.entries(start, stop)
+
+    def offset_at(self, time_us: int) -> int:
+        """Return how many records had been put at a time: the offset that names the state of that moment."""
+        return self._reader.offset_at(time_us, self.end)
+
+    def tip_at_end(self) -> Tip:
+        """Return the tip of the log at `end`; a reader walks the last segment for it."""
+        active = self._active
+        if active is not None:
+            return active.tip.copy()
+        end = self.end
+        tip = self._read_tip(end)
+        if tip.end != end:
+            raise self._lost(end)
+        return tip
+
+    def _read_tip(self, stop: int | None) -> Tip:
+        """Return the tip at `stop`, or as far as the log can be read if None. Raises CorruptLogError for damage before it."""
+        bases = [base for base in segment.bases(self.folder) if stop is None or base <= stop]
+        if not bases:
+            return Tip()
+        active = recovery.begin(self.folder, bases, seed=self.seed, writable=False)
+        try:
+            bad = recovery.advance(active, self.folder, seed=self.seed, writable=False, stop=stop)
+            if bad is not None:
+                recovery.refuse_damage(active, bad, self.folder, known=stop or 0, seed=self.seed)
+            return active.tip
+        finally:
+            active.file.close()
+
+    def leaf_prefix(self, offset: int) -> bytes:
+        """Return the first 16 bytes of the hash of the leaf before `offset`: names the log's content up to it."""
+        mark = self._head.mark if self._head is not None else None
+        if mark is not None and mark.end == offset:
+            return mark.prev
+        self._reached(offset)
+        if offset < self.end:
+            return next(self._reader.frames(offset, offset + 1)).prev
+        return self.tip_at_end().prev
+
+    def _reached(self, stop: int) -> None:
+        if stop > self.end and stop > self.refresh():
+            raise FutureError(asked=stop, end=self.end)
+
+    def _lost(self, acknowledged: int) -> CorruptLogError:
+        name = self.folder.describe("")
+        return LostRecordsError(
+            f"the log ends before record {acknowledged}, which was acknowledged", file=name, position=0, offset=self.end
+        )
+
+
+class Claim:
+    """The writer lock of a log, as a `with` block that yields the Group to append."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def __enter__(self) -> Group:
+        return self._log._enter()  # noqa: SLF001 - two halves of one thing
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log._leave()  # noqa: SLF001 - two halves of one thing
+
+
+class Group:
+    """Records that become durable together: `add` each, then `commit` once. Without `commit` nothing happened."""
+
+    def __init__(self, log: Log, active: recovery.Active) -> None:
+        self._log, self._active = log, active
+        self._tip = active.tip.copy()
+        self._synced = active.tip.end
+        self._frames: list[bytes] = []
+        self._position = active.position
+        self._index: list[int] = []
+        self._first_us = active.first_us
+
+    @property
+    def end(self) -> int:
+        """Return the offset the next record gets."""
+        return self._tip.end
+
+    @property
+    def full(self) -> bool:
+        """Tell whether the segment is full, so that the next record belongs to the next group."""
+        return segment_full(self._tip.end - self._active.base, self._position)
+
+    def add(self, record: Record) -> Entry:
+        """Give a record its offset and time and keep it for `commit`.
+
+        Raises RecordTooLargeError; the group goes on without it.
+        """
+        log = self._log
+        if log._group is not self:  # noqa: SLF001 - the log's other half
+            raise _over()
+        envelope, changes = codec.encode(record)
+        body = pack_body(envelope, changes)
+        if len(body) > BODY_MAX:
+            raise RecordTooLargeError(len(body), limit=BODY_MAX)
+        tip = self._tip
+        offset, prev = tip.end, tip.prev
+        time_us = max(log._clock(), tip.time_us + 1)  # noqa: SLF001 - the log's other half
+        entry = merkle.leaf(
+            kind=RECORD, flags=0, offset=offset, time_us=time_us, envelope=envelope, changes=changes
+        )
+        frame = pack(
+            RECORD,
+            body,
+            changes=len(changes),
+            offset=offset,
+            time_us=time_us,
+            synced=self._synced,
+            prev=prev,
+            seed=log.seed,
+        )
+        position = self._position
+        self._position = position + len(frame)  # First, and the frame last: `commit` then sees if this was interrupted.
+        tip.add(entry, time_us)
+        segment.note_position(self._index, offset, self._active.base, position)
+        self._first_us = self._first_us or time_us
+        self._frames.append(frame)
+        return Entry(offset, time_us, record)
+
+    def commit(self) -> None:
+        """Make what was added durable: one write, one sync, then HEAD. Raises StorageError, which closes the log."""
+        if self._frames:
+            self._write()
+            self._log._dirty = True  # noqa: SLF001 - the log's other half
+
+    def _write(self) -> None:
+        log = self._log
+        if log._group is not self:  # noqa: SLF001 - the log's other half
+            raise _over()
+        if os.getpid() != log._pid:  # noqa: SLF001 - the log's other half
+            raise ForkedError(opened_by=log._pid, used_by=os.getpid())  # noqa: SLF001 - the log's other half
+        active, frames = self._active, self._frames
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        assert self._position == active.position + len(data), "an `add` was interrupted, and its caller went on"
+        log._group = None  # noqa: SLF001 - even if this fails, it is not tried again
+        try:
+            active.file.write(data, active.position)
+            active.file.sync()
+            active.tip, active.position, active.first_us = self._tip, self._position, self._first_us
+            active.index.extend(self._index)
+            active.synced = False
+            log._move_head()  # noqa: SLF001 - the log's other half
+        except BaseException as error:
+            log._poison(error)  # noqa: SLF001 - the log's other half
+            raise
+
+    def sync(self) -> None:
+        """Write a SYNC frame: everything before it is durable."""
+        active = self._active
+        if active.synced or self._frames:
+            return
+        tip = active.tip
+        frame = pack(
+            SYNC,
+            b"",
+            changes=0,
+            offset=tip.end,
+            time_us=tip.time_us,
+            synced=tip.end,
+            prev=tip.prev,
+            seed=self._log.seed,
+        )
+        self._frames, self._position = [frame], active.position + len(frame)
+        self._write()
+        active.synced, self._log._dirty = True, False  # noqa: SLF001 - the log's other half
+
+
+def _over() -> LogClosedError:
+    return LogClosedError("this group is over, committed or left: claim the log again")
+
+
+@contextlib.contextmanager
+def _held(lock: Lock) -> Iterator[None]:
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def segment_full(records: int, size: int) -> bool:
+    """Tell whether a segment with so many records and bytes takes no more."""
+    return (
+        records >= SEGMENT_RECORDS_MAX
+        or (size >= SEGMENT_BYTES_ROLL and records % segment.INDEX_STEP == 0)
+        or size >= SEGMENT_BYTES_MAX
+    )
+
+
+def _identity(folder: Folder, *, create: bool) -> identity.Identity:
+    try:
+        return identity.read(folder)
+    except NoLogError:
+        bases = segment.bases(folder)
+        if bases or HEAD_NAME in folder.names():
+            place = folder.describe(identity.NAME)
+            raise CorruptLogError("the log's identity is missing", file=place, position=0, offset=0) from None
+        if not create:
+            raise
+        return identity.create(folder)

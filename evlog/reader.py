@@ -1,0 +1,114 @@
+"""Records by offset: finds the segment and the position, walks the frames, decodes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from evlog import codec, segment
+from evlog.errors import CorruptLogError, MissingSegmentError, UnknownTagError
+from evlog.frame import CONTROL, RECORD, BadFrame
+from evlog.records import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evlog.files import File, Folder
+    from evlog.frame import Frame
+
+
+class Reader:
+    """Reads a log's frames. Safe beside a writer: the caller names a stop that is acknowledged."""
+
+    def __init__(self, folder: Folder, seed: int) -> None:
+        self._folder, self._seed = folder, seed
+        self._bases = segment.bases(folder)
+        # (offset, base, position) where the last read ended: the next one usually begins there.
+        self._left_at = (0, 0, 0)
+
+    def entries(self, start: int, stop: int) -> Iterator[Entry]:
+        """Yield the records [start, stop). Raises CorruptLogError where one cannot be read."""
+        decode = codec.decode
+        for frame in self.frames(start, stop):
+            yield Entry(frame.offset, frame.time_us, decode(frame))
+
+    def frames(self, start: int, stop: int) -> Iterator[Frame]:
+        """Yield the frames of the records [start, stop)."""
+        offset = start
+        while offset < stop:
+            base = self._base_of(offset)
+            with closing(self._open(base)) as file:
+                for frame in segment.walk(file, self._position(file, base, offset), seed=self._seed):
+                    if isinstance(frame, BadFrame):
+                        if frame.newer:
+                            raise UnknownTagError(frame.reason, offset=offset)
+                        raise CorruptLogError(frame.reason, file=file.name, position=frame.position, offset=offset)
+                    if frame.kind >= CONTROL or frame.offset < offset:
+                        continue
+                    if frame.kind != RECORD:
+                        raise UnknownTagError(f"it is a frame of kind {frame.kind}", offset=frame.offset)
+                    if frame.offset != offset:
+                        reason = f"the record has offset {frame.offset}"
+                        raise CorruptLogError(reason, file=file.name, position=frame.position, offset=offset)
+                    offset += 1
+                    self._left_at = (offset, base, frame.stop)
+                    yield frame
+                    if offset == stop:
+                        return
+                if not self._continues(base, offset):
+                    reason = f"the segment ends before record {offset}"
+                    raise CorruptLogError(reason, file=file.name, position=file.size(), offset=offset)
+
+    def offset_at(self, time_us: int, stop: int) -> int:
+        """Return how many of the first `stop` records were put up to a time."""
+        self._bases = segment.bases(self._folder)
+        # The first segment whose first record is later; its predecessor holds the answer.
+        number = bisect_right(self._bases, time_us, key=self._first_us) if self._bases else 0
+        offset = self._bases[number - 1] if number else 0
+        for frame in self.frames(offset, stop) if offset < stop else ():
+            if frame.time_us > time_us:
+                return frame.offset
+            offset = frame.offset + 1
+        return offset
+
+    def _first_us(self, base: int) -> int:
+        """Return the time of a segment's first record; beyond every time where none can be read."""
+        with closing(self._open(base)) as file:
+            for frame in segment.walk(file, 0, seed=self._seed):
+                if not isinstance(frame, BadFrame) and frame.kind == RECORD:
+                    return frame.time_us
+        return 1 << 63
+
+    def _base_of(self, offset: int) -> int:
+        number = bisect_right(self._bases, offset)
+        if number == len(self._bases):  # The newest known segment: there may be a newer one by now.
+            self._bases = segment.bases(self._folder)
+            number = bisect_right(self._bases, offset)
+        if number == 0:
+            name = self._folder.describe(segment.name_of(0))
+            raise MissingSegmentError("the first segment is missing", file=name, position=0, offset=offset)
+        return self._bases[number - 1]
+
+    def _continues(self, base: int, offset: int) -> bool:
+        return offset > base and self._base_of(offset) == offset
+
+    def _open(self, base: int) -> File:
+        name = segment.name_of(base)
+        try:
+            return self._folder.open(name)
+        except FileNotFoundError:
+            place = self._folder.describe(name)
+            raise MissingSegmentError("the segment is missing", file=place, position=0, offset=base) from None
+
+    def _position(self, file: File, base: int, offset: int) -> int:
+        """Return a position at or before the record's frame from which to walk."""
+        left_offset, left_base, left_position = self._left_at
+        if base == left_base and left_offset == offset:
+            return left_position
+        if offset - base < segment.INDEX_STEP:
+            return 0
+        place = segment.read_seal(file, seed=self._seed)
+        if place is not None:
+            return place.seal.index[(offset - base) // segment.INDEX_STEP]
+        return left_position if base == left_base and left_offset < offset else 0

@@ -1,0 +1,185 @@
+"""The vocabulary of the log: one Record per put, holding its changes.
+
+A change carries the complete new state of what it names, with ids and times settled, so replay is a fold that needs no
+look-up, no clock and no chance, and a record read in ten years explains itself. Stored as MessagePack maps with explicit
+tags (`t`), never import paths: renaming a class here does not touch history. New fields go last, with a default; any
+other change is a new RECORD_VERSION with an upcaster and a golden file.
+
+Times: `*_ms` milliseconds, `*_us` microseconds since 1970. A field that is None was not set; "" was set to "".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+RECORD_VERSION: Final = 1
+
+
+class Struct(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="struct", gc=False):
+    """A google.protobuf.Struct as plain data: None, bool, float, str, list, dict; a value without kind is an Ext(0)."""
+
+    fields: dict[str, Any]
+
+
+class Proto(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="proto", gc=False):
+    """A google.protobuf.Any: the name of its message type and its bytes."""
+
+    type_url: str
+    value: bytes
+
+
+# MessagePack keeps int, double, string and bool apart, so a plain value is its own type.
+Value = int | float | str | bool | Struct | Proto
+Properties = dict[str, Value]
+
+
+class TypePut(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", gc=False):
+    """A type as it is from now on. properties: name -> INT, DOUBLE, STRING, STRUCT, PROTO or BOOLEAN."""
+
+    id: int
+    name: str
+    version: str | None = None
+    description: str | None = None
+    external_id: str | None = None
+    properties: dict[str, str] = {}
+    base_type: str | None = None
+
+
+class ArtifactTypePut(TypePut, frozen=True, omit_defaults=True, tag="artifact_type", gc=False):
+    """A type of artifacts."""
+
+
+class ExecutionTypePut(TypePut, frozen=True, omit_defaults=True, tag="execution_type", gc=False):
+    """A type of executions. input_type, output_type: ArtifactStructType in protobuf's JSON form."""
+
+    input_type: dict[str, Any] | None = None
+    output_type: dict[str, Any] | None = None
+
+
+class ContextTypePut(TypePut, frozen=True, omit_defaults=True, tag="context_type", gc=False):
+    """A type of contexts."""
+
+
+class NodePut(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", gc=False):
+    """What artifacts, executions and contexts share: the node as it is from now on."""
+
+    id: int
+    type_id: int
+    create_time_ms: int
+    update_time_ms: int
+    name: str | None = None
+    external_id: str | None = None
+    properties: Properties = {}
+    custom_properties: Properties = {}
+
+
+class ArtifactPut(NodePut, frozen=True, omit_defaults=True, tag="artifact", gc=False):
+    """An artifact. state: a name of MLMD's Artifact.State."""
+
+    uri: str = ""
+    state: str | None = None
+
+
+class ExecutionPut(NodePut, frozen=True, omit_defaults=True, tag="execution", gc=False):
+    """An execution. state: a name of MLMD's Execution.State."""
+
+    state: str | None = None
+
+
+class ContextPut(NodePut, frozen=True, omit_defaults=True, tag="context", gc=False):
+    """A context."""
+
+
+class EventPut(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="event", gc=False):
+    """An edge between an execution and an artifact. type: a name of MLMD's Event.Type; path: indexes and keys."""
+
+    id: int
+    artifact_id: int
+    execution_id: int
+    type: str
+    time_ms: int
+    path: list[int | str] = []
+
+
+class AttributionPut(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="attribution", gc=False):
+    """An artifact belongs to a context."""
+
+    context_id: int
+    artifact_id: int
+
+
+class AssociationPut(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="association", gc=False):
+    """An execution belongs to a context."""
+
+    context_id: int
+    execution_id: int
+
+
+class ParentContextPut(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="parent_context", gc=False):
+    """A context is the parent of another. id: the order in which such links were made."""
+
+    id: int
+    parent_id: int
+    child_id: int
+
+
+class LogRecovered(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="log_recovered", gc=False):
+    """Opening cut off a tail that was never acknowledged; the bytes are in the quarantine file named here."""
+
+    segment: str
+    position: int
+    size: int
+    sha256: bytes
+    reason: str
+    quarantine: str
+
+
+Change = (
+    ArtifactTypePut
+    | ExecutionTypePut
+    | ContextTypePut
+    | ArtifactPut
+    | ExecutionPut
+    | ContextPut
+    | EventPut
+    | AttributionPut
+    | AssociationPut
+    | ParentContextPut
+    | LogRecovered
+)
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Who put the record, when, through what, and why.
+
+    transaction: UUIDv7, names the put across retries. auth: how the actor is known ("os", "asserted"); never more than
+    was checked. wall_us: the writer's clock as it read, while the frame's time never goes back.
+    """
+
+    v: int
+    transaction: bytes
+    wall_us: int
+    api: str
+    actor: str
+    auth: str
+    application: str
+    host: str
+    pid: int
+    reason: str | None = None
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """What one put appends."""
+
+    envelope: Envelope
+    changes: list[Change]
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A record in its place in the log."""
+
+    offset: int
+    time_us: int
+    record: Record

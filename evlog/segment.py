@@ -1,0 +1,211 @@
+"""One segment: a file of frames, named by the offset of its first record.
+
+    SEGMENT frame | record and SYNC frames ... | SEAL frame (once it is full)
+
+The SEGMENT frame carries the tree's frontier at the segment's start, the SEAL frame the root at its end, so every segment
+verifies alone and a damaged one is located exactly. The link between two segments is by root, not by a digest of bytes.
+Body of both: u32 n, a MessagePack map of n bytes; of SEAL also zeros to a multiple of 8, u32 size of the whole frame,
+b"SEAL": the last eight bytes of the file lead to its last frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from evlog.frame import ALIGNMENT, HEADER, SEAL, SEGMENT, BadFrame, Frame, pack, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evlog.files import File, Folder
+    from evlog.tip import Tip
+
+SUFFIX: Final = ".seg"
+NAME_DIGITS: Final = 20
+INDEX_STEP: Final = 256  # Every 256th record's position is kept: a look-up walks at most 255 frames.
+READ_BYTES: Final = 1024 * 1024
+_U32: Final = struct.Struct("<I")
+_TRAILER: Final = struct.Struct("<I4s")
+_TRAILER_MAGIC: Final = b"SEAL"
+
+
+class SegmentHeader(msgspec.Struct, frozen=True):
+    """What a segment knows about the log before it. frontier: hashes of the perfect subtrees, largest first."""
+
+    v: int
+    log_id: bytes
+    number: int
+    base: int
+    root: bytes
+    frontier: list[bytes]
+    prev: bytes
+    time_us: int
+    writer: str
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """What a full segment says of itself. sha256: of all bytes before the SEAL frame; index: positions."""
+
+    v: int
+    generation: int
+    base: int
+    end: int
+    root: bytes
+    sha256: bytes
+    first_us: int
+    last_us: int
+    index: list[int]
+
+
+_Form = TypeVar("_Form", SegmentHeader, Seal)
+
+
+class SealPlace(NamedTuple):
+    """A seal and the position of its frame."""
+
+    seal: Seal
+    position: int
+
+
+def name_of(base: int) -> str:
+    """Return the file name of the segment whose first record has offset `base`."""
+    return f"{base:0{NAME_DIGITS}d}{SUFFIX}"
+
+
+def base_of(name: str) -> int | None:
+    """Return the base offset in a segment's file name, None for any other name."""
+    stem = name.removesuffix(SUFFIX)
+    if len(stem) == NAME_DIGITS and stem.isascii() and stem.isdigit() and name.endswith(SUFFIX):
+        return int(stem)
+    return None
+
+
+def bases(folder: Folder) -> list[int]:
+    """Return the base offsets of the segments in a folder, ascending."""
+    return [base for name in folder.names() if (base := base_of(name)) is not None]
+
+
+def pack_header(header: SegmentHeader, *, seed: int) -> bytes:
+    """Return the frame that begins a segment."""
+    encoded = msgspec.msgpack.encode(header)
+    return _pack_control(SEGMENT, _U32.pack(len(encoded)) + encoded, header.base, header.time_us, header.prev, seed)
+
+
+def pack_seal(seal: Seal, *, prev: bytes, seed: int) -> bytes:
+    """Return the frame that ends a segment."""
+    encoded = msgspec.msgpack.encode(seal)
+    body = _U32.pack(len(encoded)) + encoded
+    body += bytes(-(len(body) + _TRAILER.size) % ALIGNMENT)
+    body += _TRAILER.pack(HEADER.size + len(body) + _TRAILER.size, _TRAILER_MAGIC)
+    return _pack_control(SEAL, body, seal.end, seal.last_us, prev, seed)
+
+
+def _pack_control(kind: int, body: bytes, offset: int, time_us: int, prev: bytes, seed: int) -> bytes:  # noqa: PLR0913
+    return pack(kind, body, changes=0, offset=offset, time_us=time_us, synced=offset, prev=prev, seed=seed)
+
+
+def decode_header(frame: Frame) -> SegmentHeader | str:
+    """Return the header in a SEGMENT frame, or why it is none."""
+    return _decode(frame, SegmentHeader, SEGMENT)
+
+
+def decode_seal(frame: Frame) -> Seal | str:
+    """Return the seal in a SEAL frame, or why it is none."""
+    return _decode(frame, Seal, SEAL)
+
+
+def _decode(frame: Frame, form: type[_Form], kind: int) -> _Form | str:
+    if frame.kind != kind:
+        return f"a frame of kind {frame.kind} stands where one of kind {kind} must"
+    if len(frame.body) < _U32.size:
+        return "the body is too short"
+    (size,) = _U32.unpack_from(frame.body)
+    try:
+        return msgspec.msgpack.decode(frame.body[_U32.size : _U32.size + size], type=form)
+    except msgspec.DecodeError as error:
+        return str(error)
+
+
+def read_header(file: File, *, seed: int) -> SegmentHeader | BadFrame:
+    """Return the header of a segment, or why there is none."""
+    frame = next(walk(file, 0, seed=seed), None)
+    if frame is None:
+        return BadFrame(0, "the file is empty")
+    if isinstance(frame, BadFrame):
+        return frame
+    header = decode_header(frame)
+    return BadFrame(0, header) if isinstance(header, str) else header
+
+
+def read_seal(file: File, *, seed: int) -> SealPlace | None:
+    """Return the seal that ends a segment, None where none does."""
+    size = file.size()
+    trailer = file.read(_TRAILER.size, max(0, size - _TRAILER.size))
+    if len(trailer) < _TRAILER.size:
+        return None
+    frame_bytes, magic = _TRAILER.unpack(trailer)
+    if magic != _TRAILER_MAGIC or not HEADER.size <= frame_bytes <= size:
+        return None
+    position = size - frame_bytes
+    frame = unpack(file.read(frame_bytes, position), 0, seed=seed, position=position)
+    if isinstance(frame, BadFrame):
+        return None
+    seal = decode_seal(frame)
+    return None if isinstance(seal, str) else SealPlace(seal, position)
+
+
+def walk(file: File, position: int, *, seed: int, stop: int | None = None) -> Iterator[Frame | BadFrame]:
+    """Yield the frames from `position` to `stop` (the end of the file if None), in order.
+
+    A BadFrame is the last thing yielded: what follows it has no known beginning.
+    """
+    want = READ_BYTES
+    while stop is None or position < stop:
+        data = file.read(want, position)
+        if not data:
+            return
+        at = 0
+        while at < len(data) and (stop is None or position + at < stop):
+            frame = unpack(data, at, seed=seed, position=position)
+            if isinstance(frame, BadFrame):
+                if frame.needed and len(data) == want and (at > 0 or frame.needed > want):
+                    want = max(READ_BYTES, frame.needed)  # The read ended inside the frame, not the file.
+                    break
+                yield frame
+                return
+            yield frame
+            at += frame.size
+        else:
+            want = READ_BYTES
+        position += at
+
+
+def digest_before(file: File, position: int) -> bytes:
+    """Return the SHA-256 of the first `position` bytes."""
+    digest, at = sha256(), 0
+    while at < position:
+        data = file.read(min(READ_BYTES, position - at), at)
+        if not data:
+            break
+        digest.update(data)
+        at += len(data)
+    return digest.digest()
+
+
+def note_position(index: list[int], frame_offset: int, base: int, position: int) -> None:
+    """Keep the position of every INDEX_STEP-th record of a segment."""
+    if (frame_offset - base) % INDEX_STEP == 0:
+        index.append(position)
+
+
+def check_seal(seal: Seal, tip: Tip, base: int) -> str | None:
+    """Return why a seal does not fit the records before it, None where it does."""
+    if seal.base != base or seal.end != tip.end:
+        return f"the seal speaks of records {seal.base} to {seal.end}, the segment holds {base} to {tip.end}"
+    if seal.root != tip.tree.root():
+        return "the seal's root is not the root of the records before it"
+    return None

@@ -1,0 +1,68 @@
+"""The tip of the log: what the next record builds on, and the check that a frame continues it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from evlog import merkle
+from evlog.frame import unpack_body
+
+if TYPE_CHECKING:
+    from evlog.frame import Frame
+
+PREV_BYTES: Final = 16
+NO_PREV: Final = bytes(PREV_BYTES)
+
+
+class Tip:
+    """The tree so far, the last leaf's hash (its first 16 bytes) and the last record's time."""
+
+    __slots__ = ("prev", "time_us", "tree")
+
+    def __init__(self, tree: merkle.Frontier | None = None, prev: bytes = NO_PREV, time_us: int = 0) -> None:
+        self.tree = tree or merkle.Frontier()
+        self.prev, self.time_us = prev, time_us
+
+    @property
+    def end(self) -> int:
+        """Return the offset the next record gets."""
+        return self.tree.size
+
+    def copy(self) -> Tip:
+        """Return a tip that moves apart from this one."""
+        return Tip(self.tree.copy(), self.prev, self.time_us)
+
+    def add(self, entry: bytes, time_us: int) -> None:
+        """Move past the record with this leaf."""
+        leaf_hash = merkle.leaf_hash(entry)
+        self.tree.append(leaf_hash)
+        self.prev, self.time_us = leaf_hash[:PREV_BYTES], time_us
+
+    def follow(self, frame: Frame) -> str | None:
+        """Move past a record's frame, or return why it does not come next."""
+        if (reason := self.fits(frame)) is not None:
+            return reason
+        if frame.time_us <= self.time_us:
+            return f"the record's time {frame.time_us} does not follow {self.time_us}"
+        try:
+            envelope, changes = unpack_body(frame.body, frame.changes)
+        except ValueError as error:
+            return str(error)
+        entry = merkle.leaf(
+            kind=frame.kind,
+            flags=frame.flags,
+            offset=frame.offset,
+            time_us=frame.time_us,
+            envelope=envelope,
+            changes=changes,
+        )
+        self.add(entry, frame.time_us)
+        return None
+
+    def fits(self, frame: Frame) -> str | None:
+        """Return why a frame of any kind does not stand here, None where it does."""
+        if frame.offset != self.tree.size:
+            return f"the frame has offset {frame.offset}, the log is at {self.tree.size}"
+        if frame.prev != self.prev:
+            return "the frame does not follow the record before it"
+        return None

@@ -1,0 +1,280 @@
+"""A disk that crashes: the second implementation of `evlog.files.Folder`, for the tests.
+
+Model, for one file: durable bytes and what was written since the last sync, split into 512-byte sectors. A power cut keeps
+none, all, a prefix or any subset of those sectors, and may extend the size with zeros or garbage. For the folder: names
+made or changed since the last `sync_names` appear or not. A failed sync forgets what was dirty (ext4 marks the pages clean),
+so that the next sync succeeds and saves nothing of it. A process that dies leaves what the page cache holds, and its locks free.
+
+Every call that changes something is one step; `Fault(at=n)` strikes at the n-th.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from evlog.errors import storage_error
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+SECTOR = 512
+
+Strike = Literal[
+    "cut before",
+    "cut after",
+    "error before",
+    "error after",
+    "short write",
+    "death before",
+    "death after",
+    "death amid",
+]
+
+
+class PowerCutError(BaseException):
+    """The machine stopped here. Not an Exception: no code may catch it and go on."""
+
+
+class DeathError(BaseException):
+    """The process stopped here, killed; the machine and other processes go on."""
+
+
+@dataclass
+class Fault:
+    """What happens at one step. `number` is the errno of an error."""
+
+    at: int
+    strike: Strike
+    number: int = errno.EIO
+
+
+@dataclass
+class Write:
+    """Bytes that are in the page cache and not yet on the disk; `data is None` cuts the file to `position`."""
+
+    position: int
+    data: bytes | None
+
+
+@dataclass
+class Inode:
+    """One file's bytes: as a reader sees them, as the disk holds them, and the difference."""
+
+    cached: bytearray = field(default_factory=bytearray)
+    durable: bytearray = field(default_factory=bytearray)
+    dirty: list[Write] = field(default_factory=list)
+
+
+def put(data: bytearray, position: int, new: bytes) -> None:
+    """Write `new` into `data` as a file system would, zeros before it."""
+    if position > len(data):
+        data.extend(bytes(position - len(data)))
+    data[position : position + len(new)] = new
+
+
+def apply(data: bytearray, write: Write) -> None:
+    """Do one write, or one cut, on bytes."""
+    if write.data is None:
+        del data[write.position :]
+    else:
+        put(data, write.position, write.data)
+
+
+class SimulatedFile:
+    """See File."""
+
+    def __init__(self, disk: SimulatedDisk, inode: Inode, name: str) -> None:
+        self._disk, self._inode, self.name = disk, inode, name
+
+    def read(self, size: int, position: int) -> bytes:
+        return bytes(self._inode.cached[position : position + size])
+
+    def size(self) -> int:
+        return len(self._inode.cached)
+
+    def write(self, data: bytes, position: int) -> None:
+        def effect(data: bytes = data) -> None:
+            put(self._inode.cached, position, data)
+            self._inode.dirty.append(Write(position, data))
+
+        self._disk.step("write failed", self.name, effect, short=lambda: effect(data[: len(data) // 2]))
+
+    def sync(self) -> None:
+        def effect() -> None:
+            for write in self._inode.dirty:
+                apply(self._inode.durable, write)
+            self._inode.dirty.clear()
+
+        self._disk.step("sync failed", self.name, effect, failed=self._inode.dirty.clear)
+
+    def truncate(self, size: int) -> None:
+        def effect() -> None:
+            del self._inode.cached[size:]
+            self._inode.dirty.append(Write(size, None))
+
+        self._disk.step("truncate failed", self.name, effect)
+
+    def close(self) -> None:
+        pass
+
+
+class SimulatedLock:
+    """Processes take turns here, so nobody ever waits: a lock that is taken was left taken by mistake."""
+
+    def __init__(self, disk: SimulatedDisk) -> None:
+        self._disk = disk
+
+    def acquire(self) -> None:
+        assert self._disk.holder is None, "the lock was never given back"
+        self._disk.holder = self
+
+    def release(self) -> None:
+        assert self._disk.holder in (self, None), "the lock belongs to another"
+        self._disk.holder = None
+
+    def close(self) -> None:
+        assert self._disk.holder is not self, "the lock is closed while it is held"
+
+
+class SimulatedDisk:
+    """See Folder."""
+
+    def __init__(self, fault: Fault | None = None) -> None:
+        self.fault = fault
+        self.steps = 0
+        self.holder: SimulatedLock | None = None
+        self.inodes: dict[str, Inode] = {}
+        self.durable_names: dict[str, Inode] = {}
+        self._renames: list[Callable[[dict[str, Inode]], None]] = []
+
+    # Folder ---------------------------------------------------------------------------------------------------------
+
+    def names(self, subfolder: str = "") -> list[str]:
+        start = f"{subfolder}/" if subfolder else ""
+        rests = [name.removeprefix(start) for name in self.inodes if name.startswith(start)]
+        return sorted(rest for rest in rests if "/" not in rest)
+
+    def open(self, name: str, *, writable: bool = False) -> SimulatedFile:  # noqa: ARG002 - the interface asks
+        if name not in self.inodes:
+            raise FileNotFoundError(name)
+        return SimulatedFile(self, self.inodes[name], name)
+
+    def create(self, name: str) -> SimulatedFile:
+        inode = Inode()
+
+        def effect() -> None:
+            self._name(lambda names: names.__setitem__(name, inode))
+
+        self.step("create failed", name, effect)
+        return SimulatedFile(self, self.inodes[name], name)
+
+    def rename(self, old: str, new: str) -> None:
+        def move(names: dict[str, Inode]) -> None:
+            if old in names:  # The creation of `old` may have been forgotten.
+                names[new] = names.pop(old)
+
+        self.step("rename failed", old, lambda: self._name(move))
+
+    def sync_names(self) -> None:
+        def effect() -> None:
+            self.durable_names = dict(self.inodes)
+            self._renames.clear()
+
+        self.step("sync failed", ".", effect, failed=self._renames.clear)
+
+    def lock(self, name: str) -> SimulatedLock:  # noqa: ARG002 - the interface asks, there is one
+        return SimulatedLock(self)
+
+    def describe(self, name: str) -> str:
+        return name
+
+    # Faults ---------------------------------------------------------------------------------------------------------
+
+    def step(
+        self,
+        what: str,
+        name: str,
+        effect: Callable[[], None],
+        *,
+        failed: Callable[[], object] | None = None,
+        short: Callable[[], None] | None = None,
+    ) -> None:
+        """Do one step, or what the fault makes of it."""
+        self.steps += 1
+        if self.fault is None or self.steps != self.fault.at:
+            effect()
+            return
+        strike = self.fault.strike
+        if strike in ("short write", "death amid"):
+            (short or effect)()
+        elif strike.endswith("after"):
+            effect()
+        if strike.startswith("cut"):
+            raise PowerCutError
+        if strike.startswith("death"):
+            raise DeathError
+        if failed is not None:
+            failed()
+        raise storage_error(what, name, OSError(self.fault.number, "injected"))
+
+    def restart(self) -> None:
+        """The process that the fault struck is gone; the machine, and other processes, are not."""
+        self.fault = None
+        self.holder = None
+
+    def cut(self, rng: random.Random) -> SimulatedDisk:
+        """Return a disk as the machine may find it after a power cut now."""
+        after = SimulatedDisk()
+        names = dict(self.durable_names)
+        for keep in _kept(len(self._renames), rng):
+            self._renames[keep](names)
+        copies: dict[int, Inode] = {}
+        for name, inode in names.items():
+            if id(inode) not in copies:
+                data = _after_cut(inode, rng)
+                copies[id(inode)] = Inode(cached=bytearray(data), durable=data)
+            after.inodes[name] = copies[id(inode)]
+        after.durable_names = dict(after.inodes)
+        return after
+
+    def _name(self, change: Callable[[dict[str, Inode]], None]) -> None:
+        change(self.inodes)
+        self._renames.append(change)
+
+
+def _kept(count: int, rng: random.Random) -> list[int]:
+    """Return which of `count` unsynced things survived: all, none, a prefix, or any subset, in order."""
+    way = rng.randrange(4)
+    if way == 0:
+        return list(range(count))
+    if way == 1:
+        return []
+    if way == 2:  # noqa: PLR2004 - the third of four ways
+        return list(range(rng.randint(0, count)))
+    return [number for number in range(count) if rng.random() < 0.5]  # noqa: PLR2004 - a coin
+
+
+def _after_cut(inode: Inode, rng: random.Random) -> bytearray:
+    data = bytearray(inode.durable)
+    sectors: list[Write] = []
+    for write in inode.dirty:
+        if write.data is None:
+            sectors.append(write)
+            continue
+        done = 0
+        while done < len(write.data):
+            at = write.position + done
+            size = min(SECTOR - at % SECTOR, len(write.data) - done)
+            sectors.append(Write(at, write.data[done : done + size]))
+            done += size
+    size = len(data)
+    for number in _kept(len(sectors), rng):
+        apply(data, sectors[number])
+    size = max([size, *(write.position + len(write.data) for write in sectors if write.data is not None)])
+    if size > len(data) and rng.random() < 0.3:  # noqa: PLR2004 - now and then the size arrives before the bytes
+        missing = rng.randint(1, size - len(data))
+        data.extend(rng.randbytes(missing) if rng.random() < 0.5 else bytes(missing))  # noqa: PLR2004 - a coin
+    return data

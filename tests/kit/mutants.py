@@ -1,0 +1,97 @@
+"""Ways to break the log's promises, one at a time: a harness that does not catch them proves nothing.
+
+Each is a name and a function that breaks the code through pytest's monkeypatch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from disk import SimulatedDisk, SimulatedFile
+from evlog import frame, identity, log, recovery
+from evlog.frame import BadFrame
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def acknowledge_before_the_sync(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SimulatedFile, "sync", lambda _self: None)
+
+
+def forget_the_folder_sync(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SimulatedDisk, "sync_names", lambda _self: None)
+
+
+def trust_what_was_read_at_opening(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "_write_again", lambda _file, _start, _stop: None)
+
+
+def trust_the_identity(patch: pytest.MonkeyPatch) -> None:
+    def create_unsynced(folder: SimulatedDisk) -> identity.Identity:
+        found = identity.Identity(b"\7" * 16, "evlog/test")
+        file = folder.create(identity.NAME)
+        file.write(identity._text(found), 0)  # noqa: SLF001 - a mutant is intimate
+        return found
+
+    patch.setattr(identity, "create", create_unsynced)
+    patch.setattr(identity, "write_again", lambda _folder, _identity: None)
+
+
+def succeed_before_the_seal_is_durable(patch: pytest.MonkeyPatch) -> None:
+    def roll(self: log.Log, active: recovery.Active) -> None:
+        sync, active.file.sync = active.file.sync, lambda: None
+        try:
+            original(self, active)
+        finally:
+            del sync
+
+    original = log.Log._roll  # noqa: SLF001 - a mutant is intimate
+    patch.setattr(log.Log, "_roll", roll)
+
+
+def go_on_after_a_failed_sync(patch: pytest.MonkeyPatch) -> None:
+    def sync(self: SimulatedFile) -> None:
+        try:
+            original(self)
+        except Exception:  # noqa: BLE001 - the point of the mutant
+            original(self)
+
+    original = SimulatedFile.sync
+    patch.setattr(SimulatedFile, "sync", sync)
+
+
+def believe_every_body(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(frame, "crc32c", lambda _data: 0)
+
+
+def believe_every_frame(patch: pytest.MonkeyPatch) -> None:
+    def unpack(data: bytes, at: int, *, seed: int, position: int = 0) -> frame.Frame | BadFrame:
+        found = original(data, at, seed=seed, position=position)
+        if isinstance(found, BadFrame) and found.reason == "the frame body fails its checksum":
+            size, changes, offset, time_us, synced, prev = (
+                frame.HEADER.unpack_from(data, at)[i] for i in (2, 7, 8, 9, 10, 11)
+            )
+            kind = data[at + 17]
+            total = 64 + size + -size % 8
+            body = data[at + 64 : at + 64 + size]
+            return frame.Frame(position + at, total, kind, 0, changes, offset, time_us, synced, prev, body)
+        return found
+
+    original = frame.unpack
+    patch.setattr("evlog.segment.unpack", unpack)
+
+
+def cut_without_looking_further(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "_refuse_damage", lambda *_arguments, **_named: None)
+
+
+MUTANTS_OF_WRITING = [
+    acknowledge_before_the_sync,
+    forget_the_folder_sync,
+    trust_what_was_read_at_opening,
+    trust_the_identity,
+    succeed_before_the_seal_is_durable,
+    go_on_after_a_failed_sync,
+    believe_every_frame,
+]
