@@ -1,0 +1,1 @@
+"""Type definitions bundled in one message, SimpleTypes."""

@@ -1,0 +1,1 @@
+"""The message SimpleTypes, in `simple_types_pb2`."""
