@@ -1,0 +1,235 @@
+"""The one order of events: lock, catch up, decide, append, show. Many threads and many processes may put into one store.
+
+Callers wait in line; whoever gets the lead takes all that wait and makes them one group: one write, one sync (group commit).
+A put is acknowledged when its record is durable and the view shows it. Append is the commit point: if the view then fails, the put
+stands, and the view catches up before the next call is answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from evlog.author import Author, clock_us
+from evlog.errors import ForkedError, RecordTooLargeError
+from evlog.records import Record
+from mlmd import errors
+from mlmd.draft import Draft, TypeCache
+from projections.errors import ViewError
+from projections.projector import catch_up
+from replay.rebuild import follow
+
+if TYPE_CHECKING:
+    from evlog.log import Group, Log
+    from mlmd.methods import Method
+    from mlmd.opening import Opened
+    from projections.sqlite.view import View
+
+_LOG: Final = logging.getLogger(__name__)
+_LINGER_SHARE: Final = 0.1  # Of the time the last sync took: what waiting for company may cost.
+
+
+class _Ticket:
+    """One put that waits for its group."""
+
+    __slots__ = ("done", "error", "method", "request", "response")
+
+    def __init__(self, method: Method, request: Any) -> None:  # noqa: ANN401 - a message of the method's class
+        self.method, self.request = method, request
+        self.response: Any = None
+        self.error: BaseException | None = None
+        self.done = False
+
+    def fail(self, error: BaseException) -> None:
+        self.error, self.done = error, True
+
+
+class Engine:
+    """A store, open: its log, its view, and the line of those who put."""
+
+    def __init__(self, opened: Opened, author: Author | None = None) -> None:
+        self.log: Log = opened.log
+        self.view: View = opened.view
+        self._opened = opened
+        self._author = author or Author()
+        self._pid = os.getpid()
+        self._line: deque[_Ticket] = deque()
+        self._lead = Lock()
+        self._types: TypeCache = {}  # Of the leader. Cleared when another process, or a put of ours, changes a type.
+        self._known_end = -1
+        self._behind = False  # The view failed after an append; it has to catch up before it may answer.
+        self._sync_s = 0.0
+        self._last_group = 1
+        if opened.writable:
+            self._start()
+
+    def call(self, method: Method, request: Any) -> Any:  # noqa: ANN401 - messages of the method's classes
+        """Answer one request. Raises StatusError."""
+        try:
+            if os.getpid() != self._pid:
+                raise ForkedError(opened_by=self._pid, used_by=os.getpid())
+            if method.query is not None:
+                query = method.query
+                return self._current_view().ask(lambda lookup: query(lookup, request))
+            if not self._opened.writable:
+                return self._refuse_write(method, request)
+            return self._put(method, request)
+        except errors.StatusError:
+            raise
+        except Exception as error:
+            raise errors.status_error(error) from error
+
+    def close(self) -> None:
+        """Close view and log. What is acknowledged stays; calls after this fail."""
+        if os.getpid() == self._pid:
+            self.view.close()
+        self.log.close()
+
+    # Reading --------------------------------------------------------------------------------------------------------
+
+    def _current_view(self) -> View:
+        folder = self._opened.views
+        if self._behind or (folder is not None and not self.view.is_current(folder)):
+            with self._lead:
+                self._renew_view()
+        return self.view
+
+    def _renew_view(self) -> None:
+        """Open the view that a rebuild put in place of ours, and bring it up to the log."""
+        opened = self._opened
+        if opened.views is not None and not self.view.is_current(opened.views):
+            self.view.close()
+            self.view = opened.open_view()
+            self._types.clear()
+        if self._behind:
+            with self.log.claim() as group:
+                follow(self.view, self.log, group.end)
+            self._behind = False
+
+    def _refuse_write(self, method: Method, request: Any) -> Any:  # noqa: ANN401 - messages of the method's classes
+        """Answer a put on a read-only store: fine as long as it changes nothing, as in MLMD."""
+
+        def decide(known: Any) -> tuple[Any, bool]:  # noqa: ANN401 - a Lookup
+            draft = Draft(known, {}, clock_us() // 1000)
+            assert method.command is not None, "the caller checked"
+            return method.command(draft, request), bool(draft.changes)
+
+        response, changes = self._current_view().ask(decide)
+        if changes:
+            raise errors.InternalError("attempt to write a readonly database: the store is open for reading only")
+        return response
+
+    # Putting --------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Bring the view up to the log, and give a new store its system types."""
+        from mlmd.methods import CREATE_STORE  # noqa: PLC0415 - methods import commands, which need no engine
+
+        with self.log.claim() as group:
+            follow(self.view, self.log, group.end)
+            empty = self.view.lookup.last_id("type") == 0
+        if empty:
+            self._put(CREATE_STORE, None)
+
+    def _put(self, method: Method, request: Any) -> Any:  # noqa: ANN401 - messages of the method's classes
+        ticket = _Ticket(method, request)
+        self._line.append(ticket)
+        with self._lead:
+            if not ticket.done:
+                self._run_line()
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.response
+
+    def _run_line(self) -> None:
+        """Lead: make groups of all that wait, until none of them is left."""
+        self._linger()
+        waiting = [self._line.popleft() for _ in range(len(self._line))]
+        self._last_group = len(waiting)
+        while waiting:
+            try:
+                taken = self._run_group(waiting)
+            except BaseException as error:
+                for ticket in waiting:
+                    ticket.fail(_outcome(error))
+                if not isinstance(error, Exception):
+                    raise
+                return
+            waiting = waiting[taken:]
+
+    def _linger(self) -> None:
+        """Wait a little for those whom the last group released: a full group costs the same sync as a half one."""
+        if self._last_group > 1 and len(self._line) < self._last_group:
+            until = time.perf_counter() + self._sync_s * _LINGER_SHARE
+            while len(self._line) < self._last_group and time.perf_counter() < until:
+                time.sleep(0)
+
+    def _run_group(self, waiting: list[_Ticket]) -> int:
+        """Decide, append and show as many as fit in one group; return how many."""
+        self._renew_view()
+        view = self.view
+        with self.log.claim() as group:
+            view.begin()
+            try:
+                self._catch_up(group)
+                taken = self._decide(waiting, group)
+                started = time.perf_counter()
+                group.commit()
+                self._sync_s = time.perf_counter() - started
+            except BaseException:
+                view.rollback()
+                self._types.clear()
+                self._known_end = -1
+                raise
+            try:
+                view.commit(self.log.leaf_prefix(view.applied))
+            except ViewError:
+                _LOG.exception("the view failed after an append; it will catch up")
+                self._behind = True
+            self._known_end = group.end
+        for ticket in waiting[:taken]:
+            ticket.done = True
+        return taken
+
+    def _catch_up(self, group: Group) -> None:
+        view = self.view
+        if self._known_end != group.end:  # Others appended: what we remember of types may be old.
+            self._types.clear()
+        if view.applied != group.end:
+            catch_up(view, self.log.read(view.applied, group.end))
+
+    def _decide(self, waiting: list[_Ticket], group: Group) -> int:
+        taken = 0
+        for ticket in waiting:
+            if group.full:
+                break
+            taken += 1
+            try:
+                record = self._decided(ticket)
+                entry = group.add(record)
+            except (errors.StatusError, RecordTooLargeError) as error:
+                ticket.error = error  # A refusal: no trace, and the others go on.
+                continue
+            catch_up(self.view, (entry,))
+        return taken
+
+    def _decided(self, ticket: _Ticket) -> Record:
+        """Return the record of a put. Raises StatusError for a refusal."""
+        wall_us = clock_us()
+        draft = Draft(self.view.lookup, self._types, wall_us // 1000)
+        assert ticket.method.command is not None, "only puts wait in line"
+        ticket.response = ticket.method.command(draft, ticket.request)
+        if draft.puts_types:
+            self._types.clear()
+        return Record(self._author.envelope(ticket.method.name, wall_us), draft.changes)
+
+
+def _outcome(error: BaseException) -> BaseException:
+    """Return what those are told whose group failed with an error."""
+    if isinstance(error, Exception):
+        return error
+    return errors.UnavailableError(f"interrupted ({type(error).__name__}): the put may or may not have happened")

@@ -1,0 +1,7 @@
+"""MLMD's own place for its store."""
+
+from __future__ import annotations
+
+from mlmd.store import ListOptions, MetadataStore, OrderByField, downgrade_schema
+
+__all__ = ["ListOptions", "MetadataStore", "OrderByField", "downgrade_schema"]

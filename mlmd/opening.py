@@ -1,0 +1,191 @@
+"""What a ConnectionConfig opens: a folder with a log and a view, or both in memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from evlog import identity
+from evlog.errors import NoLogError
+from evlog.files import RealFolder
+from evlog.log import Log
+from evlog.memory import MemoryFolder
+from mlmd import errors
+from mlmd.convert import Bodies
+from mlmd.proto import metadata_store_pb2 as pb
+from projections.errors import ViewError
+from projections.sqlite.view import View, peek
+from replay.asof import as_of
+from replay.rebuild import fitting, open_current
+
+if TYPE_CHECKING:
+    from replay.rebuild import Progress
+
+LOG_FOLDER: Final = "log"
+VIEWS_FOLDER: Final = "views"
+BODIES: Final = Bodies()
+_MLMD_FILE: Final = b"SQLite format 3\0"
+_SETTLE_S: Final = 1.0
+_Mode = pb.SqliteMetadataSourceConfig
+_MODES_OF_URI: Final = {"ro": _Mode.READONLY, "rw": _Mode.READWRITE, "rwc": _Mode.READWRITE_OPENCREATE}
+
+
+class OpenError(RuntimeError):
+    """A store could not be opened. As in MLMD a RuntimeError; the status code and the cause are kept."""
+
+    def __init__(self, message: str, error_code: int = errors.INTERNAL) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+
+
+@dataclass
+class Opened:
+    """An open log and its view. `views`: the folder of the view, ending in a slash; None for a view in memory."""
+
+    log: Log
+    view: View
+    writable: bool
+    views: str | None
+
+    def open_view(self) -> View:
+        """Open the current view anew, after a rebuild replaced it."""
+        assert self.views is not None, "a view in memory is never replaced"
+        if self.writable:
+            return open_current(self.log, Path(self.views), BODIES)
+        return View.open(Path(self.views), self.log.id, BODIES, writable=False)
+
+    def close(self) -> None:
+        """Close both."""
+        self.view.close()
+        self.log.close()
+
+
+def open_config(config: pb.ConnectionConfig) -> Opened:
+    """Open what a config names. Raises OpenError."""
+    backend = config.WhichOneof("config")
+    if backend is None:
+        raise OpenError(
+            "Unset: the ConnectionConfig names no backend; set sqlite.filename_uri to a folder, or fake_database",
+            errors.INVALID_ARGUMENT,
+        )
+    if backend in ("mysql", "postgresql"):
+        raise OpenError(
+            f"{backend} is no backend of evlog-mlmd: set sqlite.filename_uri to a folder for the store",
+            errors.UNIMPLEMENTED,
+        )
+    place, mode = _place(config.sqlite) if backend == "sqlite" else (None, _Mode.READWRITE)
+    try:
+        if place is None:
+            if mode == _Mode.READONLY:
+                raise OpenError("attempt to write a readonly database: a store in memory begins empty")
+            return open_memory()
+        return open_folder(
+            place, create=mode in (_Mode.UNKNOWN, _Mode.READWRITE_OPENCREATE), writable=mode != _Mode.READONLY
+        )
+    except OpenError:
+        raise
+    except Exception as error:
+        status = errors.status_error(error)
+        raise OpenError(status.message, status.error_code) from error
+
+
+def open_memory() -> Opened:
+    """Open a new store that lives as long as its process."""
+    log = Log.open(MemoryFolder(), create=True)
+    return Opened(log, View.create(None, log.id, BODIES), writable=True, views=None)
+
+
+def open_folder(
+    place: Path, *, create: bool = False, writable: bool = True, progress: Progress | None = None
+) -> Opened:
+    """Open the store in a folder. Raises OpenError, LogError, ViewError.
+
+    create: make it where there is nothing. progress: told of a view that has to be made anew.
+    """
+    _refuse_foreign(place, create=create and writable)
+    log_folder, views = place / LOG_FOLDER, place / VIEWS_FOLDER
+    acknowledged = _acknowledged(RealFolder(log_folder), views)
+    if not writable:
+        log = Log.open(log_folder, writable=False, acknowledged=acknowledged)
+        return Opened(log, _view_for_reading(log, views, progress), writable=False, views=None)
+    log = Log.open(log_folder, create=create, acknowledged=acknowledged)
+    try:
+        view = open_current(log, views, BODIES, progress)
+    except BaseException:
+        log.close()
+        raise
+    return Opened(log, view, writable=True, views=f"{views}{os.sep}")
+
+
+def _acknowledged(log_folder: RealFolder, views: Path) -> int:
+    """Return how many records the view says were acknowledged: a witness for recovery."""
+    witness = peek(views)
+    if witness is None:
+        return 0
+    log_id, applied = witness
+    try:
+        return applied if identity.read(log_folder).log_id == log_id else 0
+    except NoLogError:
+        raise OpenError(
+            f"{log_folder.path}: the log is gone, and the view beside it holds {applied} records of it: restore the log from"
+            f" a copy; to begin anew, remove {views} too",
+            errors.DATA_LOSS,
+        ) from None
+
+
+def _view_for_reading(log: Log, views: Path, progress: Progress | None) -> View:
+    """Return the current view, or where it is behind and nobody brings it up, a replay in memory."""
+    until = time.monotonic() + _SETTLE_S
+    while True:
+        try:
+            view = fitting(log, View.open(views, log.id, BODIES, writable=False))
+        except ViewError:
+            break
+        if view.applied >= log.end:
+            return view
+        view.close()
+        if time.monotonic() > until:  # A writer that lives shows its records within moments.
+            break
+        time.sleep(0.01)
+    return as_of(log, log.refresh(), BODIES, progress)
+
+
+def _refuse_foreign(place: Path, *, create: bool) -> None:
+    """Raise OpenError where a store neither is nor may be made."""
+    if place.is_file():
+        with place.open("rb") as file:
+            if file.read(len(_MLMD_FILE)) == _MLMD_FILE:
+                raise OpenError(
+                    f"{place} is a SQLite database, not an evlog store: `evlog import {place}` copies an MLMD database"
+                    " into a new store, in a coming release"
+                )
+        raise OpenError(f"{place}: file is not a database: an evlog store is a folder")
+    if not place.exists():
+        if not create:
+            raise OpenError(f"{place}: unable to open database file: there is no store; `evlog init {place}` makes one")
+        if not place.parent.is_dir():
+            raise OpenError(f"{place}: unable to open database file: the folder {place.parent} does not exist")
+    elif not (place / LOG_FOLDER).is_dir() and any(place.iterdir()):
+        raise OpenError(f"{place}: the folder is not empty and holds no store: name another one")
+
+
+def _place(config: pb.SqliteMetadataSourceConfig) -> tuple[Path | None, int]:
+    """Return the folder of a sqlite config, None for memory, and the mode. A `file:` URI may set the mode too."""
+    uri, mode = config.filename_uri, config.connection_mode
+    if not uri or uri == ":memory:":
+        return None, mode
+    if not uri.startswith("file:"):
+        return Path(uri), mode
+    parts = urlsplit(uri)
+    asked = parse_qs(parts.query).get("mode", [""])[-1]
+    if asked == "memory" or unquote(parts.path) in ("", ":memory:"):
+        return None, mode
+    if asked:
+        if asked not in _MODES_OF_URI:
+            raise OpenError(f"{uri}: no such access mode: {asked}; use ro, rw, rwc or memory")
+        mode = _MODES_OF_URI[asked]
+    return Path(unquote(parts.path)), mode

@@ -1,0 +1,24 @@
+"""What can go wrong with a view. A view is derived: each of these is mended by rebuilding it.
+
+ViewError
+├── WrongViewError      the file is no view, of another log, of another release, or ahead of its log
+└── OutOfOrderError     a record was applied that does not come next
+"""
+
+from __future__ import annotations
+
+
+class ViewError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class WrongViewError(ViewError):
+    """The file is not a view of this log that this release can use."""
+
+
+class OutOfOrderError(ViewError):
+    """A record was applied that is not the next one."""
+
+    def __init__(self, *, expected: int, offset: int) -> None:
+        super().__init__(f"the view expects record {expected}, it was given {offset}")
+        self.expected, self.offset = expected, offset

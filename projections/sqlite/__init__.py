@@ -1,0 +1,1 @@
+"""The serving view: the state of the store at one offset, in SQLite."""

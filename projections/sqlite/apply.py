@@ -1,0 +1,243 @@
+"""Changes -> rows. Pure: the same records give the same rows, whoever applies them and when."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+
+from evlog.records import (
+    ArtifactPut,
+    ArtifactTypePut,
+    AssociationPut,
+    AttributionPut,
+    ContextPut,
+    ContextTypePut,
+    EventPut,
+    ExecutionPut,
+    ExecutionTypePut,
+    LogRecovered,
+    NodePut,
+    ParentContextPut,
+    Properties,
+    Proto,
+    Struct,
+    TypePut,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import apsw
+
+    from evlog.records import Entry
+
+_json: Final = msgspec.json.Encoder().encode
+_SIMPLE: Final = frozenset({int, str, bool})
+
+_TYPE_KINDS: Final[dict[type, str]] = {
+    ArtifactTypePut: "artifact",
+    ExecutionTypePut: "execution",
+    ContextTypePut: "context",
+}
+
+
+class Bodies(Protocol):
+    """What the face gives to the view: the bytes that answer a read of one thing. Pure functions."""
+
+    def type(self, change: TypePut) -> bytes:
+        """Return the body of a type."""
+        ...
+
+    def node(self, change: NodePut, type_name: str) -> bytes:
+        """Return the body of a node; its record does not hold the type's name."""
+        ...
+
+    def event(self, change: EventPut) -> bytes:
+        """Return the body of an event."""
+        ...
+
+
+def _upsert(table: str, columns: str, *, unchanging: str = "id type_id create_time") -> str:
+    names = columns.split()
+    jsonb = {"properties", "custom_properties"}
+    values = ", ".join("jsonb(?)" if name in jsonb else "?" for name in names)
+    sets = ", ".join(f"{name} = excluded.{name}" for name in names if name not in unchanging.split())
+    return f"insert into {table} ({', '.join(names)}) values ({values}) on conflict (id) do update set {sets}"
+
+
+_TYPE = _upsert("type", "id kind name version external_id description base_type properties body", unchanging="id kind")
+_ARTIFACT = _upsert(
+    "artifact",
+    "id type_id name external_id uri state create_time update_time properties custom_properties body",
+)
+_EXECUTION = _upsert(
+    "execution", "id type_id name external_id state create_time update_time properties custom_properties body"
+)
+_CONTEXT = _upsert("context", "id type_id name external_id create_time update_time properties custom_properties body")
+_EVENT = "insert into event (id, artifact_id, execution_id, type, is_output, time, body) values (?, ?, ?, ?, ?, ?, ?)"
+_ATTRIBUTION = "insert into attribution (context_id, artifact_id) values (?, ?)"
+_ASSOCIATION = "insert into association (context_id, execution_id) values (?, ?)"
+_PARENT = "insert into parent_context (id, parent_id, child_id) values (?, ?, ?)"
+
+
+class Applier:
+    """Applies changes on one connection."""
+
+    def __init__(self, connection: apsw.Connection, bodies: Bodies) -> None:
+        self._execute = connection.cursor().execute
+        self._bodies = bodies
+        self._type_names: dict[int, str] = {}  # A type's name never changes, so it may be kept across writers.
+        self._appliers: dict[type, Callable[[Any], None]] = {
+            ArtifactTypePut: self._type,
+            ExecutionTypePut: self._type,
+            ContextTypePut: self._type,
+            ArtifactPut: self._artifact,
+            ExecutionPut: self._execution,
+            ContextPut: self._context,
+            EventPut: self._event,
+            AttributionPut: self._attribution,
+            AssociationPut: self._association,
+            ParentContextPut: self._parent,
+            LogRecovered: lambda _change: None,  # A fact about the log, not about the store.
+        }
+
+    def apply(self, entry: Entry) -> None:
+        """Turn the changes of a record into rows."""
+        appliers = self._appliers
+        for change in entry.record.changes:
+            appliers[change.__class__](change)
+
+    def forget(self) -> None:
+        """Drop what was learned from rows that a rollback took back."""
+        self._type_names.clear()
+
+    def _type_name(self, type_id: int) -> str:
+        name = self._type_names.get(type_id)
+        if name is None:
+            (name,) = self._execute("select name from type where id = ?", (type_id,)).fetchone()
+            self._type_names[type_id] = name
+        return name
+
+    def _type(self, change: TypePut) -> None:
+        self._execute(
+            _TYPE,
+            (
+                change.id,
+                _TYPE_KINDS[type(change)],
+                change.name,
+                change.version or "",
+                change.external_id,
+                change.description,
+                change.base_type,
+                _json(change.properties),
+                self._bodies.type(change),
+            ),
+        )
+        self._type_names[change.id] = change.name
+
+    def _artifact(self, change: ArtifactPut) -> None:
+        self._execute(
+            _ARTIFACT,
+            (
+                change.id,
+                change.type_id,
+                change.name,
+                change.external_id,
+                change.uri,
+                change.state,
+                change.create_time_ms,
+                change.update_time_ms,
+                as_json(change.properties),
+                as_json(change.custom_properties),
+                self._bodies.node(change, self._type_name(change.type_id)),
+            ),
+        )
+
+    def _execution(self, change: ExecutionPut) -> None:
+        self._execute(
+            _EXECUTION,
+            (
+                change.id,
+                change.type_id,
+                change.name,
+                change.external_id,
+                change.state,
+                change.create_time_ms,
+                change.update_time_ms,
+                as_json(change.properties),
+                as_json(change.custom_properties),
+                self._bodies.node(change, self._type_name(change.type_id)),
+            ),
+        )
+
+    def _context(self, change: ContextPut) -> None:
+        self._execute(
+            _CONTEXT,
+            (
+                change.id,
+                change.type_id,
+                change.name,
+                change.external_id,
+                change.create_time_ms,
+                change.update_time_ms,
+                as_json(change.properties),
+                as_json(change.custom_properties),
+                self._bodies.node(change, self._type_name(change.type_id)),
+            ),
+        )
+
+    def _event(self, change: EventPut) -> None:
+        is_output = not change.type.endswith("INPUT")
+        self._execute(
+            _EVENT,
+            (
+                change.id,
+                change.artifact_id,
+                change.execution_id,
+                change.type,
+                is_output,
+                change.time_ms,
+                self._bodies.event(change),
+            ),
+        )
+
+    def _attribution(self, change: AttributionPut) -> None:
+        self._execute(_ATTRIBUTION, (change.context_id, change.artifact_id))
+
+    def _association(self, change: AssociationPut) -> None:
+        self._execute(_ASSOCIATION, (change.context_id, change.execution_id))
+
+    def _parent(self, change: ParentContextPut) -> None:
+        self._execute(_PARENT, (change.id, change.parent_id, change.child_id))
+
+
+def as_json(properties: Properties) -> bytes | None:
+    """Return properties as JSON text for filters, None where there is none.
+
+    JSON knows no NaN (null stands for it) and no infinity (9e999 reads back as one); a proto is shown as type and base64.
+    """
+    if not properties:
+        return None
+    for value in properties.values():
+        if value.__class__ not in _SIMPLE and not (value.__class__ is float and math.isfinite(value)):  # type: ignore[arg-type]
+            break
+    else:
+        return _json(properties)
+    return b"{" + b",".join(_json(key) + b":" + _value_json(value) for key, value in properties.items()) + b"}"
+
+
+def _value_json(value: object) -> bytes:
+    if isinstance(value, float) and math.isinf(value):
+        return b"9e999" if value > 0 else b"-9e999"
+    if isinstance(value, Proto):
+        return _json({"type_url": value.type_url, "value": base64.b64encode(value.value).decode()})
+    if isinstance(value, Struct):
+        return _value_json(value.fields)
+    if isinstance(value, dict):
+        return b"{" + b",".join(_json(key) + b":" + _value_json(item) for key, item in value.items()) + b"}"
+    if isinstance(value, list):
+        return b"[" + b",".join(map(_value_json, value)) + b"]"
+    return b"null" if isinstance(value, msgspec.msgpack.Ext) else _json(value)

@@ -1,0 +1,180 @@
+"""Single look-ups: what a decision needs to know, and what a read answers with.
+
+Lists of ids go to SQLite as one JSON array, so a statement has one text and one plan whatever their number.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from projections.query import KINDS, Kind, Listed, Listing
+from projections.sqlite.listing import page as listing_page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import apsw
+
+_json: Final = msgspec.json.Encoder().encode
+_IN = "in (select value from json_each(?))"
+
+_BY_ID: Final = {kind: f"select body from {kind} where id = ?" for kind in KINDS}
+_BY_IDS: Final = {kind: f"select body from {kind} where id {_IN} order by id" for kind in KINDS}
+_NAMED: Final = {kind: f"select body from {kind} where type_id = ? and name = ?" for kind in KINDS}
+_ID_NAMED: Final = {kind: f"select id from {kind} where type_id = ? and name = ?" for kind in KINDS}
+_ID_EXTERNAL: Final = {kind: f"select id from {kind} where external_id = ?" for kind in KINDS}
+_BY_EXTERNAL: Final = {
+    kind: f"select body from {kind} where external_id {_IN} order by id"
+    for kind in KINDS
+}
+_LINKS: Final = {"artifact": "attribution", "execution": "association"}
+_CONTEXTS_OF: Final = {
+    kind: f"select c.body from {link} l join context c on c.id = l.context_id where l.{kind}_id = ? order by c.id"
+    for kind, link in _LINKS.items()
+}
+_LINKED: Final = {
+    kind: f"select 1 from {link} where context_id = ? and {kind}_id = ?" for kind, link in _LINKS.items()
+}
+_EVENTS: Final = {
+    "artifact": f"select body from event where artifact_id {_IN} order by artifact_id, execution_id, id",
+    "execution": f"select body from event where execution_id {_IN} order by execution_id, id",
+}
+_RELATIVES: Final = {
+    # Parents come in the order of their ids, children in the order in which they were linked.
+    "parent": "select l.child_id, c.body from parent_context l join context c on c.id = l.parent_id"
+    f" where l.child_id {_IN} order by l.child_id, l.parent_id",
+    "child": "select l.parent_id, c.body from parent_context l join context c on c.id = l.child_id"
+    f" where l.parent_id {_IN} order by l.parent_id, l.id",
+}
+_ANCESTORS: Final = """
+with recursive up(id) as (select ? union select l.parent_id from up join parent_context l on l.child_id = up.id)
+select id from up"""
+_LAST_ID: Final = {
+    table: f"select coalesce(max(id), 0) from {table}" for table in ("type", *KINDS, "event", "parent_context")
+}
+
+
+class Lookup:
+    """Look-ups on one connection; sees what that connection sees, its own uncommitted rows included."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.cursor().execute
+
+    def snapshot(self) -> apsw.Connection:
+        """Return a `with` block in which all look-ups see one moment."""
+        return self._connection
+
+    def page(self, listing: Listing) -> list[Listed]:
+        """Return one page of nodes."""
+        return listing_page(self._connection, listing)
+
+    # Nodes ----------------------------------------------------------------------------------------------------------
+
+    def node(self, kind: Kind, node_id: int) -> bytes | None:
+        """Return a node's body."""
+        return self._one(_BY_ID[kind], (node_id,))
+
+    def nodes(self, kind: Kind, ids: Sequence[int]) -> list[bytes]:
+        """Return the bodies of those that exist, by ascending id, each once."""
+        if len(ids) == 1:
+            return self._all(_BY_ID[kind], (ids[0],))
+        return self._all(_BY_IDS[kind], (_json(list(ids)),))
+
+    def node_named(self, kind: Kind, type_id: int, name: str) -> bytes | None:
+        """Return the body of the node of a type with a name."""
+        return self._one(_NAMED[kind], (type_id, name))
+
+    def id_named(self, kind: Kind, type_id: int, name: str) -> int | None:
+        """Return the id of the node of a type with a name."""
+        return self._one(_ID_NAMED[kind], (type_id, name))
+
+    def id_external(self, kind: Kind, external_id: str) -> int | None:
+        """Return the id of the node with an external id."""
+        return self._one(_ID_EXTERNAL[kind], (external_id,))
+
+    def nodes_external(self, kind: Kind, external_ids: Sequence[str]) -> list[bytes]:
+        """Return the bodies of the nodes with these external ids, by ascending id, each once."""
+        return self._all(_BY_EXTERNAL[kind], (_json(list(external_ids)),))
+
+    def artifacts_at(self, uri: str) -> list[bytes]:
+        """Return the bodies of the artifacts with a uri, by ascending id."""
+        return self._all("select body from artifact where uri = ? order by id", (uri,))
+
+    # Types ----------------------------------------------------------------------------------------------------------
+
+    def type(self, kind: Kind, type_id: int) -> bytes | None:
+        """Return the body of a type of this kind."""
+        return self._one("select body from type where id = ? and kind = ?", (type_id, kind))
+
+    def type_named(self, kind: Kind, name: str, version: str) -> bytes | None:
+        """Return the body of a type; `version` is "" for the one without."""
+        return self._one("select body from type where kind = ? and name = ? and version = ?", (kind, name, version))
+
+    def type_id_named(self, kind: Kind, name: str, version: str) -> int | None:
+        """Return the id of a type."""
+        return self._one("select id from type where kind = ? and name = ? and version = ?", (kind, name, version))
+
+    def types(self, kind: Kind) -> list[bytes]:
+        """Return the bodies of all types of a kind, by ascending id."""
+        return self._all("select body from type where kind = ? order by id", (kind,))
+
+    def type_id_external(self, kind: Kind, external_id: str) -> int | None:
+        """Return the id of the type with an external id."""
+        return self._one("select id from type where kind = ? and external_id = ?", (kind, external_id))
+
+    def types_external(self, kind: Kind, external_ids: Sequence[str]) -> list[bytes]:
+        """Return the bodies of the types with these external ids, in the order of those."""
+        return self._all(
+            f"select body from type where kind = ? and external_id {_IN} order by external_id",
+            (kind, _json(list(external_ids))),
+        )
+
+    # Events and links -----------------------------------------------------------------------------------------------
+
+    def events_of(self, kind: Kind, ids: Sequence[int]) -> list[bytes]:
+        """Return the bodies of the events of artifacts or executions, by that id; then by the other, or as they were put."""
+        return self._all(_EVENTS[kind], (_json(list(ids)),))
+
+    def has_event(self, artifact_id: int, execution_id: int, event_type: str) -> bool:
+        """Tell whether an event is there."""
+        sql = "select 1 from event where artifact_id = ? and is_output = ? and execution_id = ? and type = ?"
+        is_output = not event_type.endswith("INPUT")
+        return self._one(sql, (artifact_id, is_output, execution_id, event_type)) is not None
+
+    def contexts_of(self, kind: Kind, node_id: int) -> list[bytes]:
+        """Return the bodies of the contexts of an artifact or execution, by ascending id."""
+        return self._all(_CONTEXTS_OF[kind], (node_id,))
+
+    def has_link(self, kind: Kind, context_id: int, node_id: int) -> bool:
+        """Tell whether an artifact or execution belongs to a context."""
+        return self._one(_LINKED[kind], (context_id, node_id)) is not None
+
+    def relatives(self, relation: str, context_ids: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return (context id, body) for each "parent" or "child" of the contexts."""
+        return self._execute(_RELATIVES[relation], (_json(list(context_ids)),)).fetchall()
+
+    def has_parent(self, child_id: int, parent_id: int) -> bool:
+        """Tell whether a parent link is there."""
+        sql = "select 1 from parent_context where child_id = ? and parent_id = ?"
+        return self._one(sql, (child_id, parent_id)) is not None
+
+    def ancestors(self, context_id: int) -> list[int]:
+        """Return the ids of all contexts above a context, its own first."""
+        return [row[0] for row in self._execute(_ANCESTORS, (context_id,))]
+
+    # Ids ------------------------------------------------------------------------------------------------------------
+
+    def last_id(self, table: str) -> int:
+        """Return the highest id in a table: type, artifact, execution, context, event or parent_context."""
+        last: int = self._execute(_LAST_ID[table]).fetchone()[0]
+        return last
+
+    def _one(self, sql: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401 - a column of any type
+        row = self._execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    def _all(self, sql: str, values: tuple[Any, ...]) -> list[bytes]:
+        return [row[0] for row in self._execute(sql, values)]

@@ -1,0 +1,112 @@
+-- current.sqlite: the state of the store at one offset, one row a node, ready to answer.
+-- `body` is the answer to a read, made by the face and opaque here; the other columns find it.
+-- Ids and times come from the records: the same records give the same rows, in any process, in any year.
+
+create table view (
+    schema_version integer not null,
+    log_id blob not null,           -- of the log this is a view of
+    applied integer not null,       -- offset of the next record to apply
+    prev blob not null              -- first 16 bytes of the hash of the last leaf applied: which history this is a view of
+) strict;
+
+create table type (
+    id integer primary key,
+    kind text not null,             -- artifact, execution, context
+    name text not null,
+    version text not null,          -- '' where the type has none
+    external_id text,
+    description text,
+    base_type text,                 -- name of the system type it is based on
+    properties blob not null,       -- JSONB: {name: INT | DOUBLE | STRING | STRUCT | PROTO | BOOLEAN}
+    body blob not null
+) strict;
+create unique index type_name on type (kind, name, version);
+create unique index type_external_id on type (kind, external_id) where external_id is not null;
+
+create table artifact (
+    id integer primary key,
+    type_id integer not null,
+    name text,
+    external_id text,
+    uri text not null,
+    state text,
+    create_time integer not null,   -- milliseconds since 1970
+    update_time integer not null,
+    properties blob,                -- JSONB {name: value}; null where there is none. For filters: the body is the answer
+    custom_properties blob,
+    body blob not null
+) strict;
+create unique index artifact_name on artifact (type_id, name) where name is not null;
+create unique index artifact_external_id on artifact (external_id) where external_id is not null;
+create index artifact_uri on artifact (uri);
+create index artifact_type on artifact (type_id);
+create index artifact_create_time on artifact (create_time);
+create index artifact_update_time on artifact (update_time);
+
+create table execution (
+    id integer primary key,
+    type_id integer not null,
+    name text,
+    external_id text,
+    state text,
+    create_time integer not null,
+    update_time integer not null,
+    properties blob,
+    custom_properties blob,
+    body blob not null
+) strict;
+create unique index execution_name on execution (type_id, name) where name is not null;
+create unique index execution_external_id on execution (external_id) where external_id is not null;
+create index execution_type on execution (type_id);
+create index execution_create_time on execution (create_time);
+create index execution_update_time on execution (update_time);
+
+create table context (
+    id integer primary key,
+    type_id integer not null,
+    name text not null,
+    external_id text,
+    create_time integer not null,
+    update_time integer not null,
+    properties blob,
+    custom_properties blob,
+    body blob not null
+) strict;
+create unique index context_name on context (type_id, name);
+create unique index context_external_id on context (external_id) where external_id is not null;
+create index context_create_time on context (create_time);
+create index context_update_time on context (update_time);
+
+create table event (
+    id integer primary key,         -- the order in which events were put
+    artifact_id integer not null,
+    execution_id integer not null,
+    type text not null,
+    is_output integer not null,     -- 1: the execution made the artifact; 0: it read it
+    time integer not null,
+    body blob not null
+) strict;
+create unique index event_artifact on event (artifact_id, is_output, execution_id, type);
+create index event_execution on event (execution_id, is_output, artifact_id);
+
+create table attribution (
+    context_id integer not null,
+    artifact_id integer not null,
+    primary key (context_id, artifact_id)
+) strict, without rowid;
+create index attribution_artifact on attribution (artifact_id, context_id);
+
+create table association (
+    context_id integer not null,
+    execution_id integer not null,
+    primary key (context_id, execution_id)
+) strict, without rowid;
+create index association_execution on association (execution_id, context_id);
+
+create table parent_context (
+    id integer primary key,         -- the order in which links were made
+    parent_id integer not null,
+    child_id integer not null
+) strict;
+create unique index parent_context_child on parent_context (child_id, parent_id);
+create index parent_context_parent on parent_context (parent_id, child_id);

@@ -1,0 +1,176 @@
+"""The serving view: one connection that writes, one for each thread that reads.
+
+Not safe for two writers: whoever writes holds the log's writer lock. Readers see whole transactions only.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, TypeVar
+
+import apsw
+
+from projections.errors import ViewError, WrongViewError
+from projections.sqlite import database
+from projections.sqlite.apply import Applier, Bodies
+from projections.sqlite.digest import state_digest
+from projections.sqlite.lookup import Lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from evlog.records import Entry
+
+_Answer = TypeVar("_Answer")
+
+
+class View:
+    """An open view of one log. `applied` is the offset of the next record to apply."""
+
+    def __init__(self, path: str, log_id: bytes, bodies: Bodies, *, writable: bool, create: bool, indexes: bool) -> None:
+        self.path, self.log_id, self.writable = path, log_id, writable
+        self._connection = database.connect(path, writable=writable)
+        try:
+            if create:
+                with self._connection:
+                    database.create_tables(self._connection, log_id, indexes=indexes)
+            self.applied, self.prev = database.watermark(self._connection, log_id)
+        except BaseException:
+            self._connection.close()
+            raise
+        self.lookup = Lookup(self._connection)
+        self._applier = Applier(self._connection, bodies)
+        self._apply = self._applier.apply
+        # In memory there is one connection for all: a reader waits while a group is written.
+        self._only = threading.RLock() if path == database.MEMORY else None
+        self._threads = threading.local()
+        self._readers: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()
+        self._inode = 0
+
+    @classmethod
+    def create(cls, path: Path | None, log_id: bytes, bodies: Bodies, *, indexes: bool = True) -> View:
+        """Make an empty view in a new file, or in memory if `path` is None."""
+        name = database.MEMORY if path is None else str(path)
+        return cls(name, log_id, bodies, writable=True, create=True, indexes=indexes)
+
+    @classmethod
+    def open(cls, folder: Path, log_id: bytes, bodies: Bodies, *, writable: bool = True) -> View:
+        """Open the current view in a folder. Raises WrongViewError where there is none of this log."""
+        path = database.current(folder)
+        if path is None:
+            raise WrongViewError(f"{folder / database.LINK}: there is no view")
+        view = cls(str(path), log_id, bodies, writable=writable, create=False, indexes=False)
+        view._inode = path.stat().st_ino
+        return view
+
+    def is_current(self, folder: str) -> bool:
+        """Tell whether the view has not been replaced since it was opened. `folder` ends in a slash."""
+        return self._only is not None or database.same_file(folder + database.LINK, self._inode)
+
+    # Writing: begin, apply ..., commit or rollback ------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a transaction and look how far the view is now: another process may have moved it."""
+        if self._only is not None:
+            self._only.acquire()
+        try:
+            self._connection.execute("begin immediate")
+            self.applied, self.prev = self._connection.execute("select applied, prev from view").fetchone()
+        except BaseException as error:
+            if self._only is not None:
+                self._only.release()
+            if isinstance(error, apsw.Error | TypeError):
+                raise ViewError(f"{self.path}: {error}") from error
+            raise
+
+    def apply(self, entry: Entry) -> None:
+        """Turn one record into rows; see Projector."""
+        self._apply(entry)
+
+    def commit(self, prev: bytes) -> None:
+        """Make the rows visible, and the applied offset with them. prev: of the log at that offset."""
+        try:
+            self._connection.execute("update view set applied = ?, prev = ?", (self.applied, prev))
+            self._connection.execute("commit")
+        except apsw.Error as error:
+            self._undo()
+            raise ViewError(f"{self.path}: {error}") from error
+        finally:
+            if self._only is not None:
+                self._only.release()
+        self.prev = prev
+
+    def rollback(self) -> None:
+        """Undo what was applied since `begin`."""
+        try:
+            self._undo()
+        finally:
+            if self._only is not None:
+                self._only.release()
+
+    def _undo(self) -> None:
+        self._applier.forget()
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+
+    def index(self) -> None:
+        """Make the indexes of a view that was created without."""
+        with self._connection:
+            database.create_indexes(self._connection)
+
+    # Reading --------------------------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
+        """Return the answer to a question; each thread asks on a connection of its own."""
+        if self._only is not None:
+            with self._only:
+                return question(self.lookup)
+        try:
+            lookup: Lookup = self._threads.lookup
+        except AttributeError:
+            connection = database.connect(self.path, writable=False)
+            self._readers.add(connection)
+            lookup = self._threads.lookup = Lookup(connection)
+        return question(lookup)
+
+    def snapshot(self) -> apsw.Connection:
+        """Return a `with` block in which `watermark` and `digest` speak of one moment. Of use to one thread."""
+        return self._connection
+
+    def watermark(self) -> int:
+        """Return the applied offset as the view holds it now."""
+        with self._only or nullcontext():
+            return database.watermark(self._connection, self.log_id)[0]
+
+    def digest(self) -> str:
+        """Return the digest of the view's state: equal for equal rows, whatever their order in the file."""
+        with self._only or nullcontext():
+            return state_digest(self._connection)
+
+    def close(self) -> None:
+        """Close every connection. A closed view is one file, without a write-ahead log beside it."""
+        for reader in list(self._readers):
+            reader.close()
+        self._connection.close()
+
+
+
+def peek(folder: Path) -> tuple[bytes, int] | None:
+    """Return (log id, applied offset) of the view in a folder, None where none can be read: a witness for recovery."""
+    path = database.current(folder)
+    if path is None:
+        return None
+    try:
+        connection = database.connect(str(path), writable=False)
+    except ViewError:
+        return None
+    try:
+        row = connection.execute("select log_id, applied from view").fetchone()
+    except apsw.Error:
+        return None
+    finally:
+        connection.close()
+    return row

@@ -1,0 +1,102 @@
+"""A fresh view beside the old one, then a swap. Readers keep the old one until the new one is complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from projections.errors import ViewError
+from projections.projector import catch_up
+from projections.sqlite import database
+from projections.sqlite.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from evlog.log import Log
+    from projections.sqlite.apply import Bodies
+
+    Progress = Callable[[int, int], None]
+    """Told (records applied, records to apply)."""
+
+BATCH_RECORDS = 10_000  # One transaction each: large enough to be cheap, small enough to keep the write-ahead log short.
+REPORT_RECORDS = 1_000
+
+
+def follow(view: View, log: Log, stop: int, progress: Progress | None = None) -> None:
+    """Apply the records up to `stop` to a view, in transactions of BATCH_RECORDS."""
+    start = view.applied
+    while start < stop:
+        next_stop = min(stop, start + BATCH_RECORDS)
+        view.begin()
+        try:
+            catch_up(view, log.read(view.applied, next_stop), _reporter(progress, stop))
+        except BaseException:
+            view.rollback()
+            raise
+        view.commit(log.leaf_prefix(next_stop))
+        start = next_stop
+    if progress is not None:
+        progress(stop, stop)
+
+
+def _reporter(progress: Progress | None, stop: int) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+
+    def report(applied: int) -> None:
+        if applied % REPORT_RECORDS == 0:
+            progress(applied, stop)
+
+    return report
+
+
+def build(
+    log: Log, path: Path | None, bodies: Bodies, stop: int, progress: Progress | None = None
+) -> View:
+    """Return a fresh view of the first `stop` records, in a new file or in memory. Indexes are made last: cheaper."""
+    view = View.create(path, log.id, bodies, indexes=False)
+    try:
+        follow(view, log, stop, progress)
+        view.index()
+    except BaseException:
+        view.close()
+        raise
+    return view
+
+
+def rebuild(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = None) -> int:
+    """Make the current view in `folder` anew and swap it in; return the offset it is at.
+
+    Most of the work runs beside writers and readers; the last records and the swap under the writer lock.
+    """
+    folder.mkdir(exist_ok=True)
+    path = database.next_generation(folder)
+    try:
+        view = build(log, path, bodies, log.refresh(), progress)
+        with log.claim() as group:
+            follow(view, log, group.end)
+            view.close()
+            database.publish(folder, path)
+    except BaseException:
+        for leftover in folder.glob(f"{path.name}*"):
+            leftover.unlink()
+        raise
+    return view.applied
+
+
+def open_current(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = None) -> View:
+    """Return the current view of a log, made anew where there is none that fits. It may be behind the log."""
+    try:
+        return fitting(log, View.open(folder, log.id, bodies))
+    except ViewError:
+        rebuild(log, folder, bodies, progress)
+        return View.open(folder, log.id, bodies)
+
+
+def fitting(log: Log, view: View) -> View:
+    """Return the view if it is one of this log's history. Raises ViewError, the view closed, if it is not."""
+    if view.applied > log.refresh() or log.leaf_prefix(view.applied) != view.prev:
+        view.close()
+        raise ViewError(f"{view.path}: a view of another history")
+    return view
