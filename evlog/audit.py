@@ -75,7 +75,9 @@ def _mark(folder: Folder, seed: int, result: Audit) -> Mark | None:
     try:
         file = folder.open(head.NAME)
     except FileNotFoundError:
-        result.faults.append(Fault("note", "HEAD is missing: how far the log was acknowledged is not known", name, 0, 0))
+        result.faults.append(
+            Fault("note", "HEAD is missing: how far the log was acknowledged is not known", name, 0, 0)
+        )
         return None
     raw = file.read(head.SIZE, 0)
     file.close()
@@ -85,7 +87,7 @@ def _mark(folder: Folder, seed: int, result: Audit) -> Mark | None:
     return mark
 
 
-def _segment(  # noqa: PLR0913 - what one step of the audit needs
+def _segment(
     folder: Folder,
     base: int,
     tip: Tip,
@@ -106,9 +108,11 @@ def _segment(  # noqa: PLR0913 - what one step of the audit needs
         active = recovery.Active(file, base=base, number=0, tip=tip)
         fault = _walk(active, result, seed=seed, report=report)
         if fault is not None:
-            acknowledged = mark is None or active.tip.end < mark.end or not last
+            acknowledged = mark is None or not last or _acknowledged(mark, base, fault.position, active.tip.end)
             severity: Literal["damage", "note"] = "damage" if acknowledged else "note"
-            reason = fault.reason if acknowledged else f"{fault.reason}: a torn end nobody was told of; opening mends it"
+            reason = (
+                fault.reason if acknowledged else f"{fault.reason}: a torn end nobody was told of; opening mends it"
+            )
             result.faults.append(Fault(severity, reason, file.name, fault.position, active.tip.end))
         elif not last and not active.sealed:
             reason = "the segment is not the last and has no seal"
@@ -116,6 +120,11 @@ def _segment(  # noqa: PLR0913 - what one step of the audit needs
         return active.tip, fault is None
     finally:
         file.close()
+
+
+def _acknowledged(mark: Mark, base: int, position: int, offset: int) -> bool:
+    """Tell whether HEAD speaks of the byte at a position, or of the record that would be there."""
+    return offset < mark.end or (mark.base == base and position < mark.position)
 
 
 def _walk(

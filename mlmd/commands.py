@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from evlog.records import (
-    ArtifactPut,
     AssociationPut,
     AttributionPut,
     EventPut,
-    NodePut,
     ParentContextPut,
     Properties,
 )
@@ -38,7 +36,9 @@ _UNKNOWN: Final = "UNKNOWN"
 
 
 def create_system_types(draft: Draft) -> None:
-    """Put the nine types that every store holds from the start."""
+    """Put the nine types that every store holds from the start, unless another process was faster."""
+    if draft.known.last_id("type"):
+        return
     for kind, name in SYSTEM_TYPES:
         draft.put_type(kind, kind.type_put(id=draft.next_id("type"), name=name))
 
@@ -47,7 +47,7 @@ def put_type(kind: Kind) -> Callable[[Draft, Any], Any]:
     """Return the command of Put{Artifact,Execution,Context}Type."""
     response = getattr(service, f"Put{kind.name.capitalize()}TypeResponse")
 
-    def command(draft: Draft, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def command(draft: Draft, request: Any) -> Any:
         _refuse_partial_match(request)
         put = _TypesPut(draft, can_add=request.can_add_fields, can_omit=request.can_omit_fields)
         return response(type_id=put.one(kind, getattr(request, f"{kind.name}_type")))
@@ -66,7 +66,7 @@ def put_types(draft: Draft, request: service.PutTypesRequest) -> service.PutType
     )
 
 
-def _refuse_partial_match(request: Any) -> None:  # noqa: ANN401 - four message classes
+def _refuse_partial_match(request: Any) -> None:
     if not request.all_fields_match:
         raise errors.UnimplementedError("Must match all fields.")
 
@@ -186,7 +186,7 @@ def put_nodes(kind: Kind) -> Callable[[Draft, Any], Any]:
     """Return the command of Put{Artifacts,Executions,Contexts}."""
     response = getattr(service, f"Put{kind.plural.capitalize()}Response")
 
-    def command(draft: Draft, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def command(draft: Draft, request: Any) -> Any:
         mask = request.update_mask.paths
         guarded = kind is ARTIFACT and request.options.abort_if_latest_updated_time_changed
         ids = [_put_node(draft, kind, node, mask=mask, guarded=guarded) for node in getattr(request, kind.plural)]
@@ -368,7 +368,7 @@ def _masked_fields(kind: Kind, node: Node, stored: Node, mask: Sequence[str]) ->
         return node
     after = type(stored)()
     after.CopyFrom(stored)
-    for field in ("name", "uri", "external_id", kind.state_field):
+    for field in ("name", "uri", "external_id", kind.state_field or "name"):
         if field in mask and field in stored.DESCRIPTOR.fields_by_name:
             if node.HasField(field):
                 setattr(after, field, getattr(node, field))
@@ -441,9 +441,7 @@ def _link(draft: Draft, kind: Kind, context_id: int, node_id: int) -> None:
     draft.add_once(change, key, stored=draft.known.has_link(*key))
 
 
-def put_parent_contexts(
-    draft: Draft, request: service.PutParentContextsRequest
-) -> service.PutParentContextsResponse:
+def put_parent_contexts(draft: Draft, request: service.PutParentContextsRequest) -> service.PutParentContextsResponse:
     """PutParentContexts: repeats and cycles are refused."""
     for link in request.parent_contexts:
         if not link.HasField("parent_id") or not link.HasField("child_id"):
@@ -471,7 +469,9 @@ def put_execution(draft: Draft, request: service.PutExecutionRequest) -> service
     options = request.options
     reuse = options.reuse_artifact_if_already_exist_by_external_id
     pairs = request.artifact_event_pairs
-    made = [_put_pair_artifact(draft, pair.artifact, reuse=reuse) if pair.HasField("artifact") else None for pair in pairs]
+    made = [
+        _put_pair_artifact(draft, pair.artifact, reuse=reuse) if pair.HasField("artifact") else None for pair in pairs
+    ]
     execution_id = _put_node(draft, EXECUTION, request.execution, force=options.force_update_time)
     artifact_ids = [
         _put_pair_event(draft, pair.event, artifact_id, execution_id) if pair.HasField("event") else artifact_id
@@ -598,7 +598,7 @@ def _put_subgraph_artifacts(draft: Draft, artifacts: Sequence[pb.Artifact], *, r
     ]
 
 
-def _check_edge(request: service.PutLineageSubgraphRequest, edge: Any) -> None:  # noqa: ANN401 - a nested message
+def _check_edge(request: service.PutLineageSubgraphRequest, edge: Any) -> None:
     if not edge.HasField("event"):
         raise Invalid("No event found for event_edge")
     for kind, article in ((EXECUTION, "an execution"), (ARTIFACT, "an artifact")):
@@ -642,5 +642,3 @@ def _check_nodes(draft: Draft, kind: Kind, nodes: Sequence[Node]) -> None:
         stored_type = types[node.type_id]
         assert stored_type is not None, "checked above"
         _typed(node.properties, stored_type.properties)
-
-

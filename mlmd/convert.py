@@ -60,7 +60,7 @@ def value_of(message: pb.Value, arm: str) -> Value:
     return Proto(value.type_url, value.value)
 
 
-def set_value(message: pb.Value, value: Value) -> None:
+def set_value(message: pb.Value, value: Any) -> None:
     """Set the arm of a Value message that a value belongs to."""
     form = value.__class__
     if form is str:
@@ -83,7 +83,7 @@ def _plain_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
     return {key: _plain(struct.fields[key]) for key in sorted(struct.fields)}
 
 
-def _plain(value: struct_pb2.Value) -> Any:  # noqa: ANN401 - JSON
+def _plain(value: struct_pb2.Value) -> Any:
     arm = value.WhichOneof("kind")
     if arm is None:
         return _UNSET
@@ -101,7 +101,7 @@ def _fill_struct(struct: struct_pb2.Struct, fields: Mapping[str, Any]) -> None:
         _fill(struct.fields[key], item)
 
 
-def _fill(value: struct_pb2.Value, item: Any) -> None:  # noqa: ANN401 - JSON
+def _fill(value: struct_pb2.Value, item: Any) -> None:
     if item is None:
         value.null_value = struct_pb2.NULL_VALUE
     elif isinstance(item, bool):
@@ -121,7 +121,7 @@ def _fill(value: struct_pb2.Value, item: Any) -> None:  # noqa: ANN401 - JSON
 
 def properties_of(message: Mapping[str, pb.Value]) -> Properties:
     """Return the properties of a stored message: every value has an arm."""
-    return {key: value_of(value, value.WhichOneof("value")) for key, value in message.items()}
+    return {key: value_of(value, value.WhichOneof("value") or "") for key, value in message.items()}
 
 
 # Nodes ---------------------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def text_of(message: Node | Type, field: str) -> str | None:
     return getattr(message, field) if message.HasField(field) else None
 
 
-def node_put(kind: Kind, message: Node, **settled: Any) -> NodePut:  # noqa: ANN401 - fields of the record
+def node_put(kind: Kind, message: Node, **settled: Any) -> NodePut:
     """Return the record of a node: the fields of a message that a put may set, and those settled by the decision."""
     if kind is ARTIFACT:
         settled["uri"] = message.uri
@@ -212,7 +212,7 @@ def type_message(change: TypePut) -> Type:
     return message
 
 
-def type_put(kind: Kind, message: Type, **settled: Any) -> TypePut:  # noqa: ANN401 - fields of the record
+def type_put(kind: Kind, message: Type, **settled: Any) -> TypePut:
     """Return the record of a type: the fields of a message that only its creation sets, and those settled."""
     settled.setdefault("description", text_of(message, "description"))
     settled.setdefault("version", text_of(message, "version") or None)
@@ -256,7 +256,7 @@ def path_of(message: pb.Event) -> list[int | str]:
 # Bodies --------------------------------------------------------------------------------------------------------------
 
 
-def framed(message: Any, tag: bytes = b"\x0a") -> bytes:  # noqa: ANN401 - any message
+def framed(message: Any, tag: bytes = b"\x0a") -> bytes:
     """Return a message framed as a repeated field, field 1 unless `tag` says otherwise."""
     data = message.SerializeToString(deterministic=True)
     return tag + _varint(len(data)) + data

@@ -6,7 +6,7 @@ a draft that was decided to its end becomes a record.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmd import errors
 from mlmd.convert import node_message, property_types, text_of, type_message, unframed
@@ -23,17 +23,49 @@ if TYPE_CHECKING:
 class Known(Protocol):
     """What a decision may ask of the view: see `projections.sqlite.lookup.Lookup`."""
 
-    def node(self, kind: KindName, node_id: int) -> bytes | None: ...
-    def id_named(self, kind: KindName, type_id: int, name: str) -> int | None: ...
-    def id_external(self, kind: KindName, external_id: str) -> int | None: ...
-    def type(self, kind: KindName, type_id: int) -> bytes | None: ...
-    def type_id_named(self, kind: KindName, name: str, version: str) -> int | None: ...
-    def type_id_external(self, kind: KindName, external_id: str) -> int | None: ...
-    def has_event(self, artifact_id: int, execution_id: int, event_type: str) -> bool: ...
-    def has_link(self, kind: KindName, context_id: int, node_id: int) -> bool: ...
-    def has_parent(self, child_id: int, parent_id: int) -> bool: ...
-    def ancestors(self, context_id: int) -> Sequence[int]: ...
-    def last_id(self, table: str) -> int: ...
+    def node(self, kind: KindName, node_id: int) -> bytes | None:
+        """Return a node's body."""
+        ...
+
+    def id_named(self, kind: KindName, type_id: int, name: str) -> int | None:
+        """Return the id of the node of a type with a name."""
+        ...
+
+    def id_external(self, kind: KindName, external_id: str) -> int | None:
+        """Return the id of the node with an external id."""
+        ...
+
+    def type(self, kind: KindName, type_id: int) -> bytes | None:
+        """Return a type's body."""
+        ...
+
+    def type_id_named(self, kind: KindName, name: str, version: str) -> int | None:
+        """Return the id of a type; `version` is "" for none."""
+        ...
+
+    def type_id_external(self, kind: KindName, external_id: str) -> int | None:
+        """Return the id of the type with an external id."""
+        ...
+
+    def has_event(self, artifact_id: int, execution_id: int, event_type: str) -> bool:
+        """Tell whether an event is there."""
+        ...
+
+    def has_link(self, kind: KindName, context_id: int, node_id: int) -> bool:
+        """Tell whether a node belongs to a context."""
+        ...
+
+    def has_parent(self, child_id: int, parent_id: int) -> bool:
+        """Tell whether a parent link is there."""
+        ...
+
+    def ancestors(self, context_id: int) -> Sequence[int]:
+        """Return a context's id and those of all above it."""
+        ...
+
+    def last_id(self, table: str) -> int:
+        """Return the highest id in a table."""
+        ...
 
 
 class StoredType:
@@ -60,7 +92,7 @@ class Draft:
 
     def __init__(self, known: Known, types: TypeCache, now_ms: int) -> None:
         self.known, self.now_ms = known, now_ms
-        self.changes: list[Change] = []
+        self.changes: list[Any] = []  # Of Change.
         self._types = types
         self._new_types: dict[tuple[KindName, int], StoredType] = {}
         self._nodes: dict[KindName, dict[int, NodePut]] = {kind.name: {} for kind in KINDS}
@@ -102,8 +134,8 @@ class Draft:
         for (kind_name, type_id), new in self._new_types.items():
             if kind_name == kind.name and text_of(new.message, "external_id") == external_id:
                 return type_id
-        type_id = self.known.type_id_external(kind.name, external_id)
-        return None if type_id is None or (kind.name, type_id) in self._new_types else type_id
+        stored_id = self.known.type_id_external(kind.name, external_id)
+        return None if stored_id is None or (kind.name, stored_id) in self._new_types else stored_id
 
     def put_type(self, kind: Kind, change: TypePut) -> StoredType:
         """Add a type's new state."""

@@ -24,9 +24,12 @@ from projections.projector import catch_up
 from replay.rebuild import follow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from evlog.log import Group, Log
     from mlmd.methods import Method
     from mlmd.opening import Opened
+    from projections.sqlite.lookup import Lookup
     from projections.sqlite.view import View
 
 _LOG: Final = logging.getLogger(__name__)
@@ -38,7 +41,7 @@ class _Ticket:
 
     __slots__ = ("done", "error", "method", "request", "response")
 
-    def __init__(self, method: Method, request: Any) -> None:  # noqa: ANN401 - a message of the method's class
+    def __init__(self, method: Method, request: Any) -> None:
         self.method, self.request = method, request
         self.response: Any = None
         self.error: BaseException | None = None
@@ -67,14 +70,14 @@ class Engine:
         if opened.writable:
             self._start()
 
-    def call(self, method: Method, request: Any) -> Any:  # noqa: ANN401 - messages of the method's classes
+    def call(self, method: Method, request: Any) -> Any:
         """Answer one request. Raises StatusError."""
         try:
             if os.getpid() != self._pid:
                 raise ForkedError(opened_by=self._pid, used_by=os.getpid())
             if method.query is not None:
                 query = method.query
-                return self._current_view().ask(lambda lookup: query(lookup, request))
+                return self._ask(lambda lookup: query(lookup, request))
             if not self._opened.writable:
                 return self._refuse_write(method, request)
             return self._put(method, request)
@@ -91,34 +94,41 @@ class Engine:
 
     # Reading --------------------------------------------------------------------------------------------------------
 
+    def _ask(self, question: Callable[[Lookup], Any]) -> Any:
+        view = self._current_view()
+        try:
+            return view.ask(question)
+        except ViewError:
+            if self._opened.is_fresh(view):
+                raise
+        return self._current_view().ask(question)  # Replaced between the look and the question.
+
     def _current_view(self) -> View:
-        folder = self._opened.views
-        if self._behind or (folder is not None and not self.view.is_current(folder)):
+        if self._behind or not self._opened.is_fresh(self.view):
             with self._lead:
                 self._renew_view()
         return self.view
 
     def _renew_view(self) -> None:
         """Open the view that a rebuild put in place of ours, and bring it up to the log."""
-        opened = self._opened
-        if opened.views is not None and not self.view.is_current(opened.views):
-            self.view.close()
-            self.view = opened.open_view()
+        if not self._opened.is_fresh(self.view):
+            # The old view closes when the last thread that reads it lets go.
+            self.view = self._opened.fresh_view(self.view)
             self._types.clear()
         if self._behind:
             with self.log.claim() as group:
                 follow(self.view, self.log, group.end)
             self._behind = False
 
-    def _refuse_write(self, method: Method, request: Any) -> Any:  # noqa: ANN401 - messages of the method's classes
+    def _refuse_write(self, method: Method, request: Any) -> Any:
         """Answer a put on a read-only store: fine as long as it changes nothing, as in MLMD."""
 
-        def decide(known: Any) -> tuple[Any, bool]:  # noqa: ANN401 - a Lookup
+        def decide(known: Lookup) -> tuple[Any, bool]:
             draft = Draft(known, {}, clock_us() // 1000)
             assert method.command is not None, "the caller checked"
             return method.command(draft, request), bool(draft.changes)
 
-        response, changes = self._current_view().ask(decide)
+        response, changes = self._ask(decide)
         if changes:
             raise errors.InternalError("attempt to write a readonly database: the store is open for reading only")
         return response
@@ -135,7 +145,7 @@ class Engine:
         if empty:
             self._put(CREATE_STORE, None)
 
-    def _put(self, method: Method, request: Any) -> Any:  # noqa: ANN401 - messages of the method's classes
+    def _put(self, method: Method, request: Any) -> Any:
         ticket = _Ticket(method, request)
         self._line.append(ticket)
         with self._lead:
@@ -169,11 +179,14 @@ class Engine:
                 time.sleep(0)
 
     def _run_group(self, waiting: list[_Ticket]) -> int:
-        """Decide, append and show as many as fit in one group; return how many."""
+        """Decide, append and show as many as fit in one group; return how many, 0 to be asked again."""
         self._renew_view()
         view = self.view
         with self.log.claim() as group:
+            if not self._opened.is_fresh(view):
+                return 0  # Replaced before we had the lock; what is written to the old one nobody would see.
             view.begin()
+            before = view.applied
             try:
                 self._catch_up(group)
                 taken = self._decide(waiting, group)
@@ -185,15 +198,23 @@ class Engine:
                 self._types.clear()
                 self._known_end = -1
                 raise
-            try:
-                view.commit(self.log.leaf_prefix(view.applied))
-            except ViewError:
-                _LOG.exception("the view failed after an append; it will catch up")
-                self._behind = True
+            self._show(before)
             self._known_end = group.end
         for ticket in waiting[:taken]:
             ticket.done = True
         return taken
+
+    def _show(self, before: int) -> None:
+        """Commit the view. The puts are done whether or not this works."""
+        view = self.view
+        if view.applied == before:  # Every put was refused.
+            view.rollback()
+            return
+        try:
+            view.commit(self.log.leaf_prefix(view.applied))
+        except ViewError:
+            _LOG.exception("the view failed after an append; it catches up before the next call")
+            self._behind = True
 
     def _catch_up(self, group: Group) -> None:
         view = self.view

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from evlog.records import (
     ArtifactPut,
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from projections.query import Kind as KindName
 
-Node = pb.Artifact | pb.Execution | pb.Context
-Type = pb.ArtifactType | pb.ExecutionType | pb.ContextType
+# A message of the kind at hand: protobuf's classes share no static type that knows the fields.
+Node: TypeAlias = Any
+Type: TypeAlias = Any
 
 
 class Kind(NamedTuple):
@@ -40,11 +41,11 @@ class Kind(NamedTuple):
     base_types: Mapping[int, str]  # Enum number -> name of the system type; 0, UNSET, is no type.
 
 
-def _states(enum: Any) -> dict[int, str]:  # noqa: ANN401 - protobuf's enum wrappers have no common type
+def _states(enum: Any) -> dict[int, str]:
     return {number: name for name, number in enum.items()}
 
 
-def _base_types(message: Any) -> dict[int, str]:  # noqa: ANN401 - as above
+def _base_types(message: Any) -> dict[int, str]:
     # MLMD names the system type behind an enum value, DATASET say, mlmd.Dataset.
     return {number: f"mlmd.{name.capitalize()}" for name, number in message.SystemDefinedBaseType.items() if number}
 
@@ -74,7 +75,16 @@ EXECUTION: Final = Kind(
     _base_types(pb.ExecutionType),
 )
 CONTEXT: Final = Kind(
-    "context", "contexts", pb.Context, pb.ContextType, ContextPut, ContextTypePut, None, {}, {}, _base_types(pb.ContextType)
+    "context",
+    "contexts",
+    pb.Context,
+    pb.ContextType,
+    ContextPut,
+    ContextTypePut,
+    None,
+    {},
+    {},
+    _base_types(pb.ContextType),
 )
 KINDS: Final = (ARTIFACT, EXECUTION, CONTEXT)
 

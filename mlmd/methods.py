@@ -79,7 +79,11 @@ def _methods() -> dict[str, Method]:
 
 
 METHODS: Final = _methods()
-assert all((method.command is None) != (method.query is None) for method in METHODS.values()), "each method is one of two"
+assert all((method.command is None) != (method.query is None) for method in METHODS.values()), (
+    "each method is one of two"
+)
 
 # Not an RPC: how a new store gets its system types, as a record like any other.
-CREATE_STORE: Final = Method("CreateStore", type(None), type(None), lambda draft, _: commands.create_system_types(draft), None)
+CREATE_STORE: Final = Method(
+    "CreateStore", type(None), type(None), lambda draft, _: commands.create_system_types(draft), None
+)

@@ -20,7 +20,7 @@ from mlmd.proto import metadata_store_pb2 as pb
 from projections.errors import ViewError
 from projections.sqlite.view import View, peek
 from replay.asof import as_of
-from replay.rebuild import fitting, open_current
+from replay.rebuild import fitting, follow, open_current
 
 if TYPE_CHECKING:
     from replay.rebuild import Progress
@@ -30,6 +30,7 @@ VIEWS_FOLDER: Final = "views"
 BODIES: Final = Bodies()
 _MLMD_FILE: Final = b"SQLite format 3\0"
 _SETTLE_S: Final = 1.0
+_SETTLE_STEP_S: Final = 0.01
 _Mode = pb.SqliteMetadataSourceConfig
 _MODES_OF_URI: Final = {"ro": _Mode.READONLY, "rw": _Mode.READWRITE, "rwc": _Mode.READWRITE_OPENCREATE}
 
@@ -44,19 +45,33 @@ class OpenError(RuntimeError):
 
 @dataclass
 class Opened:
-    """An open log and its view. `views`: the folder of the view, ending in a slash; None for a view in memory."""
+    """An open log and its view.
+
+    views: the folder of the view, ending in a slash; None for a view in memory. replayed: the view is a replay in memory that
+    follows the log, because the one on disk cannot be used.
+    """
 
     log: Log
     view: View
     writable: bool
-    views: str | None
+    views: str | None = None
+    replayed: bool = False
 
-    def open_view(self) -> View:
-        """Open the current view anew, after a rebuild replaced it."""
-        assert self.views is not None, "a view in memory is never replaced"
+    def is_fresh(self, view: View) -> bool:
+        """Tell whether a view is still the one to read. Asked before every read."""
+        if self.views is not None:
+            return view.is_current(self.views)
+        return not self.replayed or self.log.refresh() == view.applied
+
+    def fresh_view(self, view: View) -> View:
+        """Return the view to read from now on, in place of one that is no longer fresh."""
+        if self.views is None:
+            follow(view, self.log, self.log.end)
+            return view
+        folder = Path(self.views)
         if self.writable:
-            return open_current(self.log, Path(self.views), BODIES)
-        return View.open(Path(self.views), self.log.id, BODIES, writable=False)
+            return open_current(self.log, folder, BODIES)
+        return View.open(folder, self.log.id, BODIES, writable=False)
 
     def close(self) -> None:
         """Close both."""
@@ -96,7 +111,7 @@ def open_config(config: pb.ConnectionConfig) -> Opened:
 def open_memory() -> Opened:
     """Open a new store that lives as long as its process."""
     log = Log.open(MemoryFolder(), create=True)
-    return Opened(log, View.create(None, log.id, BODIES), writable=True, views=None)
+    return Opened(log, View.create(None, log.id, BODIES), writable=True)
 
 
 def open_folder(
@@ -111,7 +126,10 @@ def open_folder(
     acknowledged = _acknowledged(RealFolder(log_folder), views)
     if not writable:
         log = Log.open(log_folder, writable=False, acknowledged=acknowledged)
-        return Opened(log, _view_for_reading(log, views, progress), writable=False, views=None)
+        view = _view_for_reading(log, views)
+        if view is not None:
+            return Opened(log, view, writable=False, views=f"{views}{os.sep}")
+        return Opened(log, as_of(log, log.refresh(), BODIES, progress), writable=False, replayed=True)
     log = Log.open(log_folder, create=create, acknowledged=acknowledged)
     try:
         view = open_current(log, views, BODIES, progress)
@@ -137,21 +155,20 @@ def _acknowledged(log_folder: RealFolder, views: Path) -> int:
         ) from None
 
 
-def _view_for_reading(log: Log, views: Path, progress: Progress | None) -> View:
-    """Return the current view, or where it is behind and nobody brings it up, a replay in memory."""
+def _view_for_reading(log: Log, views: Path) -> View | None:
+    """Return the current view, None where it is behind the log and nobody brings it up."""
     until = time.monotonic() + _SETTLE_S
     while True:
         try:
             view = fitting(log, View.open(views, log.id, BODIES, writable=False))
         except ViewError:
-            break
+            return None
         if view.applied >= log.end:
             return view
         view.close()
         if time.monotonic() > until:  # A writer that lives shows its records within moments.
-            break
-        time.sleep(0.01)
-    return as_of(log, log.refresh(), BODIES, progress)
+            return None
+        time.sleep(_SETTLE_STEP_S)
 
 
 def _refuse_foreign(place: Path, *, create: bool) -> None:

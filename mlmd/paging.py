@@ -101,7 +101,7 @@ def _after(options: pb.ListOperationOptions) -> After | None:
     return After(token.field_offset, token.id_offset if token.HasField("id_offset") else _before_all(current.is_asc))
 
 
-def _before_all(ascending: bool) -> int:  # noqa: FBT001 - named by its only caller
+def _before_all(ascending: bool) -> int:
     return -1 if ascending else _INT64_MAX
 
 

@@ -38,13 +38,11 @@ def get_type(kind: Kind) -> Query:
     """Return the query of Get{Artifact,Execution,Context}Type."""
     parse = _response(f"Get{kind.name.capitalize()}Type")
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         body = lookup.type_named(kind.name, request.type_name, request.type_version)
         if body is None:
             version = request.type_version or "nullopt"
-            raise errors.NotFoundError(
-                f"No type found for query, name: `{request.type_name}`, version: `{version}`"
-            )
+            raise errors.NotFoundError(f"No type found for query, name: `{request.type_name}`, version: `{version}`")
         return parse(body)
 
     return query
@@ -55,7 +53,7 @@ def get_types(kind: Kind) -> Query:
     name = f"Get{kind.name.capitalize()}Types"
     parse, field = _response(name), f"{kind.name}_types"
 
-    def query(lookup: Lookup, _request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def query(lookup: Lookup, _request: Any) -> Any:
         response = parse(b"".join(lookup.types(kind.name)))
         if kind is not CONTEXT:
             types = getattr(response, field)
@@ -71,7 +69,7 @@ def get_types_by_id(kind: Kind) -> Query:
     """Return the query of Get{Artifact,Execution,Context}TypesByID: in the order asked, repeats repeated."""
     parse = _response(f"Get{kind.name.capitalize()}TypesByID")
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         with lookup.snapshot():
             return parse(_types(lookup, kind, request.type_ids))
 
@@ -86,7 +84,7 @@ def get_types_by_external_ids(kind: Kind) -> Query:
     """Return the query of Get{Artifact,Execution,Context}TypesByExternalIds."""
     parse = _response(f"Get{kind.name.capitalize()}TypesByExternalIds")
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         bodies = _external(request.external_ids, "types", lambda ids: lookup.types_external(kind.name, ids))
         return parse(b"".join(bodies))
 
@@ -109,7 +107,7 @@ def get_nodes(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions,Contexts}."""
     parse, candidates = _response(f"Get{kind.plural.capitalize()}"), Listing(kind.name)
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         return _list(lookup, parse, candidates, request)
 
     return query
@@ -119,7 +117,7 @@ def get_nodes_by_type(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions,Contexts}ByType."""
     parse = _response(f"Get{kind.plural.capitalize()}ByType")
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         type_id = lookup.type_id_named(kind.name, request.type_name, request.type_version)
         if type_id is None:
             return parse(b"")
@@ -132,7 +130,7 @@ def get_nodes_by_context(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions}ByContext."""
     parse = _response(f"Get{kind.plural.capitalize()}ByContext")
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - two message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         return _list(lookup, parse, Listing(kind.name, context_id=request.context_id), request)
 
     return query
@@ -140,7 +138,7 @@ def get_nodes_by_context(kind: Kind) -> Query:
 
 def _list(
     lookup: Lookup, parse: Callable[[bytes], Any], candidates: Listing, request: Any, *, last_token: str | None = None
-) -> Any:  # noqa: ANN401 - eight message classes
+) -> Any:
     """Return the candidates, or the page of them that the request's options ask for.
 
     last_token: what the response's token is on the last page; None leaves it unset.
@@ -163,7 +161,7 @@ def get_nodes_by_id(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions,Contexts}ByID: by ascending id, each once."""
     parse, field = _response(f"Get{kind.plural.capitalize()}ByID"), f"{kind.name}_ids"
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         return parse(b"".join(lookup.nodes(kind.name, getattr(request, field))))
 
     return query
@@ -188,7 +186,7 @@ def get_node_by_type_and_name(kind: Kind) -> Query:
     """Return the query of Get{Artifact,Execution,Context}ByTypeAndName: the node, or nothing."""
     parse, field = _response(f"Get{kind.name.capitalize()}ByTypeAndName"), f"{kind.name}_name"
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         type_id = lookup.type_id_named(kind.name, request.type_name, request.type_version)
         body = None if type_id is None else lookup.node_named(kind.name, type_id, getattr(request, field))
         return parse(body or b"")
@@ -200,16 +198,19 @@ def get_nodes_by_external_ids(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions,Contexts}ByExternalIds."""
     parse = _response(f"Get{kind.plural.capitalize()}ByExternalIds")
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - three message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         bodies = _external(request.external_ids, kind.plural, lambda ids: lookup.nodes_external(kind.name, ids))
         return parse(b"".join(bodies))
 
     return query
 
 
-def get_artifacts_by_uri(lookup: Lookup, request: service.GetArtifactsByURIRequest) -> service.GetArtifactsByURIResponse:
+def get_artifacts_by_uri(
+    lookup: Lookup, request: service.GetArtifactsByURIRequest
+) -> service.GetArtifactsByURIResponse:
     """GetArtifactsByURI: uri by uri in the order asked, each once."""
-    if any(field.field_number == 1 for field in UnknownFieldSet(request)):
+    unknown: Any = UnknownFieldSet(request)
+    if any(field.field_number == 1 for field in unknown):
         raise errors.InvalidArgumentError(
             "The request contains deprecated field `uri`. Please upgrade the client library version above 0.21.0."
         )
@@ -225,7 +226,7 @@ def get_events(kind: Kind) -> Query:
     """Return the query of GetEventsBy{Artifact,Execution}IDs."""
     parse, field = _response(f"GetEventsBy{kind.name.capitalize()}IDs"), f"{kind.name}_ids"
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - two message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         response = parse(b"".join(lookup.events_of(kind.name, getattr(request, field))))
         if kind is ARTIFACT:  # Between two nodes the number of the event's type decides, not the order of the puts.
             response.events.sort(key=lambda event: (event.artifact_id, event.execution_id, event.type))
@@ -238,7 +239,7 @@ def get_contexts_of(kind: Kind) -> Query:
     """Return the query of GetContextsBy{Artifact,Execution}."""
     parse, field = _response(f"GetContextsBy{kind.name.capitalize()}"), f"{kind.name}_id"
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - two message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         node_id = getattr(request, field)
         bodies = lookup.contexts_of(kind.name, node_id)
         if not bodies:
@@ -252,7 +253,7 @@ def get_relatives(relation: str, many: str) -> Query:
     """Return the query of Get{Parent,Children}ContextsByContext. relation: "parent" or "child"."""
     parse = _response(f"Get{many}ContextsByContext")
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - two message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         response = parse(b"".join(body for _, body in lookup.relatives(relation, [request.context_id])))
         response.contexts.sort(key=lambda context: context.id)
         return response
@@ -265,7 +266,7 @@ def get_relatives_of_many(relation: str, many: str) -> Query:
     response_class = getattr(service, f"Get{many}ContextsByContextsResponse")
     field = f"{'parent' if relation == 'parent' else 'children'}_contexts"
 
-    def query(lookup: Lookup, request: Any) -> Any:  # noqa: ANN401 - two message classes
+    def query(lookup: Lookup, request: Any) -> Any:
         if not request.context_ids:
             raise errors.InvalidArgumentError("context_ids is empty")
         response = response_class()
@@ -280,13 +281,11 @@ def get_relatives_of_many(relation: str, many: str) -> Query:
 _CONTEXTS: Final = _response("GetContexts")
 
 
-def get_lineage_graph(_lookup: Lookup, _request: Any) -> Any:  # noqa: ANN401 - never returns
+def get_lineage_graph(_lookup: Lookup, _request: Any) -> Any:
     """GetLineageGraph, retired by MLMD."""
     raise errors.UnimplementedError("GetLineageGraph is not implemented: use GetLineageSubgraph")
 
 
-def get_lineage_subgraph(_lookup: Lookup, _request: Any) -> Any:  # noqa: ANN401 - not yet
+def get_lineage_subgraph(_lookup: Lookup, _request: Any) -> Any:
     """GetLineageSubgraph."""
     raise errors.UnimplementedError("GetLineageSubgraph is not supported by this release of evlog-mlmd")
-
-

@@ -65,9 +65,13 @@ class MetadataStore:
         enable_upgrade_migration: without effect, there is no older schema.
         """
         if isinstance(config, pb.MetadataStoreClientConfig):
-            raise errors.UnimplementedError("a gRPC client is not in this release of evlog-mlmd: use a ConnectionConfig")
+            raise errors.UnimplementedError(
+                "a gRPC client is not in this release of evlog-mlmd: use a ConnectionConfig"
+            )
         if not isinstance(config, pb.ConnectionConfig):
-            message = f"MetadataStore is expecting either a ConnectionConfig or a MetadataStoreClientConfig, not {config!r}"
+            message = (
+                f"MetadataStore is expecting either a ConnectionConfig or a MetadataStoreClientConfig, not {config!r}"
+            )
             raise ValueError(message)  # noqa: TRY004 - MLMD's
         del enable_upgrade_migration
         self._max_num_retries = _RETRIES
@@ -79,7 +83,7 @@ class MetadataStore:
         """Close the store. Not needed for safety: whatever a put acknowledged is durable."""
         self._engine.close()
 
-    def _call(self, name: str, request: Any) -> Any:  # noqa: ANN401 - messages of the method's classes
+    def _call(self, name: str, request: Any) -> Any:
         method, attempt = METHODS[name], 1
         while True:
             try:
@@ -90,7 +94,7 @@ class MetadataStore:
                 attempt += 1
                 time.sleep(random.expovariate(1 / _RETRY_MEAN_S))
 
-    def _pages(self, name: str, request: Any, field: str, options: ListOptions | None) -> list[Any]:  # noqa: ANN401
+    def _pages(self, name: str, request: Any, field: str, options: ListOptions | None) -> list[Any]:
         """Return the nodes of all pages that the options ask for; without options, of one call without any."""
         if options is None:
             return list(getattr(self._call(name, request), field))
@@ -266,7 +270,9 @@ class MetadataStore:
         self, artifact_ids: Iterable[int], extra_options: ExtraOptions | None = None
     ) -> list[pb.Artifact]:
         """Return the artifacts that exist, by id, each once."""
-        return list(self._call("GetArtifactsByID", service.GetArtifactsByIDRequest(artifact_ids=artifact_ids)).artifacts)
+        return list(
+            self._call("GetArtifactsByID", service.GetArtifactsByIDRequest(artifact_ids=artifact_ids)).artifacts
+        )
 
     def get_artifacts_by_type(
         self, type_name: str, type_version: str | None = None, extra_options: ExtraOptions | None = None
@@ -322,7 +328,9 @@ class MetadataStore:
         self, execution_ids: Iterable[int], extra_options: ExtraOptions | None = None
     ) -> list[pb.Execution]:
         """Return the executions that exist, by id, each once."""
-        return list(self._call("GetExecutionsByID", service.GetExecutionsByIDRequest(execution_ids=execution_ids)).executions)
+        return list(
+            self._call("GetExecutionsByID", service.GetExecutionsByIDRequest(execution_ids=execution_ids)).executions
+        )
 
     def get_executions_by_type(
         self, type_name: str, type_version: str | None = None, extra_options: ExtraOptions | None = None

@@ -23,9 +23,7 @@ class Projector(Protocol):
         ...
 
 
-def catch_up(
-    projector: Projector, entries: Iterable[Entry], progress: Callable[[int], None] | None = None
-) -> None:
+def catch_up(projector: Projector, entries: Iterable[Entry], progress: Callable[[int], None] | None = None) -> None:
     """Apply records in order. Raises OutOfOrderError for one that is not the next; nothing of it is applied.
 
     progress: told the applied offset after each record.

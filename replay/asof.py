@@ -41,4 +41,3 @@ def offset_of(log: Log, moment: Moment) -> int:
     if moment > datetime.now(UTC):
         raise FutureError(asked=moment, end=end)
     return log.offset_at((moment - _EPOCH) // _MICROSECOND)
-

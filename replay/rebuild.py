@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
     """Told (records applied, records to apply)."""
 
-BATCH_RECORDS = 10_000  # One transaction each: large enough to be cheap, small enough to keep the write-ahead log short.
+BATCH_RECORDS = (
+    10_000  # One transaction each: large enough to be cheap, small enough to keep the write-ahead log short.
+)
 REPORT_RECORDS = 1_000
 
 
@@ -51,9 +53,7 @@ def _reporter(progress: Progress | None, stop: int) -> Callable[[int], None] | N
     return report
 
 
-def build(
-    log: Log, path: Path | None, bodies: Bodies, stop: int, progress: Progress | None = None
-) -> View:
+def build(log: Log, path: Path | None, bodies: Bodies, stop: int, progress: Progress | None = None) -> View:
     """Return a fresh view of the first `stop` records, in a new file or in memory. Indexes are made last: cheaper."""
     view = View.create(path, log.id, bodies, indexes=False)
     try:

@@ -75,6 +75,8 @@ def verify_view(log: Log, views: Path, bodies: Bodies, progress: Progress | None
         return [Finding("note", f"no view to check: {error}; `evlog replay` makes one", str(views))]
     try:
         return _compare(log, view, bodies, progress)
+    except ViewError as error:
+        return [Finding("damage", f"the view cannot be read: {error}; `evlog replay` makes it anew", view.path)]
     finally:
         view.close()
 
@@ -93,5 +95,7 @@ def _compare(log: Log, view: View, bodies: Bodies, progress: Progress | None) ->
     finally:
         fresh.close()
     if applied < end:
-        return [Finding("note", f"the view is {end - applied} records behind the log; the next put brings it up", view.path)]
+        return [
+            Finding("note", f"the view is {end - applied} records behind the log; the next put brings it up", view.path)
+        ]
     return []

@@ -117,8 +117,8 @@ class Applier:
     def _type_name(self, type_id: int) -> str:
         name = self._type_names.get(type_id)
         if name is None:
-            (name,) = self._execute("select name from type where id = ?", (type_id,)).fetchone()
-            self._type_names[type_id] = name
+            row: Any = self._execute("select name from type where id = ?", (type_id,)).fetchone()
+            name = self._type_names[type_id] = row[0]
         return name
 
     def _type(self, change: TypePut) -> None:
@@ -222,7 +222,7 @@ def as_json(properties: Properties) -> bytes | None:
     if not properties:
         return None
     for value in properties.values():
-        if value.__class__ not in _SIMPLE and not (value.__class__ is float and math.isfinite(value)):  # type: ignore[arg-type]
+        if value.__class__ not in _SIMPLE and not (value.__class__ is float and math.isfinite(value)):
             break
     else:
         return _json(properties)

@@ -22,7 +22,7 @@ SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _INDEXES: Final = re.findall(r"create (?:unique )?index [^;]+;", _SCHEMA)
 _TABLES: Final = re.sub(r"create (?:unique )?index [^;]+;", "", _SCHEMA)
-_GENERATION: Final = re.compile(r"current\.(\d+)\.sqlite")
+_GENERATION: Final = re.compile(r"current\.(\d{6})\.sqlite")
 _BUSY_MS: Final = 10_000
 _CACHE_KIB: Final = 32 * 1024
 _CHECKPOINT_PAGES: Final = 4_000
@@ -30,8 +30,10 @@ MEMORY: Final = ":memory:"
 
 
 def connect(path: str, *, writable: bool) -> apsw.Connection:
-    """Open a database that exists (or a new one in memory). Raises WrongViewError where it cannot be used."""
-    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE if writable else apsw.SQLITE_OPEN_READONLY
+    """Open a database file that exists, or a new one in memory. Raises WrongViewError where it cannot be used."""
+    flags = apsw.SQLITE_OPEN_READWRITE if writable else apsw.SQLITE_OPEN_READONLY
+    if path == MEMORY:
+        flags |= apsw.SQLITE_OPEN_CREATE
     target = path
     if not writable and path != MEMORY and not _may_write_beside(path):
         # On a read-only medium SQLite cannot make the shared-memory file of a write-ahead log; nobody else can write either.
@@ -42,7 +44,9 @@ def connect(path: str, *, writable: bool) -> apsw.Connection:
         connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
         if writable:
             connection.execute("pragma journal_mode = wal").fetchall()
-            connection.execute("pragma synchronous = normal")  # OFF could tear the file; what NORMAL loses, the log replays.
+            connection.execute(
+                "pragma synchronous = normal"
+            )  # OFF could tear the file; what NORMAL loses, the log replays.
             connection.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}").fetchall()
     except apsw.Error as error:
         raise WrongViewError(f"{path}: {error}") from error
@@ -53,7 +57,8 @@ def create_tables(connection: apsw.Connection, log_id: bytes, *, indexes: bool =
     """Make an empty view of a log. Without indexes it fills faster; `create_indexes` then makes them."""
     connection.execute(_TABLES)
     connection.execute(
-        "insert into view (schema_version, log_id, applied, prev) values (?, ?, 0, ?)", (SCHEMA_VERSION, log_id, bytes(16))
+        "insert into view (schema_version, log_id, applied, prev) values (?, ?, 0, ?)",
+        (SCHEMA_VERSION, log_id, bytes(16)),
     )
     if indexes:
         create_indexes(connection)
@@ -88,26 +93,38 @@ def current(folder: Path) -> Path | None:
 
 
 def next_generation(folder: Path) -> Path:
-    """Return the path of a view file that never existed."""
-    taken = [int(match[1]) for entry in folder.iterdir() if (match := _GENERATION.match(entry.name))]
-    return folder / f"current.{max(taken, default=0) + 1:06d}.sqlite"
+    """Return a new, empty file for a view, under a name that no other process has or gets."""
+    while True:
+        taken = [int(match[1]) for entry in folder.iterdir() if (match := _GENERATION.match(entry.name))]
+        path = folder / f"current.{max(taken, default=0) + 1:06d}.sqlite"
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return path
 
 
 def publish(folder: Path, file: Path) -> None:
-    """Make `file` the current view in one step, and remove the generations before it."""
+    """Make `file` the current view in one step, and remove older generations. The caller holds the log's writer lock.
+
+    Where `file` is gone, another process has published a newer one meanwhile; that one stays.
+    """
+    if not file.exists():
+        return
     temporary = folder / f"{LINK}.{os.getpid()}"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(file.name)
     temporary.replace(folder / LINK)
     for entry in folder.iterdir():
-        if entry.name.startswith("current.") and not entry.name.startswith((file.name, LINK)):
+        match = _GENERATION.match(entry.name)
+        if match and entry.name.split("-")[0] < file.name:
             entry.unlink(missing_ok=True)
 
 
 def same_file(link: str, inode: int) -> bool:
     """Tell whether the link still leads to the file with this inode."""
     try:
-        return os.stat(link).st_ino == inode
+        return os.stat(link).st_ino == inode  # noqa: PTH116 - before every read: a Path costs more than the call
     except OSError:
         return False
 

@@ -25,18 +25,13 @@ _BY_IDS: Final = {kind: f"select body from {kind} where id {_IN} order by id" fo
 _NAMED: Final = {kind: f"select body from {kind} where type_id = ? and name = ?" for kind in KINDS}
 _ID_NAMED: Final = {kind: f"select id from {kind} where type_id = ? and name = ?" for kind in KINDS}
 _ID_EXTERNAL: Final = {kind: f"select id from {kind} where external_id = ?" for kind in KINDS}
-_BY_EXTERNAL: Final = {
-    kind: f"select body from {kind} where external_id {_IN} order by id"
-    for kind in KINDS
-}
+_BY_EXTERNAL: Final = {kind: f"select body from {kind} where external_id {_IN} order by id" for kind in KINDS}
 _LINKS: Final = {"artifact": "attribution", "execution": "association"}
 _CONTEXTS_OF: Final = {
     kind: f"select c.body from {link} l join context c on c.id = l.context_id where l.{kind}_id = ? order by c.id"
     for kind, link in _LINKS.items()
 }
-_LINKED: Final = {
-    kind: f"select 1 from {link} where context_id = ? and {kind}_id = ?" for kind, link in _LINKS.items()
-}
+_LINKED: Final = {kind: f"select 1 from {link} where context_id = ? and {kind}_id = ?" for kind, link in _LINKS.items()}
 _EVENTS: Final = {
     "artifact": f"select body from event where artifact_id {_IN} order by artifact_id, execution_id, id",
     "execution": f"select body from event where execution_id {_IN} order by execution_id, id",
@@ -54,6 +49,8 @@ select id from up"""
 _LAST_ID: Final = {
     table: f"select coalesce(max(id), 0) from {table}" for table in ("type", *KINDS, "event", "parent_context")
 }
+_COUNT: Final = {table: f"select count(*) from {table}" for table in (*_LAST_ID, *_LINKS.values())}
+_COUNT_BY_TYPE: Final = {kind: f"select type_id, count(*) from {kind} group by type_id" for kind in KINDS}
 
 
 class Lookup:
@@ -154,7 +151,8 @@ class Lookup:
 
     def relatives(self, relation: str, context_ids: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return (context id, body) for each "parent" or "child" of the contexts."""
-        return self._execute(_RELATIVES[relation], (_json(list(context_ids)),)).fetchall()
+        rows: list[Any] = self._execute(_RELATIVES[relation], (_json(list(context_ids)),)).fetchall()
+        return rows
 
     def has_parent(self, child_id: int, parent_id: int) -> bool:
         """Tell whether a parent link is there."""
@@ -169,10 +167,18 @@ class Lookup:
 
     def last_id(self, table: str) -> int:
         """Return the highest id in a table: type, artifact, execution, context, event or parent_context."""
-        last: int = self._execute(_LAST_ID[table]).fetchone()[0]
-        return last
+        return self._one(_LAST_ID[table], ())
 
-    def _one(self, sql: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401 - a column of any type
+    def count(self, table: str) -> int:
+        """Return how many rows a table has: those of `last_id`, attribution and association."""
+        return self._one(_COUNT[table], ())
+
+    def count_by_type(self, kind: Kind) -> dict[int, int]:
+        """Return how many nodes there are of each type that has any."""
+        rows: list[Any] = self._execute(_COUNT_BY_TYPE[kind]).fetchall()
+        return dict(rows)
+
+    def _one(self, sql: str, values: tuple[Any, ...]) -> Any:
         row = self._execute(sql, values).fetchone()
         return None if row is None else row[0]
 

@@ -74,6 +74,7 @@ create table context (
 ) strict;
 create unique index context_name on context (type_id, name);
 create unique index context_external_id on context (external_id) where external_id is not null;
+create index context_type on context (type_id);
 create index context_create_time on context (create_time);
 create index context_update_time on context (update_time);
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 
@@ -30,7 +30,9 @@ _Answer = TypeVar("_Answer")
 class View:
     """An open view of one log. `applied` is the offset of the next record to apply."""
 
-    def __init__(self, path: str, log_id: bytes, bodies: Bodies, *, writable: bool, create: bool, indexes: bool) -> None:
+    def __init__(
+        self, path: str, log_id: bytes, bodies: Bodies, *, writable: bool, create: bool, indexes: bool
+    ) -> None:
         self.path, self.log_id, self.writable = path, log_id, writable
         self._connection = database.connect(path, writable=writable)
         try:
@@ -60,10 +62,14 @@ class View:
     def open(cls, folder: Path, log_id: bytes, bodies: Bodies, *, writable: bool = True) -> View:
         """Open the current view in a folder. Raises WrongViewError where there is none of this log."""
         path = database.current(folder)
+        try:
+            inode = path.stat().st_ino if path else 0
+        except FileNotFoundError:  # Replaced this very moment.
+            path = None
         if path is None:
             raise WrongViewError(f"{folder / database.LINK}: there is no view")
         view = cls(str(path), log_id, bodies, writable=writable, create=False, indexes=False)
-        view._inode = path.stat().st_ino
+        view._inode = inode
         return view
 
     def is_current(self, folder: str) -> bool:
@@ -78,7 +84,8 @@ class View:
             self._only.acquire()
         try:
             self._connection.execute("begin immediate")
-            self.applied, self.prev = self._connection.execute("select applied, prev from view").fetchone()
+            row: Any = self._connection.execute("select applied, prev from view").fetchone()
+            self.applied, self.prev = row
         except BaseException as error:
             if self._only is not None:
                 self._only.release()
@@ -125,16 +132,22 @@ class View:
 
     def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
         """Return the answer to a question; each thread asks on a connection of its own."""
-        if self._only is not None:
-            with self._only:
-                return question(self.lookup)
+        try:
+            if self._only is not None:
+                with self._only:
+                    return question(self.lookup)
+            return question(self._lookup_of_thread())
+        except apsw.Error as error:
+            raise ViewError(f"{self.path}: {error}; `evlog replay` makes the view anew from the log") from error
+
+    def _lookup_of_thread(self) -> Lookup:
         try:
             lookup: Lookup = self._threads.lookup
         except AttributeError:
             connection = database.connect(self.path, writable=False)
             self._readers.add(connection)
             lookup = self._threads.lookup = Lookup(connection)
-        return question(lookup)
+        return lookup
 
     def snapshot(self) -> apsw.Connection:
         """Return a `with` block in which `watermark` and `digest` speak of one moment. Of use to one thread."""
@@ -148,14 +161,16 @@ class View:
     def digest(self) -> str:
         """Return the digest of the view's state: equal for equal rows, whatever their order in the file."""
         with self._only or nullcontext():
-            return state_digest(self._connection)
+            try:
+                return state_digest(self._connection)
+            except apsw.Error as error:
+                raise ViewError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
         """Close every connection. A closed view is one file, without a write-ahead log beside it."""
         for reader in list(self._readers):
             reader.close()
         self._connection.close()
-
 
 
 def peek(folder: Path) -> tuple[bytes, int] | None:

@@ -1,0 +1,72 @@
+# Everything a newcomer needs: `make demo`, `make test`. PYTHON and VENV choose another interpreter and another place.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo-store
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test deep faults bench reference lint type format wire golden build check clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/run: pyproject.toml  # what it takes to run
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev: pyproject.toml  # what it takes to work on it
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/run
+
+# The published ml-metadata, in an environment of its own. Tests that compare with it say so and are skipped without it.
+.reference/tried: tests/reference/environment.py | $(VENV)/dev
+	-$(BIN)/python tests/reference/environment.py
+	@mkdir -p .reference && touch $@
+
+demo: $(VENV)/run  ## install, record a training workflow, show its lineage, rebuild the views
+	@rm -rf $(DEMO)
+	$(BIN)/evlog demo $(DEMO)
+
+test: $(VENV)/dev .reference/tried  ## all tests, in sizes for every day
+	$(PYTEST) -n auto -q
+
+deep: $(VENV)/dev .reference/tried  ## property and conformance tests, long
+	HYPOTHESIS_PROFILE=deep $(PYTEST) -n auto -q -m deep --timeout 7200
+
+faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full
+	EVLOG_FAULTS=full $(PYTEST) -n auto -q -m faults --timeout 7200
+
+bench: $(VENV)/dev .reference/tried  ## speed, beside the reference
+	$(BIN)/python tests/bench/bench.py
+
+reference: $(VENV)/dev .reference/tried  ## the reference's own test suite, run against mlmd
+	$(BIN)/python tests/reference/suite.py
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(VENV)/dev
+	$(BIN)/mypy
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wire: $(VENV)/dev  ## compile the .proto files anew
+	$(BIN)/python -m mlmd.wire
+
+golden: $(VENV)/dev  ## write the golden files of this format version
+	$(BIN)/python tests/golden/make.py
+
+build: $(VENV)/dev  ## the wheel, installed and imported in an environment of its own
+	rm -rf build dist && $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/venv && build/venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd build && venv/bin/evlog --version && venv/bin/python -c 'import mlmd; print(mlmd.__version__)'
+
+check: lint type build test  ## what must pass before a change lands
+
+clean:
+	rm -rf $(VENV) .reference .bench build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
