@@ -117,8 +117,8 @@ class Applier:
     def _type_name(self, type_id: int) -> str:
         name = self._type_names.get(type_id)
         if name is None:
-            row: Any = self._execute("select name from type where id = ?", (type_id,)).fetchone()
-            name = self._type_names[type_id] = row[0]
+            rows: Any = self._execute("select name from type where id = ?", (type_id,)).fetchall()
+            name = self._type_names[type_id] = rows[0][0]
         return name
 
     def _type(self, change: TypePut) -> None:

@@ -161,7 +161,7 @@ class Lookup:
 
     def ancestors(self, context_id: int) -> list[int]:
         """Return the ids of all contexts above a context, its own first."""
-        return [row[0] for row in self._execute(_ANCESTORS, (context_id,))]
+        return self._all(_ANCESTORS, (context_id,))
 
     # Ids ------------------------------------------------------------------------------------------------------------
 
@@ -179,8 +179,9 @@ class Lookup:
         return dict(rows)
 
     def _one(self, sql: str, values: tuple[Any, ...]) -> Any:
-        row = self._execute(sql, values).fetchone()
-        return None if row is None else row[0]
+        # To the end, always: a statement left half-read holds its snapshot, and the write-ahead log grows behind it.
+        rows = self._execute(sql, values).fetchall()
+        return rows[0][0] if rows else None
 
-    def _all(self, sql: str, values: tuple[Any, ...]) -> list[bytes]:
-        return [row[0] for row in self._execute(sql, values)]
+    def _all(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        return [row[0] for row in self._execute(sql, values).fetchall()]

@@ -43,6 +43,7 @@ class View:
         except BaseException:
             self._connection.close()
             raise
+        self._applied_before = self.applied
         self.lookup = Lookup(self._connection)
         self._applier = Applier(self._connection, bodies)
         self._apply = self._applier.apply
@@ -86,6 +87,7 @@ class View:
             self._connection.execute("begin immediate")
             row: Any = self._connection.execute("select applied, prev from view").fetchone()
             self.applied, self.prev = row
+            self._applied_before = self.applied
         except BaseException as error:
             if self._only is not None:
                 self._only.release()
@@ -120,6 +122,7 @@ class View:
 
     def _undo(self) -> None:
         self._applier.forget()
+        self.applied = self._applied_before
         if self._connection.in_transaction:
             self._connection.execute("rollback")
 

@@ -321,3 +321,27 @@ def test_ids_that_are_not_there_are_left_out_and_repeats_answered_once(view: Vie
     found = view.ask(lambda lookup: lookup.nodes("artifact", [9, 3, 99, -1, 3]))
     assert [decoded(body).id for body in found] == [3, 9]
     assert view.ask(lambda lookup: lookup.nodes("artifact", [])) == []
+
+
+def test_a_look_up_holds_no_snapshot_once_it_is_answered(tmp_path: Path) -> None:
+    path = tmp_path / "v.sqlite"
+    path.touch()
+    view = View.create(path, LOG_ID, records.BODIES)
+    fill(view, records.small_store())
+    other = View(str(path), LOG_ID, records.BODIES, writable=True, create=False, indexes=False)
+    other.lookup.last_id("artifact")
+    other.ask(lambda lookup: lookup.nodes("artifact", [1]))
+    fill(view, [records.record(records.artifact(11))], start=view.applied)
+    other.begin()  # Would be refused if the look-up still held the state before.
+    other.rollback()
+    assert other.ask(lambda lookup: lookup.last_id("artifact")) == 11
+    other.close()
+    view.close()
+
+
+def test_a_view_that_was_rolled_back_stands_where_it_stood(view: View) -> None:
+    fill(view, [records.types()])
+    view.begin()
+    catch_up(view, [Entry(1, 1, records.record(records.artifact(1)))])
+    view.rollback()
+    assert view.applied == view.watermark() == 1
