@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo-store
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test deep faults bench reference lint type format wire golden build check clean
+.PHONY: help demo test oldest deep faults bench reference lint type format wire golden build check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,15 @@ bench: $(VENV)/dev .reference/tried  ## speed, beside the reference
 
 reference: $(VENV)/dev .reference/tried  ## the reference's own test suite, run against mlmd
 	$(BIN)/python tests/reference/suite.py
+
+# The lowest version of every dependency that pyproject.toml admits.
+OLDEST := apsw==3.46.1.0 click==8.1.0 google-crc32c==1.5.0 msgspec==0.19.0 protobuf==4.25.0 rich==13.7.0
+
+oldest:  ## all tests but the compiler's, with the oldest libraries admitted
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST) hypothesis pytest pytest-timeout pytest-xdist
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(VENV)-oldest/bin/python -m pytest -n auto -q
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

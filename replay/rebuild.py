@@ -71,7 +71,7 @@ def rebuild(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = 
     Most of the work runs beside writers and readers; the last records and the swap under the writer lock.
     """
     folder.mkdir(exist_ok=True)
-    path = database.next_generation(folder)
+    path = database.new_file(folder)
     try:
         view = build(log, path, bodies, log.refresh(), progress)
         with log.claim() as group:

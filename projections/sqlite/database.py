@@ -1,15 +1,17 @@
 """Files and connections of the serving view.
 
 `views/current.sqlite` is a symbolic link to `views/current.<generation>.sqlite`. A rebuild makes the next generation beside it
-and moves the link in one step. Renaming a database file itself would be wrong: SQLite names the write-ahead log by the path,
-so a process that still has the old file open would delete or replay the new one's. Those processes notice by `same_file` and
-open anew; until then they read the old generation, whole.
+and moves the link in one step. Putting the new file in the old one's place would be wrong: SQLite names the write-ahead log by
+the path, so a process that still has the old file open would delete or replay the new one's. Those processes notice by `same_file`
+and open anew; until then they read the old generation, whole.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import secrets
+import time
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,8 @@ _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-
 _INDEXES: Final = re.findall(r"create (?:unique )?index [^;]+;", _SCHEMA)
 _TABLES: Final = re.sub(r"create (?:unique )?index [^;]+;", "", _SCHEMA)
 _GENERATION: Final = re.compile(r"current\.(\d{6})\.sqlite")
+_BUILDING: Final = "building."
+_ABANDONED_S: Final = 24 * 3600
 _BUSY_MS: Final = 10_000
 _CACHE_KIB: Final = 32 * 1024
 _CHECKPOINT_PAGES: Final = 4_000
@@ -92,33 +96,38 @@ def current(folder: Path) -> Path | None:
     return link.resolve() if link.exists() else None
 
 
-def next_generation(folder: Path) -> Path:
-    """Return a new, empty file for a view, under a name that no other process has or gets."""
-    while True:
-        taken = [int(match[1]) for entry in folder.iterdir() if (match := _GENERATION.match(entry.name))]
-        path = folder / f"current.{max(taken, default=0) + 1:06d}.sqlite"
-        try:
-            path.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        return path
+def new_file(folder: Path) -> Path:
+    """Return a new, empty file to build a view in, under a name that nobody else has."""
+    path = folder / f"{_BUILDING}{os.getpid()}.{secrets.token_hex(4)}.sqlite"
+    path.touch(exist_ok=False)  # Not a temporary file of one's own: whoever may use the store may use the view.
+    return path
 
 
-def publish(folder: Path, file: Path) -> None:
-    """Make `file` the current view in one step, and remove older generations. The caller holds the log's writer lock.
+def publish(folder: Path, file: Path) -> Path:
+    """Make a built, closed view the current one in one step, and remove older generations; return its new path.
 
-    Where `file` is gone, another process has published a newer one meanwhile; that one stays.
+    The caller holds the log's writer lock. `file` may be renamed, because nobody has it open.
     """
-    if not file.exists():
-        return
+    entries = [(entry, _GENERATION.match(entry.name)) for entry in folder.iterdir()]
+    newest = max((int(match[1]) for _, match in entries if match), default=0)
+    generation = folder / f"current.{newest + 1:06d}.sqlite"
+    file.rename(generation)
     temporary = folder / f"{LINK}.{os.getpid()}"
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(file.name)
+    temporary.symlink_to(generation.name)
     temporary.replace(folder / LINK)
-    for entry in folder.iterdir():
-        match = _GENERATION.match(entry.name)
-        if match and entry.name.split("-")[0] < file.name:
+    for entry, match in entries:
+        if match or (entry.name.startswith(_BUILDING) and entry != file and _abandoned(entry)):
             entry.unlink(missing_ok=True)
+    return generation
+
+
+def _abandoned(file: Path) -> bool:
+    """Tell whether whoever built in a file must be dead: it has not been written for a day."""
+    try:
+        return time.time() - file.stat().st_mtime > _ABANDONED_S
+    except FileNotFoundError:
+        return False
 
 
 def same_file(link: str, inode: int) -> bool:

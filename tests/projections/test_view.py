@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,7 @@ LOG_ID = b"\1" * 16
 @pytest.fixture(params=["memory", "file"])
 def view(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[View]:
     if request.param == "file":
-        path = database.next_generation(tmp_path)
-        view = View.create(path, LOG_ID, records.BODIES)
-        database.publish(tmp_path, path)
+        view = View.create(database.new_file(tmp_path), LOG_ID, records.BODIES)
     else:
         view = View.create(None, LOG_ID, records.BODIES)
     yield view
@@ -139,9 +138,9 @@ def test_every_change_of_state_changes_the_digest(tmp_path: Path, change: str) -
 def test_a_view_of_another_log_or_release_or_no_view_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongViewError, match="there is no view"):
         View.open(tmp_path, LOG_ID, records.BODIES)
-    path = database.next_generation(tmp_path)
+    path = database.new_file(tmp_path)
     View.create(path, LOG_ID, records.BODIES).close()
-    database.publish(tmp_path, path)
+    path = database.publish(tmp_path, path)
     with pytest.raises(WrongViewError, match="another log"):
         View.open(tmp_path, b"\x09" * 16, records.BODIES)
     connection = apsw.Connection(str(path))
@@ -157,22 +156,22 @@ def test_a_view_of_another_log_or_release_or_no_view_is_refused(tmp_path: Path) 
 
 def test_peek_tells_which_log_and_how_far(tmp_path: Path) -> None:
     assert peek(tmp_path) is None
-    path = database.next_generation(tmp_path)
+    path = database.new_file(tmp_path)
     view = View.create(path, LOG_ID, records.BODIES)
     fill(view, records.small_store())
+    view.close()
     database.publish(tmp_path, path)
     assert peek(tmp_path) == (LOG_ID, view.applied)
-    view.close()
 
 
 def test_a_new_generation_is_seen_and_the_old_one_stays_readable(tmp_path: Path) -> None:
-    first, second = database.next_generation(tmp_path), database.next_generation(tmp_path)
+    first, second = database.new_file(tmp_path), database.new_file(tmp_path)
     assert first != second
     for path in (first, second):
         view = View.create(path, LOG_ID, records.BODIES)
         fill(view, records.small_store(artifacts=3 if path == first else 4))
         view.close()
-    database.publish(tmp_path, first)
+    first = database.publish(tmp_path, first)
     folder = f"{tmp_path}/"
     old = View.open(tmp_path, LOG_ID, records.BODIES)
     assert old.is_current(folder)
@@ -188,13 +187,21 @@ def test_a_new_generation_is_seen_and_the_old_one_stays_readable(tmp_path: Path)
     assert peek(tmp_path) == (LOG_ID, len(records.small_store(4)))
 
 
-def test_an_older_generation_that_finishes_late_does_not_replace_a_newer_one(tmp_path: Path) -> None:
-    old, new = database.next_generation(tmp_path), database.next_generation(tmp_path)
-    for path in (old, new):
+def test_whoever_publishes_last_is_current_and_what_others_still_build_is_left_alone(tmp_path: Path) -> None:
+    first, second, unfinished = (database.new_file(tmp_path) for _ in range(3))
+    for path in (second, first):
         View.create(path, LOG_ID, records.BODIES).close()
-    database.publish(tmp_path, new)
-    database.publish(tmp_path, old)
-    assert database.current(tmp_path) == new.resolve()
+        published = database.publish(tmp_path, path)
+    assert database.current(tmp_path) == published.resolve()
+    assert sorted(tmp_path.iterdir()) == sorted([published, tmp_path / database.LINK, unfinished])
+
+
+def test_a_build_that_was_abandoned_is_removed_in_time(tmp_path: Path) -> None:
+    abandoned, path = database.new_file(tmp_path), database.new_file(tmp_path)
+    os.utime(abandoned, (0, 0))
+    View.create(path, LOG_ID, records.BODIES).close()
+    database.publish(tmp_path, path)
+    assert not abandoned.exists()
 
 
 def test_readers_see_whole_transactions_only_while_a_writer_writes(tmp_path: Path) -> None:

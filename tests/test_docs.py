@@ -1,0 +1,73 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlmd.methods import METHODS
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 120
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    (commands,) = re.findall(r"```sh\n(evlog .*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    evlog = [sys.executable, "-m", "mlmd.cli"]
+    subprocess.run([*evlog, "demo", "my-store"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    for line in commands.splitlines():
+        words = line.split("#")[0].split()
+        assert words[0] == "evlog"
+        words = ["now" if word == "2h" else "DataSet" if word == "Model" else word for word in words[1:]]
+        subprocess.run([*evlog, *words], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+
+
+def test_every_method_stands_in_the_table_of_compatibility() -> None:
+    text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| (same|mended|absent) \|", text, re.MULTILINE)
+    assert sorted(name for name, _ in rows) == sorted(METHODS)
+
+
+def test_every_number_in_the_table_of_compatibility_is_explained() -> None:
+    text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    methods, mended = text.split("## Mended")
+    explained = set(re.findall(r"^\| (\d+) \|", mended, re.MULTILINE))
+    used = {number for row in re.findall(r"\| mended \| ([^|]*)\|", methods) for number in re.findall(r"\d+", row)}
+    assert used <= explained
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_between_documents_leads_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_and_make_target_that_a_document_names_exists(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for target in re.findall(r"`make ([a-z]+)`", text):
+        assert target in targets, target
+    for name in re.findall(r"`((?:evlog|projections|replay|mlmd|tests|docs)/[\w/]+\.(?:py|sql|md))`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_changelog_knows_this_version() -> None:
+    import mlmd
+
+    assert f"## {mlmd.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f'version = "{mlmd.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
