@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +17,7 @@ from evlog.errors import ForkedError, RecordTooLargeError
 from evlog.records import Record
 from mlmd import errors
 from mlmd.draft import Draft, TypeCache
+from mlmd.line import Line, Ticket
 from projections.errors import ViewError
 from projections.projector import catch_up
 from replay.rebuild import follow
@@ -33,22 +32,18 @@ if TYPE_CHECKING:
     from projections.sqlite.view import View
 
 _LOG: Final = logging.getLogger(__name__)
-_LINGER_SHARE: Final = 0.1  # Of the time the last sync took: what waiting for company may cost.
 
 
-class _Ticket:
-    """One put that waits for its group."""
+class _Put(Ticket):
+    """One put that waits for its group, then its answer."""
 
-    __slots__ = ("done", "error", "method", "request", "response")
+    __slots__ = ("error", "method", "request", "response")
 
     def __init__(self, method: Method, request: Any) -> None:
+        super().__init__()
         self.method, self.request = method, request
         self.response: Any = None
         self.error: BaseException | None = None
-        self.done = False
-
-    def fail(self, error: BaseException) -> None:
-        self.error, self.done = error, True
 
 
 class Engine:
@@ -60,13 +55,11 @@ class Engine:
         self._opened = opened
         self._author = author or Author()
         self._pid = os.getpid()
-        self._line: deque[_Ticket] = deque()
-        self._lead = Lock()
+        self._line = Line(self._serve)
+        self._counter = Lock()  # Held by who serves a group, and by who opens the view anew.
         self._types: TypeCache = {}  # Of the leader. Cleared when another process, or a put of ours, changes a type.
         self._known_end = -1
         self._behind = False  # The view failed after an append; it has to catch up before it may answer.
-        self._sync_s = 0.0
-        self._last_group = 1
         if opened.writable:
             self._start()
 
@@ -105,7 +98,7 @@ class Engine:
 
     def _current_view(self) -> View:
         if self._behind or not self._opened.is_fresh(self.view):
-            with self._lead:
+            with self._counter:
                 self._renew_view()
         return self.view
 
@@ -146,39 +139,27 @@ class Engine:
             self._put(CREATE_STORE, None)
 
     def _put(self, method: Method, request: Any) -> Any:
-        ticket = _Ticket(method, request)
-        self._line.append(ticket)
-        with self._lead:
-            if not ticket.done:
-                self._run_line()
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.response
+        put = _Put(method, request)
+        self._line.stand(put)
+        if put.error is not None:
+            raise put.error
+        return put.response
 
-    def _run_line(self) -> None:
-        """Lead: make groups of all that wait, until none of them is left."""
-        self._linger()
-        waiting = [self._line.popleft() for _ in range(len(self._line))]
-        self._last_group = len(waiting)
-        while waiting:
-            try:
-                taken = self._run_group(waiting)
-            except BaseException as error:
-                for ticket in waiting:
-                    ticket.fail(_outcome(error))
-                if not isinstance(error, Exception):
-                    raise
-                return
-            waiting = waiting[taken:]
+    def _serve(self, waiting: list[Any]) -> None:
+        """Make groups of all that wait, until none of them is left."""
+        with self._counter:
+            while waiting:
+                try:
+                    taken = self._run_group(waiting)
+                except BaseException as error:
+                    for put in waiting:
+                        put.error = _outcome(error)
+                    if not isinstance(error, Exception):
+                        raise
+                    return
+                waiting = waiting[taken:]
 
-    def _linger(self) -> None:
-        """Wait a little for those whom the last group released: a full group costs the same sync as a half one."""
-        if self._last_group > 1 and len(self._line) < self._last_group:
-            until = time.perf_counter() + self._sync_s * _LINGER_SHARE
-            while len(self._line) < self._last_group and time.perf_counter() < until:
-                time.sleep(0)
-
-    def _run_group(self, waiting: list[_Ticket]) -> int:
+    def _run_group(self, waiting: list[_Put]) -> int:
         """Decide, append and show as many as fit in one group; return how many, 0 to be asked again."""
         self._renew_view()
         view = self.view
@@ -190,9 +171,7 @@ class Engine:
             try:
                 self._catch_up(group)
                 taken = self._decide(waiting, group)
-                started = time.perf_counter()
                 group.commit()
-                self._sync_s = time.perf_counter() - started
             except BaseException:
                 view.rollback()
                 self._types.clear()
@@ -200,8 +179,6 @@ class Engine:
                 raise
             self._show(before)
             self._known_end = group.end
-        for ticket in waiting[:taken]:
-            ticket.done = True
         return taken
 
     def _show(self, before: int) -> None:
@@ -223,30 +200,30 @@ class Engine:
         if view.applied != group.end:
             catch_up(view, self.log.read(view.applied, group.end))
 
-    def _decide(self, waiting: list[_Ticket], group: Group) -> int:
+    def _decide(self, waiting: list[_Put], group: Group) -> int:
         taken = 0
-        for ticket in waiting:
+        for put in waiting:
             if group.full:
                 break
             taken += 1
             try:
-                record = self._decided(ticket)
+                record = self._decided(put)
                 entry = group.add(record)
             except (errors.StatusError, RecordTooLargeError) as error:
-                ticket.error = error  # A refusal: no trace, and the others go on.
+                put.error = error  # A refusal: no trace, and the others go on.
                 continue
             catch_up(self.view, (entry,))
         return taken
 
-    def _decided(self, ticket: _Ticket) -> Record:
+    def _decided(self, put: _Put) -> Record:
         """Return the record of a put. Raises StatusError for a refusal."""
         wall_us = clock_us()
         draft = Draft(self.view.lookup, self._types, wall_us // 1000)
-        assert ticket.method.command is not None, "only puts wait in line"
-        ticket.response = ticket.method.command(draft, ticket.request)
+        assert put.method.command is not None, "only puts wait in line"
+        put.response = put.method.command(draft, put.request)
         if draft.puts_types:
             self._types.clear()
-        return Record(self._author.envelope(ticket.method.name, wall_us), draft.changes)
+        return Record(self._author.envelope(put.method.name, wall_us), draft.changes)
 
 
 def _outcome(error: BaseException) -> BaseException:
