@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from evlog import identity
+from evlog import identity, storage
 from evlog.errors import NoLogError
 from evlog.files import RealFolder
 from evlog.log import Log
@@ -25,6 +26,7 @@ from replay.rebuild import fitting, follow, open_current
 if TYPE_CHECKING:
     from replay.rebuild import Progress
 
+_LOG: Final = logging.getLogger(__name__)
 LOG_FOLDER: Final = "log"
 VIEWS_FOLDER: Final = "views"
 BODIES: Final = Bodies()
@@ -131,6 +133,8 @@ def open_folder(
             return Opened(log, view, writable=False, views=f"{views}{os.sep}")
         return Opened(log, as_of(log, log.refresh(), BODIES, progress), writable=False, replayed=True)
     log = Log.open(log_folder, create=create, acknowledged=acknowledged)
+    if (doubt := storage.doubt(log_folder)) is not None:
+        _LOG.warning("%s lies on %s", place, doubt)
     try:
         view = open_current(log, views, BODIES, progress)
     except BaseException:
