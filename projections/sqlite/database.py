@@ -33,10 +33,10 @@ _CHECKPOINT_PAGES: Final = 4_000
 MEMORY: Final = ":memory:"
 
 
-def connect(path: str, *, writable: bool) -> apsw.Connection:
-    """Open a database file that exists, or a new one in memory. Raises WrongViewError where it cannot be used."""
+def connect(path: str, *, writable: bool, create: bool = False) -> apsw.Connection:
+    """Open a database file, or make one. Raises WrongViewError where it cannot be used."""
     flags = apsw.SQLITE_OPEN_READWRITE if writable else apsw.SQLITE_OPEN_READONLY
-    if path == MEMORY:
+    if create:
         flags |= apsw.SQLITE_OPEN_CREATE
     target = path
     if not writable and path != MEMORY and not _may_write_beside(path):

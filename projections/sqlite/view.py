@@ -34,7 +34,7 @@ class View:
         self, path: str, log_id: bytes, bodies: Bodies, *, writable: bool, create: bool, indexes: bool
     ) -> None:
         self.path, self.log_id, self.writable = path, log_id, writable
-        self._connection = database.connect(path, writable=writable)
+        self._connection = database.connect(path, writable=writable, create=create)
         try:
             if create:
                 with self._connection:
