@@ -163,8 +163,10 @@ class RealFile:
             os.ftruncate(self._fd, size)
 
     def close(self) -> None:
-        """See File."""
-        os.close(self._fd)
+        """See File. Once: the number may be another file's by now."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class RealLock:

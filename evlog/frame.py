@@ -90,7 +90,7 @@ def seed_of(log_id: bytes) -> int:
     return int(crc32c(log_id))
 
 
-def pack(  # noqa: PLR0913 - the header has this many fields
+def pack(
     kind: int,
     body: bytes,
     *,

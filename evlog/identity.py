@@ -1,9 +1,9 @@
 """LOGID: which log this is. Four lines of text, written once, so that a person can read them.
 
-    evlog log, format 1
-    id 0193c2...            32 hexadecimal digits, random
-    origin evlog/0193c2...  the name of the log in checkpoints
-    crc 1a2b3c4d            CRC-32C of the three lines before
+evlog log, format 1
+id 0193c2...            32 hexadecimal digits, random
+origin evlog/0193c2...  the name of the log in checkpoints
+crc 1a2b3c4d            CRC-32C of the three lines before
 """
 
 from __future__ import annotations

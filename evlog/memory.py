@@ -67,7 +67,7 @@ class MemoryFolder:
         rests = [name.removeprefix(start) for name in self.files if name.startswith(start)]
         return sorted(rest for rest in rests if "/" not in rest)
 
-    def open(self, name: str, *, writable: bool = False) -> MemoryFile:  # noqa: ARG002 - the interface asks
+    def open(self, name: str, *, writable: bool = False) -> MemoryFile:
         """See Folder."""
         if name not in self.files:
             raise FileNotFoundError(name)

@@ -41,11 +41,12 @@ _QUARANTINED: Final = re.compile(r"(\d{20})-(\d+)-(\d+)-([0-9a-f]{16})", re.ASCI
 class Active:
     """The segment that takes the next record, and how far it has been read."""
 
-    __slots__ = ("base", "file", "first_us", "index", "number", "position", "sealed", "synced", "tip")
+    __slots__ = ("base", "file", "first_us", "index", "number", "position", "reserved", "sealed", "synced", "tip")
 
     def __init__(self, file: File, *, base: int, number: int, tip: Tip) -> None:
         self.file, self.base, self.number, self.tip = file, base, number, tip
         self.position = 0
+        self.reserved = 0  # This writer has put zeros up to here.
         self.index: list[int] = []
         self.first_us = 0
         self.sealed = False
@@ -98,10 +99,19 @@ class Active:
 
     def enter(self, file: File) -> None:
         """Go on in the segment that follows the sealed one."""
-        self.file.close()
-        self.file, self.base, self.number = file, self.tip.end, self.number + 1
-        self.position, self.index, self.first_us = 0, [], 0
+        before, self.file = self.file, file
+        self.base, self.number = self.tip.end, self.number + 1
+        self.position, self.reserved, self.index, self.first_us = 0, 0, [], 0
         self.sealed = self.synced = False
+        before.close()
+
+
+def unread(active: Active) -> bool:
+    """Tell whether something stands behind what was read, or less than was read is there.
+
+    A frame begins with bytes that are not zero, and a process that dies amid a write leaves a beginning of it.
+    """
+    return active.file.size() < active.position or any(active.file.read(len(MAGIC), active.position))
 
 
 def check_sealed(folder: Folder, bases: Sequence[int], *, seed: int) -> None:
@@ -191,10 +201,11 @@ def advance(
 
 def settle(
     active: Active, bad: BadFrame | None, folder: Folder, *, mark: Mark | None, acknowledged: int, seed: int
-) -> LogRecovered | None:
-    """Make what `advance` found safe to build on: refuse damage, cut a torn end, write the rest again, sync.
+) -> None:
+    """Make what `advance` found safe to build on: refuse damage, write the rest again, sync.
 
-    Returns what was cut off, for the record that says so. Raises CorruptLogError and its kind; then nothing was changed.
+    Raises CorruptLogError and its kind; then nothing was changed. A bad frame that is not refused is for `cut`, and only
+    after this: the name of the copy says where the log ends, and that must not go back any more.
     """
     known = max(acknowledged, mark.end if mark else 0)
     durable = _durable_before(active, mark)
@@ -202,9 +213,7 @@ def settle(
         refuse_damage(active, bad, folder, known=known, durable=durable, seed=seed)
     else:
         _refuse_loss(active, mark, known=known, durable=durable)
-    cut = _cut(active, bad, folder) if bad is not None else None
     _write_again(active.file, durable, active.position)
-    return cut
 
 
 def _durable_before(active: Active, mark: Mark | None) -> int:
@@ -265,8 +274,8 @@ def _frames_after(file: File, position: int, *, seed: int) -> Iterator[Frame]:
         at = data.find(MAGIC, at + 1)
 
 
-def _cut(active: Active, bad: BadFrame, folder: Folder) -> LogRecovered | None:
-    """Move the torn end to quarantine. The copy is durable before the original is cut."""
+def cut(active: Active, bad: BadFrame, folder: Folder) -> LogRecovered | None:
+    """Move the torn end to quarantine; return what was cut. The copy is durable before the original is cut."""
     data = active.file.read(active.file.size() - bad.position, bad.position)
     if not data:
         return None
@@ -287,6 +296,12 @@ def _cut(active: Active, bad: BadFrame, folder: Folder) -> LogRecovered | None:
         reason=bad.reason,
         quarantine=name,
     )
+
+
+def cut_again(active: Active) -> None:
+    """Cut where an earlier recovery did, which was then interrupted: its cut may not have reached the disk."""
+    active.file.truncate(active.position)
+    active.file.sync()
 
 
 def unreported(folder: Folder, end: int) -> list[LogRecovered]:
@@ -317,6 +332,8 @@ def unreported(folder: Folder, end: int) -> list[LogRecovered]:
 
 
 def _write_again(file: File, start: int, stop: int) -> None:
+    if start >= stop:
+        return  # HEAD speaks of all there is, and of nothing that was not durable.
     while start < stop:
         data = file.read(min(segment.READ_BYTES, stop - start), start)
         file.write(data, start)

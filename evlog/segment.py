@@ -104,7 +104,7 @@ def pack_seal(seal: Seal, *, prev: bytes, seed: int) -> bytes:
     return _pack_control(SEAL, body, seal.end, seal.last_us, prev, seed)
 
 
-def _pack_control(kind: int, body: bytes, offset: int, time_us: int, prev: bytes, seed: int) -> bytes:  # noqa: PLR0913
+def _pack_control(kind: int, body: bytes, offset: int, time_us: int, prev: bytes, seed: int) -> bytes:
     return pack(kind, body, changes=0, offset=offset, time_us=time_us, synced=offset, prev=prev, seed=seed)
 
 
@@ -161,7 +161,8 @@ def read_seal(file: File, *, seed: int) -> SealPlace | None:
 def walk(file: File, position: int, *, seed: int, stop: int | None = None) -> Iterator[Frame | BadFrame]:
     """Yield the frames from `position` to `stop` (the end of the file if None), in order.
 
-    A BadFrame is the last thing yielded: what follows it has no known beginning.
+    A BadFrame is the last thing yielded: what follows it has no known beginning. Zeros up to the end of the file are none: a
+    writer puts them there, so that its next syncs find the file as long as before.
     """
     want = READ_BYTES
     while stop is None or position < stop:
@@ -175,13 +176,22 @@ def walk(file: File, position: int, *, seed: int, stop: int | None = None) -> It
                 if frame.needed and len(data) == want and (at > 0 or frame.needed > want):
                     want = max(READ_BYTES, frame.needed)  # The read ended inside the frame, not the file.
                     break
-                yield frame
+                if data[at:].lstrip(b"\0") or not _only_zeros(file, position + len(data)):
+                    yield frame
                 return
             yield frame
             at += frame.size
         else:
             want = READ_BYTES
         position += at
+
+
+def _only_zeros(file: File, position: int) -> bool:
+    while data := file.read(READ_BYTES, position):
+        if data.lstrip(b"\0"):
+            return False
+        position += len(data)
+    return True
 
 
 def digest_before(file: File, position: int) -> bytes:

@@ -11,6 +11,7 @@ import errno
 import random
 from hashlib import sha256
 from typing import TYPE_CHECKING, get_args
+from unittest import mock
 
 import disk
 from disk import DeathError, Fault, PowerCutError, SimulatedDisk, Strike
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AUTHOR = Author(actor="test", application="crash", reason=None)
+AUTHOR.host, AUTHOR.pid = "host", 1  # A seed plays the same life everywhere.
 STRIKES = get_args(Strike)
 ROUNDS = 4
 STEPS_MAX = 60
+STEPS_OF_RECOVERY = 16
 
 
 class AcknowledgedLostError(AssertionError):
@@ -75,30 +78,34 @@ class Life:
         self.checked = 0
 
     def play(self) -> None:
-        """Let faults strike, one a round, and look at what each leaves."""
+        """Let faults strike, and look at what they leave."""
         for _ in range(ROUNDS):
-            self.disk.fault = Fault(
-                self.disk.steps + self.rng.randint(1, STEPS_MAX),
-                self.rng.choice(STRIKES),
-                self.rng.choice([errno.EIO, errno.ENOSPC]),
-            )
-            other_takes_over = False
-            try:
-                self.work()
-            except PowerCutError:
-                self.lose_power()
-            except (DeathError, StorageError):
-                other_takes_over = self.rng.random() < 0.5
-                self.disk.restart()
-                if not other_takes_over and self.rng.random() < 0.5:
-                    self.lose_power()
-            else:
-                self.disk.restart()
-            if other_takes_over:
-                self.take_over()
+            self.suffer(STEPS_MAX)
+            while self.rng.random() < 0.4:
+                self.suffer(STEPS_OF_RECOVERY)  # While what the one before left is being repaired.
             if self.rng.random() < 0.5:
                 self.lose_power()  # Nothing was going on: everything acknowledged must be there.
             self.look()
+
+    def suffer(self, steps: int) -> None:
+        """Work until a fault strikes within so many steps; what it leaves is not looked at here."""
+        self.disk.fault = Fault(
+            self.disk.steps + self.rng.randint(1, steps),
+            self.rng.choice(STRIKES),
+            self.rng.choice([errno.EIO, errno.ENOSPC]),
+        )
+        try:
+            self.work()
+        except PowerCutError:
+            self.lose_power()
+        except (DeathError, StorageError):
+            self.disk.restart()
+            if self.rng.random() < 0.5:
+                self.take_over()
+            elif self.rng.random() < 0.5:
+                self.lose_power()
+        else:
+            self.disk.restart()
 
     def work(self) -> None:
         """Append groups through either writer until the fault strikes; that writer is then gone."""
@@ -188,7 +195,8 @@ def live(seed: int) -> int:
     """Play one life; return how many states were checked."""
     life = Life(seed)
     try:
-        life.play()
+        with mock.patch.object(log_module, "Author", lambda: AUTHOR):
+            life.play()
     except (AssertionError, CorruptLogError) as error:
         error.add_note(f"seed {seed}")
         raise

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from disk import SimulatedDisk, SimulatedFile
 from evlog import frame, identity, log, recovery
 from evlog.frame import BadFrame
+from evlog.records import LogRecovered
 
 if TYPE_CHECKING:
     import pytest
@@ -82,8 +83,53 @@ def believe_every_frame(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("evlog.segment.unpack", unpack)
 
 
+def forget_the_names_that_another_made(patch: pytest.MonkeyPatch) -> None:
+    def go_on(self: log.Log, acknowledged: int = 0) -> None:
+        with patch.context() as inner:
+            inner.setattr(SimulatedDisk, "sync_names", lambda _self: None)
+            original(self, acknowledged)
+
+    original = log.Log._continue
+    patch.setattr(log.Log, "_continue", go_on)
+
+
+def report_only_what_this_opening_cut(patch: pytest.MonkeyPatch) -> None:
+    def found(_folder: SimulatedDisk, _end: int) -> list[LogRecovered]:
+        return [cuts.pop()] if cuts else []
+
+    def cut(*arguments: object) -> LogRecovered | None:
+        done = original(*arguments)  # type: ignore[arg-type]
+        cuts[:] = [done] if done else []
+        return done
+
+    cuts: list[LogRecovered] = []
+    original = recovery.cut
+    patch.setattr(recovery, "cut", cut)
+    patch.setattr(recovery, "unreported", found)
+
+
 def cut_without_looking_further(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recovery, "_refuse_damage", lambda *_arguments, **_named: None)
+    patch.setattr(recovery, "refuse_damage", lambda *_arguments, **_named: None)
+
+
+def ignore_head(patch: pytest.MonkeyPatch) -> None:
+    def settle(*arguments: object, **named: object) -> None:
+        original(*arguments, **{**named, "mark": None})  # type: ignore[arg-type]
+
+    original = recovery.settle
+    patch.setattr(recovery, "settle", settle)
+
+
+def believe_every_header(patch: pytest.MonkeyPatch) -> None:
+    def unpack(data: bytes, at: int, *, seed: int, position: int = 0) -> frame.Frame | BadFrame:
+        if len(data) - at >= frame.HEADER.size:
+            crc = frame._extend(seed, data[at + 8 : at + 64]).to_bytes(4, "little")
+            data = data[: at + 4] + crc + data[at + 8 :]
+        return original(data, at, seed=seed, position=position)
+
+    original = frame.unpack
+    patch.setattr("evlog.segment.unpack", unpack)
+    patch.setattr("evlog.recovery.unpack", unpack)
 
 
 MUTANTS_OF_WRITING = [
@@ -94,4 +140,7 @@ MUTANTS_OF_WRITING = [
     succeed_before_the_seal_is_durable,
     go_on_after_a_failed_sync,
     believe_every_frame,
+    forget_the_names_that_another_made,
+    report_only_what_this_opening_cut,
 ]
+MUTANTS_OF_READING = [believe_every_body, believe_every_header, cut_without_looking_further, ignore_head]
