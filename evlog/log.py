@@ -423,10 +423,14 @@ class Group:
         """Tell whether the segment is full, so that the next record belongs to the next group."""
         return segment_full(self._tip.end - self._active.base, self._position)
 
-    def add(self, record: Record) -> Entry:
+    def now(self) -> int:
+        """Return the time, in microseconds since 1970, for the next record: the clock's, but later than that of any record."""
+        return max(self._log._clock(), self._tip.time_us + 1)  # noqa: SLF001 - the log's other half
+
+    def add(self, record: Record, time_us: int | None = None) -> Entry:
         """Give a record its offset and time and keep it for `commit`.
 
-        Raises RecordTooLargeError; the group goes on without it.
+        time_us: what `now` said before the record was decided; the time of adding if None. Raises RecordTooLargeError; the group goes on without it.
         """
         log = self._log
         if log._group is not self:  # noqa: SLF001 - the log's other half
@@ -437,7 +441,8 @@ class Group:
             raise RecordTooLargeError(len(body), limit=BODY_MAX)
         tip = self._tip
         offset, prev = tip.end, tip.prev
-        time_us = max(log._clock(), tip.time_us + 1)  # noqa: SLF001 - the log's other half
+        if time_us is None:
+            time_us = self.now()
         entry = merkle.leaf(
             kind=RECORD, flags=0, offset=offset, time_us=time_us, envelope=envelope, changes=changes
         )

@@ -207,23 +207,22 @@ class Engine:
                 break
             taken += 1
             try:
-                record = self._decided(put)
-                entry = group.add(record)
+                now_us = group.now()
+                entry = group.add(self._decided(put, now_us), now_us)
             except (errors.StatusError, RecordTooLargeError) as error:
                 put.error = error  # A refusal: no trace, and the others go on.
                 continue
             catch_up(self.view, (entry,))
         return taken
 
-    def _decided(self, put: _Put) -> Record:
+    def _decided(self, put: _Put, now_us: int) -> Record:
         """Return the record of a put. Raises StatusError for a refusal."""
-        wall_us = clock_us()
-        draft = Draft(self.view.lookup, self._types, wall_us // 1000)
+        draft = Draft(self.view.lookup, self._types, now_us // 1000)
         assert put.method.command is not None, "only puts wait in line"
         put.response = put.method.command(draft, put.request)
         if draft.puts_types:
             self._types.clear()
-        return Record(self._author.envelope(put.method.name, wall_us), draft.changes)
+        return Record(self._author.envelope(put.method.name, clock_us()), draft.changes)
 
 
 def _outcome(error: BaseException) -> BaseException:

@@ -26,7 +26,8 @@ def page(connection: apsw.Connection, listing: Listing) -> list[Listed]:
         where.append(condition)
         values += after
     direction = "asc" if listing.ascending else "desc"
-    ordered = "n.id" if listing.order_by is OrderBy.ID else f"n.{order} {direction}, n.id"
+    # Create times never go back from one id to the next (see schema.sql), so ids are in their order, and need no index.
+    ordered = f"n.{order} {direction}, n.id" if listing.order_by is OrderBy.UPDATE_TIME else "n.id"
     sql = f"select n.body, n.id, n.{order} from {source}"
     if where:
         sql += f" where {' and '.join(where)}"
@@ -42,6 +43,6 @@ def _after(listing: Listing) -> tuple[str, list[Any]]:
     sign = ">" if listing.ascending else "<"
     if listing.order_by is OrderBy.ID:
         return f"n.id {sign} ?", [listing.after.id]
-    # The row value spelled out is what lets SQLite use the index on the first column.
-    column = f"n.{listing.order_by.value}"
-    return f"({column}, n.id) {sign} (?, ?)", [listing.after.value, listing.after.id]
+    if listing.order_by is OrderBy.CREATE_TIME:
+        return f"n.create_time {sign}= ? and n.id {sign} ?", [listing.after.value, listing.after.id]
+    return f"(n.update_time, n.id) {sign} (?, ?)", [listing.after.value, listing.after.id]

@@ -6,7 +6,8 @@ create table view (
     schema_version integer not null,
     log_id blob not null,           -- of the log this is a view of
     applied integer not null,       -- offset of the next record to apply
-    prev blob not null              -- first 16 bytes of the hash of the last leaf applied: which history this is a view of
+    prev blob not null,             -- first 16 bytes of the hash of the last leaf applied: which history this is a view of
+    boot text not null              -- boot of the machine in which it was last written; '' once it is on the disk, whole
 ) strict;
 
 create table type (
@@ -30,7 +31,7 @@ create table artifact (
     external_id text,
     uri text not null,
     state text,
-    create_time integer not null,   -- milliseconds since 1970
+    create_time integer not null,   -- milliseconds since 1970; never less than that of a lower id, so ids are in its order
     update_time integer not null,
     properties blob,                -- JSONB {name: value}; null where there is none. For filters: the body is the answer
     custom_properties blob,
@@ -40,7 +41,6 @@ create unique index artifact_name on artifact (type_id, name) where name is not 
 create unique index artifact_external_id on artifact (external_id) where external_id is not null;
 create index artifact_uri on artifact (uri);
 create index artifact_type on artifact (type_id);
-create index artifact_create_time on artifact (create_time);
 create index artifact_update_time on artifact (update_time);
 
 create table execution (
@@ -58,7 +58,6 @@ create table execution (
 create unique index execution_name on execution (type_id, name) where name is not null;
 create unique index execution_external_id on execution (external_id) where external_id is not null;
 create index execution_type on execution (type_id);
-create index execution_create_time on execution (create_time);
 create index execution_update_time on execution (update_time);
 
 create table context (
@@ -75,7 +74,6 @@ create table context (
 create unique index context_name on context (type_id, name);
 create unique index context_external_id on context (external_id) where external_id is not null;
 create index context_type on context (type_id);
-create index context_create_time on context (create_time);
 create index context_update_time on context (update_time);
 
 create table event (

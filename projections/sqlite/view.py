@@ -5,6 +5,7 @@ Not safe for two writers: whoever writes holds the log's writer lock. Readers se
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from contextlib import nullcontext
@@ -44,6 +45,7 @@ class View:
             self._connection.close()
             raise
         self._applied_before = self.applied
+        self._execute = self._connection.cursor().execute
         self.lookup = Lookup(self._connection)
         self._applier = Applier(self._connection, bodies)
         self._apply = self._applier.apply
@@ -84,14 +86,14 @@ class View:
         if self._only is not None:
             self._only.acquire()
         try:
-            self._connection.execute("begin immediate")
-            row: Any = self._connection.execute("select applied, prev from view").fetchone()
-            self.applied, self.prev = row
+            self._execute("begin immediate")
+            rows: Any = self._execute("select applied, prev from view").fetchall()
+            self.applied, self.prev = rows[0]
             self._applied_before = self.applied
         except BaseException as error:
             if self._only is not None:
                 self._only.release()
-            if isinstance(error, apsw.Error | TypeError):
+            if isinstance(error, apsw.Error | IndexError):
                 raise ViewError(f"{self.path}: {error}") from error
             raise
 
@@ -102,8 +104,8 @@ class View:
     def commit(self, prev: bytes) -> None:
         """Make the rows visible, and the applied offset with them. prev: of the log at that offset."""
         try:
-            self._connection.execute("update view set applied = ?, prev = ?", (self.applied, prev))
-            self._connection.execute("commit")
+            self._execute("update view set applied = ?, prev = ?, boot = ?", (self.applied, prev, database.BOOT))
+            self._execute("commit")
         except apsw.Error as error:
             self._undo()
             raise ViewError(f"{self.path}: {error}") from error
@@ -173,6 +175,9 @@ class View:
         """Close every connection. A closed view is one file, without a write-ahead log beside it."""
         for reader in list(self._readers):
             reader.close()
+        if self.writable and self._only is None:
+            with contextlib.suppress(apsw.Error):  # Others may be at work; the last to close it brings it to the disk.
+                database.settle(self._connection)
         self._connection.close()
 
 

@@ -327,6 +327,20 @@ def test_what_the_environment_says_of_the_author_is_in_every_record(
     engine.close()
 
 
+def test_create_times_never_go_back_whatever_the_clock_does() -> None:
+    clock = iter([5_000_000, 9_000_000, *range(8_000_000, 0, -400_000)])
+    log = Log.open(SimulatedDisk(), create=True, clock=lambda: next(clock))
+    engine = Engine(Opened(log, View.create(None, log.id, BODIES), writable=True))
+    type_id = put_type(engine)
+    for number in range(5):
+        put_artifact(engine, type_id, f"{number}")
+    response = engine.call(METHODS["GetArtifacts"], service.GetArtifactsRequest())
+    times = [artifact.create_time_since_epoch for artifact in response.artifacts]
+    assert times == sorted(times)
+    assert times[0] == 9000
+    engine.close()
+
+
 def life(seed: int) -> None:
     """One store on a disk that crashes: what its engine acknowledged must be there after every reopening."""
     rng = random.Random(seed)

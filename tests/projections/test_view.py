@@ -252,7 +252,7 @@ def test_pages_joined_are_the_whole_list_in_a_total_order(view: View, order_by: 
     ("listing", "index"),
     [
         (Listing("artifact", order_by=OrderBy.UPDATE_TIME, after=After(5, 5), limit=10), "artifact_update_time"),
-        (Listing("artifact", order_by=OrderBy.CREATE_TIME, ascending=False, limit=10), "artifact_create_time"),
+        (Listing("artifact", order_by=OrderBy.CREATE_TIME, ascending=False, limit=10), "SCAN n"),  # By id, which is the same.
         (Listing("artifact", type_id=1, after=After(5, 5), limit=10), "artifact_type"),
         (Listing("context", type_id=1, limit=10), "context_type"),
     ],
@@ -328,6 +328,52 @@ def test_ids_that_are_not_there_are_left_out_and_repeats_answered_once(view: Vie
     found = view.ask(lambda lookup: lookup.nodes("artifact", [9, 3, 99, -1, 3]))
     assert [decoded(body).id for body in found] == [3, 9]
     assert view.ask(lambda lookup: lookup.nodes("artifact", [])) == []
+
+
+def test_a_view_that_was_open_when_the_machine_stopped_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = database.new_file(tmp_path)
+    View.create(path, LOG_ID, records.BODIES).close()
+    database.publish(tmp_path, path)
+    monkeypatch.setattr(database, "BOOT", "the next boot")
+    settled = View.open(tmp_path, LOG_ID, records.BODIES)  # It was closed: all of it is on the disk.
+    fill(settled, records.small_store())
+    monkeypatch.setattr(database, "BOOT", "the boot after that")
+    with pytest.raises(WrongViewError, match="the machine stopped"):
+        View.open(tmp_path, LOG_ID, records.BODIES)
+    monkeypatch.setattr(database, "BOOT", "the next boot")
+    settled.close()
+    monkeypatch.setattr(database, "BOOT", "the boot after that")
+    View.open(tmp_path, LOG_ID, records.BODIES).close()
+
+
+def test_a_view_that_others_still_write_to_is_not_called_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = database.new_file(tmp_path)
+    View.create(path, LOG_ID, records.BODIES).close()
+    database.publish(tmp_path, path)
+    one, other = (View.open(tmp_path, LOG_ID, records.BODIES) for _ in range(2))
+    fill(one, [records.types()])
+    original = database._checkpointed
+
+    def put_meanwhile(connection: apsw.Connection) -> bool:
+        done = original(connection)
+        monkeypatch.setattr(database, "_checkpointed", original)
+        fill(other, [records.record(records.artifact(1))], start=1)
+        return done
+
+    monkeypatch.setattr(database, "_checkpointed", put_meanwhile)
+    one.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "BOOT", "the next boot")
+        with pytest.raises(WrongViewError, match="the machine stopped"):
+            View.open(tmp_path, LOG_ID, records.BODIES)
+    other.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "BOOT", "the next boot")
+        View.open(tmp_path, LOG_ID, records.BODIES).close()
 
 
 def test_a_look_up_holds_no_snapshot_once_it_is_answered(tmp_path: Path) -> None:
