@@ -10,14 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from evlog.records import (
-    AssociationPut,
-    AttributionPut,
     EventPut,
     ParentContextPut,
     Properties,
 )
 from mlmd import errors
-from mlmd.convert import ARMS, node_put, path_of, property_types, stored_put, text_of, type_put, value_of
+from mlmd.convert import node_put, path_of, property_types, stored_put, text_of, type_put, value_of
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION, SYSTEM_TYPES, Kind
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
@@ -212,12 +210,12 @@ def _create(draft: Draft, kind: Kind, node: Node) -> int:
         raise errors.NotFoundError(
             f"Cannot find type for the {kind.name}: No type found for query, type_id: {node.type_id}"
         )
-    properties = _typed(node.properties, stored_type.properties)
+    properties = _typed(node.properties, stored_type.arms)
     custom_properties = _untyped(node.custom_properties)
     if kind is CONTEXT and not node.name:
         raise Invalid("Context name should not be empty")
     node_id = draft.next_id(kind.name)
-    draft.put_node(
+    draft.make_node(
         kind,
         node_put(
             kind,
@@ -245,6 +243,8 @@ def _update(draft: Draft, kind: Kind, node: Node, *, mask: Sequence[str], guarde
             f"{node.id} has a different last_update_time_since_epoch: {stored.last_update_time_since_epoch}"
             f" from the one in the given artifact: {node.last_update_time_since_epoch}"
         )
+    if node == stored and not force:
+        return stored.id  # What a get answered, put back: the common case, and nothing to check.
     if node.HasField("type_id") and node.type_id != stored.type_id:
         raise Invalid(f"Given type_id {node.type_id} is different from the one known before: {stored.type_id}")
     stored_type = draft.type(kind, stored.type_id)
@@ -254,7 +254,7 @@ def _update(draft: Draft, kind: Kind, node: Node, *, mask: Sequence[str], guarde
         before.properties,
         node.properties,
         _masked_keys("properties", mask),
-        lambda values: _typed(values, stored_type.properties),
+        lambda values: _typed(values, stored_type.arms),
     )
     custom_properties = _merged(
         before.custom_properties, node.custom_properties, _masked_keys("custom_properties", mask), _untyped
@@ -287,15 +287,14 @@ def _update(draft: Draft, kind: Kind, node: Node, *, mask: Sequence[str], guarde
     return stored.id
 
 
-def _typed(values: Mapping[str, pb.Value], declared: Mapping[str, str]) -> Properties:
-    """Return values that fit a type's declared properties."""
+def _typed(values: Mapping[str, pb.Value], arms: Mapping[str, str]) -> Properties:
+    """Return values that fit a type's declared properties. arms: the field of Value that each property has its value in."""
     properties: Properties = {}
-    for key, value in values.items():
-        property_type = declared.get(key)
-        if property_type is None:
+    for key in values:
+        value, arm = values[key], arms.get(key)
+        if arm is None:
             raise Invalid(f"Found unknown property: {key}")
-        arm = value.WhichOneof("value")
-        if arm != ARMS[property_type]:
+        if not value.HasField(arm):  # type: ignore[arg-type] # A field of the one oneof there is.
             raise Invalid(f"Found unmatched property type: {key}")
         properties[key] = value_of(value, arm)
     return properties
@@ -304,7 +303,8 @@ def _typed(values: Mapping[str, pb.Value], declared: Mapping[str, str]) -> Prope
 def _untyped(values: Mapping[str, pb.Value]) -> Properties:
     """Return values of any type; each must have one."""
     properties: Properties = {}
-    for key, value in values.items():
+    for key in values:
+        value = values[key]
         arm = value.WhichOneof("value")
         if arm is None:
             raise Invalid(f"Found unmatched property type: {key}")
@@ -407,8 +407,7 @@ def _put_event(draft: Draft, event: pb.Event, artifact_id: int, execution_id: in
         time_ms=event.milliseconds_since_epoch if event.HasField("milliseconds_since_epoch") else draft.now_ms,
         path=path_of(event),
     )
-    key = (artifact_id, execution_id, event_type)
-    if not draft.add_once(change, ("event", *key), stored=draft.known.has_event(*key)):
+    if not draft.put_event(change):
         raise errors.AlreadyExistsError(
             f"Given event already exists: artifact {artifact_id}, execution {execution_id}, {event_type}"
         )
@@ -421,24 +420,17 @@ def put_attributions_and_associations(
     for attribution in request.attributions:
         _refuse_unknown(draft, CONTEXT, attribution.context_id)
         _refuse_unknown(draft, ARTIFACT, attribution.artifact_id)
-        _link(draft, ARTIFACT, attribution.context_id, attribution.artifact_id)
+        draft.put_link(ARTIFACT, attribution.context_id, attribution.artifact_id)
     for association in request.associations:
         _refuse_unknown(draft, CONTEXT, association.context_id)
         _refuse_unknown(draft, EXECUTION, association.execution_id)
-        _link(draft, EXECUTION, association.context_id, association.execution_id)
+        draft.put_link(EXECUTION, association.context_id, association.execution_id)
     return service.PutAttributionsAndAssociationsResponse()
 
 
 def _refuse_unknown(draft: Draft, kind: Kind, node_id: int) -> None:
     if not draft.has_node(kind, node_id):
         raise Invalid(f"{kind.name.capitalize()} id not found.")
-
-
-def _link(draft: Draft, kind: Kind, context_id: int, node_id: int) -> None:
-    """Let an artifact or execution belong to a context, once."""
-    change = AttributionPut(context_id, node_id) if kind is ARTIFACT else AssociationPut(context_id, node_id)
-    key = (kind.name, context_id, node_id)
-    draft.add_once(change, key, stored=draft.known.has_link(*key))
 
 
 def put_parent_contexts(draft: Draft, request: service.PutParentContextsRequest) -> service.PutParentContextsResponse:
@@ -452,10 +444,8 @@ def put_parent_contexts(draft: Draft, request: service.PutParentContextsRequest)
         if draft.is_ancestor(child_id, parent_id):
             raise Invalid("There is a cycle detected of the given relationship.")
         change = ParentContextPut(draft.next_id("parent_context"), parent_id, child_id)
-        key = (child_id, parent_id)
-        if not draft.add_once(change, ("parent", *key), stored=draft.known.has_parent(*key)):
+        if not draft.put_parent(change):
             raise errors.AlreadyExistsError(f"Given parent_context already exists: {parent_id} / {child_id}")
-        draft.add_parent(child_id, parent_id)
     return service.PutParentContextsResponse()
 
 
@@ -487,9 +477,9 @@ def put_execution(draft: Draft, request: service.PutExecutionRequest) -> service
         else:
             context_id = _put_context(draft, context, reuse=options.reuse_context_if_already_exist)
         context_ids.append(context_id)
-        _link(draft, EXECUTION, context_id, execution_id)
+        draft.put_link(EXECUTION, context_id, execution_id)
         for artifact_id in named:
-            _link(draft, ARTIFACT, context_id, artifact_id)
+            draft.put_link(ARTIFACT, context_id, artifact_id)
     return service.PutExecutionResponse(
         execution_id=execution_id,
         artifact_ids=[-1 if artifact_id is None else artifact_id for artifact_id in artifact_ids],
@@ -571,9 +561,9 @@ def put_lineage_subgraph(
     execution_ids = [_put_node(draft, EXECUTION, execution) for execution in request.executions]
     for context_id in context_ids:
         for execution_id in execution_ids:
-            _link(draft, EXECUTION, context_id, execution_id)
+            draft.put_link(EXECUTION, context_id, execution_id)
         for artifact_id in artifact_ids:
-            _link(draft, ARTIFACT, context_id, artifact_id)
+            draft.put_link(ARTIFACT, context_id, artifact_id)
     for edge in request.event_edges:
         event = edge.event
         artifact_id = artifact_ids[edge.artifact_index] if edge.HasField("artifact_index") else event.artifact_id
@@ -641,4 +631,4 @@ def _check_nodes(draft: Draft, kind: Kind, nodes: Sequence[Node]) -> None:
     for node in nodes:
         stored_type = types[node.type_id]
         assert stored_type is not None, "checked above"
-        _typed(node.properties, stored_type.properties)
+        _typed(node.properties, stored_type.arms)

@@ -39,7 +39,12 @@ ARMS: Final = {  # PropertyType name -> the field of Value that holds it.
     "PROTO": "proto_value",
     "BOOLEAN": "bool_value",
 }
-_PLAIN_ARMS: Final = frozenset({"int_value", "double_value", "string_value", "bool_value"})
+_PLAIN_ARMS: Final[dict[type, str]] = {
+    int: "int_value",
+    float: "double_value",
+    str: "string_value",
+    bool: "bool_value",
+}
 _UNSET: Final = msgspec.msgpack.Ext(0, b"")  # A Value inside a Struct that holds nothing, not even null.
 
 _KIND_OF_PUT: Final[dict[type, Kind]] = {
@@ -53,30 +58,23 @@ _KIND_OF_PUT: Final[dict[type, Kind]] = {
 def value_of(message: pb.Value, arm: str) -> Value:
     """Return the value in one arm of a Value message."""
     value: Any = getattr(message, arm)
-    if arm in _PLAIN_ARMS:
-        return value
     if arm == "struct_value":
         return Struct(_plain_struct(value))
-    return Proto(value.type_url, value.value)
+    return Proto(value.type_url, value.value) if arm == "proto_value" else value
 
 
-def set_value(message: pb.Value, value: Any) -> None:
-    """Set the arm of a Value message that a value belongs to."""
-    form = value.__class__
-    if form is str:
-        message.string_value = value
-    elif form is int:
-        message.int_value = value
-    elif form is float:
-        message.double_value = value
-    elif form is bool:
-        message.bool_value = value
-    elif isinstance(value, Struct):
-        message.struct_value.SetInParent()
-        _fill_struct(message.struct_value, value.fields)
-    else:
-        message.proto_value.SetInParent()
-        message.proto_value.type_url, message.proto_value.value = value.type_url, value.value
+def set_values(messages: Any, values: Properties) -> None:
+    """Fill a map of Value messages."""
+    for key, value in values.items():
+        arm = _PLAIN_ARMS.get(value.__class__)
+        if arm is not None:
+            setattr(messages[key], arm, value)
+        elif isinstance(value, Struct):
+            messages[key].struct_value.SetInParent()
+            _fill_struct(messages[key].struct_value, value.fields)
+        elif isinstance(value, Proto):
+            messages[key].proto_value.SetInParent()
+            messages[key].proto_value.type_url, messages[key].proto_value.value = value.type_url, value.value
 
 
 def _plain_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
@@ -121,7 +119,7 @@ def _fill(value: struct_pb2.Value, item: Any) -> None:
 
 def properties_of(message: Mapping[str, pb.Value]) -> Properties:
     """Return the properties of a stored message: every value has an arm."""
-    return {key: value_of(value, value.WhichOneof("value") or "") for key, value in message.items()}
+    return {key: value_of(message[key], message[key].WhichOneof("value") or "") for key in message}
 
 
 # Nodes ---------------------------------------------------------------------------------------------------------------
@@ -182,10 +180,8 @@ def node_message(change: NodePut, type_name: str) -> Node:
             message.state = kind.state_numbers[change.state]
     elif change.__class__ is ExecutionPut and change.state is not None:
         message.last_known_state = kind.state_numbers[change.state]
-    for key, value in change.properties.items():
-        set_value(message.properties[key], value)
-    for key, value in change.custom_properties.items():
-        set_value(message.custom_properties[key], value)
+    set_values(message.properties, change.properties)
+    set_values(message.custom_properties, change.custom_properties)
     return message
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from evlog.records import AssociationPut, AttributionPut
 from mlmd import errors
-from mlmd.convert import node_message, property_types, text_of, type_message, unframed
+from mlmd.convert import ARMS, node_message, property_types, text_of, type_message, unframed
 from mlmd.kinds import KINDS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evlog.records import Change, NodePut, TypePut
+    from evlog.records import EventPut, NodePut, ParentContextPut, TypePut
     from mlmd.kinds import Node, Type
     from projections.query import Kind as KindName
 
@@ -71,12 +72,13 @@ class Known(Protocol):
 class StoredType:
     """A type as the store knows it: what checking a node needs, read once."""
 
-    __slots__ = ("id", "message", "name", "properties")
+    __slots__ = ("arms", "id", "message", "name", "properties")
 
     def __init__(self, message: Type) -> None:
         self.message = message
         self.id, self.name = message.id, message.name
         self.properties: Mapping[str, str] = property_types(message)
+        self.arms = {key: ARMS[property_type] for key, property_type in self.properties.items()}
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -88,10 +90,15 @@ TypeCache = dict[tuple["KindName", int], StoredType]
 
 
 class Draft:
-    """Changes of one request over what is known. types: kept across requests, cleared when a type changes."""
+    """Changes of one request over what is known.
 
-    def __init__(self, known: Known, types: TypeCache, now_ms: int) -> None:
+    types, last_ids: kept across requests as long as nobody else changes the store; the draft adds to `types` what it reads, and
+    `last_ids` is its own copy, to be kept if the request is not refused.
+    """
+
+    def __init__(self, known: Known, types: TypeCache, now_ms: int, last_ids: Mapping[str, int] | None = None) -> None:
         self.known, self.now_ms = known, now_ms
+        self.last_ids = dict(last_ids or {})
         self.changes: list[Any] = []  # Of Change.
         self._types = types
         self._new_types: dict[tuple[KindName, int], StoredType] = {}
@@ -100,12 +107,13 @@ class Draft:
         self._externals: dict[tuple[KindName, str], int] = {}
         self._links: set[tuple[object, ...]] = set()
         self._parents: dict[int, list[int]] = {}
-        self._last_ids: dict[str, int] = {}
+        self._found: set[tuple[KindName, int]] = set()  # Nodes that are there.
+        self._made: set[tuple[KindName, int]] = set()  # Nodes that this request creates: nothing links to them yet.
 
     def next_id(self, table: str) -> int:
         """Return the id of the next row of a table; a refused request uses none up."""
-        last = self._last_ids.get(table)
-        self._last_ids[table] = new = (self.known.last_id(table) if last is None else last) + 1
+        last = self.last_ids.get(table)
+        self.last_ids[table] = new = (self.known.last_id(table) if last is None else last) + 1
         return new
 
     # Types ----------------------------------------------------------------------------------------------------------
@@ -158,11 +166,24 @@ class Draft:
             assert stored_type is not None, "a node has a type"
             return node_message(change, stored_type.name)
         body = self.known.node(kind.name, node_id)
-        return None if body is None else kind.message.FromString(unframed(body))
+        if body is None:
+            return None
+        self._found.add((kind.name, node_id))
+        return kind.message.FromString(unframed(body))
 
     def has_node(self, kind: Kind, node_id: int) -> bool:
         """Tell whether there is a node."""
-        return node_id in self._nodes[kind.name] or self.known.node(kind.name, node_id) is not None
+        key = (kind.name, node_id)
+        if key not in self._found and node_id not in self._nodes[kind.name]:
+            if self.known.node(kind.name, node_id) is None:
+                return False
+            self._found.add(key)
+        return True
+
+    def make_node(self, kind: Kind, change: NodePut) -> None:
+        """Add a new node; see put_node."""
+        self.put_node(kind, change)
+        self._made.add((kind.name, change.id))
 
     def id_named(self, kind: Kind, type_id: int, name: str) -> int | None:
         """Return the id of the node of a type with a name."""
@@ -203,17 +224,42 @@ class Draft:
 
     # Events and links -----------------------------------------------------------------------------------------------
 
-    def add_once(self, change: Change, key: tuple[object, ...], *, stored: bool) -> bool:
-        """Add a link or event unless it is there already; return whether it was added."""
-        if stored or key in self._links:
+    def put_event(self, change: EventPut) -> bool:
+        """Add an event unless it is there already; return whether it was added."""
+        artifact_id, execution_id = change.artifact_id, change.execution_id
+        key = (artifact_id, execution_id, change.type)
+        if key in self._links or (
+            ("artifact", artifact_id) not in self._made
+            and ("execution", execution_id) not in self._made
+            and self.known.has_event(*key)
+        ):
             return False
         self._links.add(key)
         self.changes.append(change)
         return True
 
-    def add_parent(self, child_id: int, parent_id: int) -> None:
-        """Remember a parent link for the cycle check of later ones."""
-        self._parents.setdefault(child_id, []).append(parent_id)
+    def put_link(self, kind: Kind, context_id: int, node_id: int) -> None:
+        """Let an artifact or execution belong to a context, unless it does already."""
+        key = (kind.name, context_id, node_id)
+        if key in self._links or (
+            (kind.name, node_id) not in self._made
+            and ("context", context_id) not in self._made
+            and self.known.has_link(*key)
+        ):
+            return
+        self._links.add(key)
+        put = AttributionPut if kind.name == "artifact" else AssociationPut
+        self.changes.append(put(context_id, node_id))
+
+    def put_parent(self, change: ParentContextPut) -> bool:
+        """Add a parent link unless it is there already; return whether it was added."""
+        child_id, parent_id = change.child_id, change.parent_id
+        above = self._parents.setdefault(child_id, [])
+        if parent_id in above or self.known.has_parent(child_id, parent_id):
+            return False
+        above.append(parent_id)
+        self.changes.append(change)
+        return True
 
     def is_ancestor(self, ancestor_id: int, context_id: int) -> bool:
         """Tell whether one context is above another, or the same, counting the links of this request."""

@@ -58,6 +58,7 @@ class Engine:
         self._line = Line(self._serve)
         self._counter = Lock()  # Held by who serves a group, and by who opens the view anew.
         self._types: TypeCache = {}  # Of the leader. Cleared when another process, or a put of ours, changes a type.
+        self._last_ids: dict[str, int] = {}  # As above.
         self._known_end = -1
         self._behind = False  # The view failed after an append; it has to catch up before it may answer.
         if opened.writable:
@@ -107,7 +108,7 @@ class Engine:
         if not self._opened.is_fresh(self.view):
             # The old view closes when the last thread that reads it lets go.
             self.view = self._opened.fresh_view(self.view)
-            self._types.clear()
+            self._forget()
         if self._behind:
             with self.log.claim() as group:
                 follow(self.view, self.log, group.end)
@@ -174,8 +175,7 @@ class Engine:
                 group.commit()
             except BaseException:
                 view.rollback()
-                self._types.clear()
-                self._known_end = -1
+                self._forget()
                 raise
             self._show(before)
             self._known_end = group.end
@@ -193,10 +193,15 @@ class Engine:
             _LOG.exception("the view failed after an append; it catches up before the next call")
             self._behind = True
 
+    def _forget(self) -> None:
+        self._types.clear()
+        self._last_ids.clear()
+        self._known_end = -1
+
     def _catch_up(self, group: Group) -> None:
         view = self.view
-        if self._known_end != group.end:  # Others appended: what we remember of types may be old.
-            self._types.clear()
+        if self._known_end != group.end:  # Others appended: what we remember of types and ids may be old.
+            self._forget()
         if view.applied != group.end:
             catch_up(view, self.log.read(view.applied, group.end))
 
@@ -208,21 +213,24 @@ class Engine:
             taken += 1
             try:
                 now_us = group.now()
-                entry = group.add(self._decided(put, now_us), now_us)
+                draft = self._decided(put, now_us)
+                envelope = self._author.envelope(put.method.name, clock_us())
+                entry = group.add(Record(envelope, draft.changes), now_us)
             except (errors.StatusError, RecordTooLargeError) as error:
                 put.error = error  # A refusal: no trace, and the others go on.
                 continue
+            self._last_ids = draft.last_ids
+            if draft.puts_types:
+                self._types.clear()
             catch_up(self.view, (entry,))
         return taken
 
-    def _decided(self, put: _Put, now_us: int) -> Record:
-        """Return the record of a put. Raises StatusError for a refusal."""
-        draft = Draft(self.view.lookup, self._types, now_us // 1000)
+    def _decided(self, put: _Put, now_us: int) -> Draft:
+        """Return the draft of a put. Raises StatusError for a refusal."""
+        draft = Draft(self.view.lookup, self._types, now_us // 1000, self._last_ids)
         assert put.method.command is not None, "only puts wait in line"
         put.response = put.method.command(draft, put.request)
-        if draft.puts_types:
-            self._types.clear()
-        return Record(self._author.envelope(put.method.name, clock_us()), draft.changes)
+        return draft
 
 
 def _outcome(error: BaseException) -> BaseException:

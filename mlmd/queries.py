@@ -6,6 +6,7 @@ departures are listed in docs/compatibility.md.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -214,8 +215,9 @@ def get_artifacts_by_uri(
         raise errors.InvalidArgumentError(
             "The request contains deprecated field `uri`. Please upgrade the client library version above 0.21.0."
         )
-    with lookup.snapshot():
-        bodies = [body for uri in dict.fromkeys(request.uris) for body in lookup.artifacts_at(uri)]
+    uris = dict.fromkeys(request.uris)
+    with lookup.snapshot() if len(uris) > 1 else nullcontext():
+        bodies = [body for uri in uris for body in lookup.artifacts_at(uri)]
     return service.GetArtifactsByURIResponse.FromString(b"".join(bodies))
 
 
