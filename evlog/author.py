@@ -20,9 +20,7 @@ class Author:
     "asserted", the name of the operating system's user is "os".
     """
 
-    def __init__(
-        self, *, actor: str | None = None, application: str | None = None, reason: str | None = None
-    ) -> None:
+    def __init__(self, *, actor: str | None = None, application: str | None = None, reason: str | None = None) -> None:
         asserted = actor or os.environ.get("EVLOG_ACTOR")
         self.actor, self.auth = (asserted, "asserted") if asserted else (_os_user(), "os")
         self.application = application or os.environ.get("EVLOG_APPLICATION") or Path(sys.argv[0]).name or "python"

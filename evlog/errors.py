@@ -100,7 +100,9 @@ class MovedEndError(LogError):
     """An append expected the log to end elsewhere."""
 
     def __init__(self, *, expected: int, end: int) -> None:
-        super().__init__(f"the append expected the log to end at {expected}, it ends at {end}: catch up and decide again")
+        super().__init__(
+            f"the append expected the log to end at {expected}, it ends at {end}: catch up and decide again"
+        )
         self.expected, self.end = expected, end
 
 

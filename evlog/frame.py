@@ -106,9 +106,7 @@ def pack(
     size = len(body)
     if size > BODY_MAX:
         raise RecordTooLargeError(size, limit=BODY_MAX)
-    checked = _CHECKED.pack(
-        size, crc32c(body), FRAME_VERSION, kind, flags, changes, offset, time_us, synced, prev
-    )
+    checked = _CHECKED.pack(size, crc32c(body), FRAME_VERSION, kind, flags, changes, offset, time_us, synced, prev)
     return b"".join((MAGIC, _U32.pack(_extend(seed, checked)), checked, body, bytes(-size % ALIGNMENT)))
 
 

@@ -443,9 +443,7 @@ class Group:
         offset, prev = tip.end, tip.prev
         if time_us is None:
             time_us = self.now()
-        entry = merkle.leaf(
-            kind=RECORD, flags=0, offset=offset, time_us=time_us, envelope=envelope, changes=changes
-        )
+        entry = merkle.leaf(kind=RECORD, flags=0, offset=offset, time_us=time_us, envelope=envelope, changes=changes)
         frame = pack(
             RECORD,
             body,

@@ -131,7 +131,10 @@ def check_sealed(folder: Folder, bases: Sequence[int], *, seed: int) -> None:
             place = segment.read_seal(file, seed=seed)
             if place is None or place.seal.base != base:
                 raise CorruptLogError(
-                    "the segment is not the last and has no valid seal", file=file.name, position=file.size(), offset=base
+                    "the segment is not the last and has no valid seal",
+                    file=file.name,
+                    position=file.size(),
+                    offset=base,
                 )
         expected = place.seal.end
 
@@ -173,9 +176,7 @@ def _check_link(folder: Folder, bases: Sequence[int], header: segment.SegmentHea
         )
 
 
-def advance(
-    active: Active, folder: Folder, *, seed: int, writable: bool, stop: int | None = None
-) -> BadFrame | None:
+def advance(active: Active, folder: Folder, *, seed: int, writable: bool, stop: int | None = None) -> BadFrame | None:
     """Read on to the end of the log, or to the offset `stop`, across segments.
 
     Return the first bad frame; `active` then stands before it.

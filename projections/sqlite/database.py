@@ -100,7 +100,9 @@ def settle(connection: apsw.Connection) -> None:
     if connection.execute("select boot from view").fetchall() == [(CLOSED,)]:
         return
     connection.execute("pragma synchronous = full")
-    connection.execute("update view set boot = ?", (BOOT,))  # A checkpoint that has something to write syncs the whole file.
+    connection.execute(
+        "update view set boot = ?", (BOOT,)
+    )  # A checkpoint that has something to write syncs the whole file.
     version = connection.execute("pragma data_version").fetchall()
     if not _checkpointed(connection):
         return

@@ -1,0 +1,154 @@
+"""Write the golden log of this format version: every kind of change, every kind of value, two segments, the same bytes each time.
+
+    python tests/golden/make.py [FOLDER]
+
+A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import secrets
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evlog import log as log_module
+from evlog import segment
+from evlog.log import Log
+from evlog.records import (
+    RECORD_VERSION,
+    ArtifactPut,
+    ArtifactTypePut,
+    AssociationPut,
+    AttributionPut,
+    Change,
+    ContextPut,
+    ContextTypePut,
+    Envelope,
+    EventPut,
+    ExecutionPut,
+    ExecutionTypePut,
+    LogRecovered,
+    ParentContextPut,
+    Proto,
+    Record,
+    Struct,
+)
+from mlmd.opening import BODIES
+from replay.rebuild import build
+
+HERE = Path(__file__).parent / "v1"
+LOG_ID = bytes(range(16))
+START_US = 1_772_539_200_000_000  # 2026-03-03T12:00:00Z
+SEGMENT_RECORDS = 4
+
+
+def changes() -> list[list[Change]]:
+    """Return the changes of each record."""
+    node = {"create_time_ms": 1_772_539_200_001, "update_time_ms": 1_772_539_200_002}
+    values = {
+        "int": -(2**63),
+        "large": 2**63 - 1,
+        "double": 0.1,
+        "whole": 2.0,
+        "infinite": math.inf,
+        "text": 'é "\0',
+        "empty": "",
+        "yes": True,
+        "struct": Struct({"a": [None, True, 1.5, "x", {"b": {}}], "unset": msgspec.msgpack.Ext(0, b"")}),
+        "proto": Proto("type.googleapis.com/x.Y", b"\x08\x01"),
+    }
+    return [
+        [
+            ArtifactTypePut(1, "DataSet", properties={"day": "INT", "split": "STRING"}),
+            ExecutionTypePut(2, "Trainer", "v2", "trains", "ext-2", {"state": "STRING"}, "mlmd.Train", {"any": {}}),
+            ContextTypePut(3, "Experiment"),
+        ],
+        [ArtifactPut(1, 1, **node, properties={"day": 1, "split": "train"}, uri="path/to/data", state="LIVE")],
+        [ExecutionPut(1, 2, **node, name="run", external_id="", properties={"state": "RUNNING"}, state="RUNNING")],
+        [],
+        [ContextPut(1, 3, **node, name="exp1"), ContextPut(2, 3, **node, name="exp2", custom_properties=values)],
+        [
+            EventPut(1, 1, 1, "DECLARED_INPUT", 1_772_539_200_003, ["data", 0]),
+            AttributionPut(1, 1),
+            AssociationPut(1, 1),
+            ParentContextPut(1, 1, 2),
+        ],
+        [LogRecovered(segment.name_of(0), 128, 3, b"\x01" * 32, "torn", "quarantine/x")],
+    ]
+
+
+def write(folder: Path) -> bytes:
+    """Write the log into an empty folder; return its root."""
+    kept = (log_module.SEGMENT_RECORDS_MAX, segment.INDEX_STEP, secrets.token_bytes, log_module.WRITER)
+    clock = itertools.count(START_US, 1_000_000)
+    log_module.SEGMENT_RECORDS_MAX, segment.INDEX_STEP, log_module.WRITER = SEGMENT_RECORDS, 2, "golden"  # type: ignore[misc]
+    secrets.token_bytes = lambda _size=None: LOG_ID  # type: ignore[assignment]
+    try:
+        log = Log.open(folder, create=True, clock=lambda: next(clock))
+        for number, of_record in enumerate(changes()):
+            transaction = number.to_bytes(16)
+            reason = "ticket 81" if number == 1 else None
+            envelope = Envelope(
+                RECORD_VERSION,
+                transaction,
+                START_US + number,
+                "PutTypes",
+                "ana",
+                "asserted",
+                "golden",
+                "host",
+                7,
+                reason,
+            )
+            with log.claim() as group:
+                group.add(Record(envelope, of_record))
+                group.commit()
+        root = log.tip_at_end().tree.root()
+        log.close()
+    finally:
+        log_module.SEGMENT_RECORDS_MAX, segment.INDEX_STEP, secrets.token_bytes, log_module.WRITER = kept  # type: ignore[misc]
+    return root
+
+
+def readable(log: Log) -> list[dict[str, Any]]:
+    """Return the records of a log as JSON can hold them."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, msgspec.msgpack.Ext):
+            return {"ext": value.code}
+        return str(value)
+
+    encode = msgspec.json.Encoder(enc_hook=plain).encode
+    return [
+        {
+            "offset": entry.offset,
+            "time_us": entry.time_us,
+            "envelope": json.loads(encode(entry.record.envelope)),
+            "changes": [json.loads(encode(change)) for change in entry.record.changes],
+        }
+        for entry in log.read(0)
+    ]
+
+
+def main() -> None:
+    """Write the golden log, and what is in it."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
+    shutil.rmtree(folder, ignore_errors=True)
+    root = write(folder / "log")
+    log = Log.open(folder / "log", writable=False)
+    expected = {"root": root.hex(), "records": readable(log)}
+    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
+    view = build(log, None, BODIES, log.end)
+    (folder / "digest").write_text(view.digest() + "\n", encoding="utf-8")
+    (folder / "log" / "LOCK").unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What a release wrote, every later one reads, and this one still writes the same bytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import records
+
+from evlog.files import RealFolder
+from evlog.log import Log
+from mlmd.opening import BODIES
+from replay.rebuild import build
+from replay.verify import verify_log
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+HERE = Path(__file__).parent
+VERSIONS = sorted(path.name for path in HERE.glob("v*"))
+
+
+@pytest.fixture
+def make() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("golden_make", HERE / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_golden_log_decodes_to_what_was_put_in(version: str, make: ModuleType) -> None:
+    expected = json.loads((HERE / version / "expected.json").read_text(encoding="utf-8"))
+    log = Log.open(HERE / version / "log", writable=False)
+    assert make.readable(log) == expected["records"]
+    assert log.tip_at_end().tree.root().hex() == expected["root"]
+    log.close()
+    assert verify_log(RealFolder(HERE / version / "log")).findings == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_golden_log_can_be_written_on(version: str, tmp_path: Path) -> None:
+    shutil.copytree(HERE / version / "log", tmp_path / "log")
+    log = Log.open(tmp_path / "log")
+    end = log.end
+    records.append(log, [records.types()])
+    log.close()
+    again = Log.open(tmp_path / "log", writable=False)
+    assert again.end == end + 1
+    again.close()
+
+
+def test_this_release_writes_the_same_bytes_as_the_golden_log(make: ModuleType, tmp_path: Path) -> None:
+    make.write(tmp_path)
+    for path in sorted((HERE / "v1" / "log").iterdir()):
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_golden_log_replays_to_the_state_it_always_had() -> None:
+    log = Log.open(HERE / "v1" / "log", writable=False)
+    view = build(log, None, BODIES, log.end)
+    assert view.digest() == (HERE / "v1" / "digest").read_text(encoding="utf-8").strip()
+    view.close()
+    log.close()
