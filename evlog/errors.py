@@ -10,7 +10,6 @@ LogError
 ├── RecordTooLargeError     one put is over the limit of a frame
 ├── LogClosedError          closed, or poisoned by a failed write: reopen
 ├── ForkedError             opened before fork(), used after it: reopen in the child
-├── MovedEndError           an append expected another end
 ├── FutureError             a moment after the end of the log was asked for
 └── StorageError            the device refused
     ├── ReadOnlyError           read-only medium or read-only opening
@@ -94,16 +93,6 @@ class ForkedError(LogError):
             "a fork shares file positions and locks; open the store anew in the child"
         )
         self.opened_by, self.used_by = opened_by, used_by
-
-
-class MovedEndError(LogError):
-    """An append expected the log to end elsewhere."""
-
-    def __init__(self, *, expected: int, end: int) -> None:
-        super().__init__(
-            f"the append expected the log to end at {expected}, it ends at {end}: catch up and decide again"
-        )
-        self.expected, self.end = expected, end
 
 
 class FutureError(LogError):

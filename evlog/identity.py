@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 import secrets
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evlog.errors import CorruptLogError, FormatVersionError, NoLogError
-from evlog.files import Folder
 from evlog.frame import crc32c
+
+if TYPE_CHECKING:
+    from evlog.files import Folder
 
 NAME: Final = "LOGID"
 FORMAT_VERSION: Final = 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from evlog import codec, upcast
 from evlog.errors import FormatVersionError, UnknownTagError
 from evlog.frame import RECORD, Frame, pack_body
@@ -24,7 +25,7 @@ def stored(record: Record) -> Frame:
     return frame_of(*codec.encode(record))
 
 
-def plain(**fields: Any) -> bytes:  # noqa: ANN401 - any field of any change
+def plain(**fields: Any) -> bytes:
     return codec.PLAIN + msgspec.msgpack.encode(fields)
 
 
@@ -37,7 +38,7 @@ def envelope_of(version: int) -> bytes:
     [0, -1, 2**63 - 1, -(2**63), 0.0, 1.0, -1.5, math.inf, "", "ü\0", True, False, Struct({"a": [1.0, None, {"b": ""}]}),
      Struct({}), Proto("type.googleapis.com/x", b"\0\xff")],
 )  # fmt: skip
-def test_a_value_comes_back_with_its_type(value: Any) -> None:  # noqa: ANN401 - of every kind
+def test_a_value_comes_back_with_its_type(value: Any) -> None:
     change = ArtifactPut(1, 2, 3, 4, properties={"p": value}, custom_properties={"c": value})
     (found,) = codec.decode(stored(Record(ENVELOPE, [change]))).changes
     assert isinstance(found, ArtifactPut)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from evlog import head
 from evlog.head import Head, Mark, newest
 from evlog.memory import MemoryFile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from evlog import identity
 from evlog.errors import CorruptLogError, FormatVersionError, NoLogError
 from evlog.memory import MemoryFolder

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from crash import numbers, record
+
 from evlog import frame, head, identity, segment
 from evlog.author import Author
 from evlog.codec import encode
@@ -454,7 +455,9 @@ def test_threads_that_share_a_log_append_one_at_a_time(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_thread_that_waited_while_another_failed_does_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_waited_while_another_failed_does_not_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = Log.open(tmp_path, create=True)
     waiting, outcome = threading.Event(), []
 
@@ -561,7 +564,9 @@ def test_a_reader_follows_a_writer_over_rolls_and_sees_only_what_is_acknowledged
             assert reader.refresh() == number
             group.commit()
         assert reader.refresh() == number + 1
-        assert [entry.offset for entry in reader.read(max(0, number - 1))] == list(range(max(0, number - 1), number + 1))
+        assert [entry.offset for entry in reader.read(max(0, number - 1))] == list(
+            range(max(0, number - 1), number + 1)
+        )
         assert reader.leaf_prefix(number + 1) == log.leaf_prefix(number + 1)
     log.close()
     reader.close()
@@ -743,5 +748,3 @@ def test_the_id_of_a_log_is_in_its_segments(tmp_path: Path) -> None:
     assert isinstance(header, segment.SegmentHeader)
     assert header.log_id == log.id == identity.read(log.folder).log_id
     log.close()
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
+
 from evlog.merkle import EMPTY_ROOT, LEAF, Frontier, changes_root, leaf, leaf_hash
 
 # The leaves and roots that implementations of RFC 6962 test themselves with.

@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 from crash import numbers, record
 from disk import DeathError, Fault, PowerCutError, SimulatedDisk
+
 from evlog import head, recovery, segment
-from evlog.errors import CorruptLogError, DiskFullError, LogClosedError, LostRecordsError, MissingSegmentError, StorageError
+from evlog.errors import (
+    CorruptLogError,
+    DiskFullError,
+    LogClosedError,
+    LostRecordsError,
+    MissingSegmentError,
+    StorageError,
+)
 from evlog.files import RealFile
 from evlog.log import Log
 from evlog.records import LogRecovered
@@ -237,7 +245,9 @@ def test_a_recovery_interrupted_at_any_step_is_finished_and_reported_by_the_next
     pytest.fail("a recovery without an end")
 
 
-@pytest.mark.parametrize("strike", ["cut before", "cut after", "death before", "death after", "error before", "error after"])
+@pytest.mark.parametrize(
+    "strike", ["cut before", "cut after", "death before", "death after", "error before", "error after"]
+)
 def test_a_creation_interrupted_at_any_step_can_be_made_again(strike: str) -> None:
     for step in range(1, 100):
         disk = SimulatedDisk(Fault(step, strike))  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+
 from evlog import segment
 from evlog.frame import RECORD, SYNC, BadFrame, Frame, pack, seed_of
 from evlog.memory import MemoryFile

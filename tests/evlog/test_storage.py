@@ -9,7 +9,7 @@ from evlog import storage
 
 
 def mounts(tmp_path: Path, kind: str) -> Path:
-    device = os.stat(tmp_path).st_dev  # noqa: PTH116 - the number, not the path
+    device = os.stat(tmp_path).st_dev
     path = tmp_path / "mountinfo"
     here = f"36 35 {os.major(device)}:{os.minor(device)} / {tmp_path} rw,noatime shared:1 - {kind} /dev/x rw\n"
     path.write_text(f"35 1 0:1 / /elsewhere rw - proc proc rw\n{here}", encoding="utf-8")

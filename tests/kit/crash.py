@@ -8,6 +8,7 @@ AcknowledgedLostError, PhantomError or the log's own refusal, whatever broke fir
 from __future__ import annotations
 
 import errno
+import itertools
 import random
 from hashlib import sha256
 from typing import TYPE_CHECKING, get_args
@@ -15,6 +16,7 @@ from unittest import mock
 
 import disk
 from disk import DeathError, Fault, PowerCutError, SimulatedDisk, Strike
+
 from evlog import log as log_module
 from evlog import segment
 from evlog.author import Author
@@ -67,7 +69,7 @@ class Life:
     """One store from its first byte, with everything it was told and has answered."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self.rng = random.Random(seed)
         self.clock = Clock(self.rng)
         self.disk = SimulatedDisk()
         self.writers: list[Log | None] = [None, None]
@@ -158,7 +160,7 @@ class Life:
         assert times == sorted(set(times)), "the times of records go back"
         self.look_at_quarantine(log)
         bases = segment.bases(self.disk)
-        for base, following in zip(bases, bases[1:], strict=False):
+        for base, following in itertools.pairwise(bases):
             assert following - base == log_module.SEGMENT_RECORDS_MAX, "a sealed segment is not exactly full"
         reader = Log.open(self.disk, writable=False)
         assert (reader.end, reader.tip_at_end().prev) == (log.end, log.tip_at_end().prev), "a reader sees another log"
@@ -188,7 +190,9 @@ class Life:
             data = bytes(self.disk.inodes[name].cached)
             whole = sha256(data).hexdigest().startswith(name.rsplit("-", 1)[1])
             assert not whole or name in reported, "something was cut and is not on record"
-            assert name not in reported or reported[name].sha256 == sha256(data).digest(), "the copy is not what was cut"
+            assert name not in reported or reported[name].sha256 == sha256(data).digest(), (
+                "the copy is not what was cut"
+            )
 
 
 def live(seed: int) -> int:

@@ -157,7 +157,7 @@ class SimulatedDisk:
         rests = [name.removeprefix(start) for name in self.inodes if name.startswith(start)]
         return sorted(rest for rest in rests if "/" not in rest)
 
-    def open(self, name: str, *, writable: bool = False) -> SimulatedFile:  # noqa: ARG002 - the interface asks
+    def open(self, name: str, *, writable: bool = False) -> SimulatedFile:
         if name not in self.inodes:
             raise FileNotFoundError(name)
         return SimulatedFile(self, self.inodes[name], name)
@@ -185,7 +185,7 @@ class SimulatedDisk:
 
         self.step("sync failed", ".", effect, failed=self._renames.clear)
 
-    def lock(self, name: str) -> SimulatedLock:  # noqa: ARG002 - the interface asks, there is one
+    def lock(self, name: str) -> SimulatedLock:
         return SimulatedLock(self)
 
     def describe(self, name: str) -> str:
@@ -252,9 +252,9 @@ def _kept(count: int, rng: random.Random) -> list[int]:
         return list(range(count))
     if way == 1:
         return []
-    if way == 2:  # noqa: PLR2004 - the third of four ways
+    if way == 2:
         return list(range(rng.randint(0, count)))
-    return [number for number in range(count) if rng.random() < 0.5]  # noqa: PLR2004 - a coin
+    return [number for number in range(count) if rng.random() < 0.5]
 
 
 def _after_cut(inode: Inode, rng: random.Random) -> bytearray:
@@ -274,7 +274,7 @@ def _after_cut(inode: Inode, rng: random.Random) -> bytearray:
     for number in _kept(len(sectors), rng):
         apply(data, sectors[number])
     size = max([size, *(write.position + len(write.data) for write in sectors if write.data is not None)])
-    if size > len(data) and rng.random() < 0.3:  # noqa: PLR2004 - now and then the size arrives before the bytes
+    if size > len(data) and rng.random() < 0.3:
         missing = rng.randint(1, size - len(data))
-        data.extend(rng.randbytes(missing) if rng.random() < 0.5 else bytes(missing))  # noqa: PLR2004 - a coin
+        data.extend(rng.randbytes(missing) if rng.random() < 0.5 else bytes(missing))
     return data

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from disk import SimulatedDisk, SimulatedFile
+
 from evlog import frame, identity, log, recovery
 from evlog.frame import BadFrame
-from evlog.records import LogRecovered
 
 if TYPE_CHECKING:
     import pytest
+
+    from evlog.records import LogRecovered
 
 
 def acknowledge_before_the_sync(patch: pytest.MonkeyPatch) -> None:
@@ -32,7 +34,7 @@ def trust_the_identity(patch: pytest.MonkeyPatch) -> None:
     def create_unsynced(folder: SimulatedDisk) -> identity.Identity:
         found = identity.Identity(b"\7" * 16, "evlog/test")
         file = folder.create(identity.NAME)
-        file.write(identity._text(found), 0)  # noqa: SLF001 - a mutant is intimate
+        file.write(identity._text(found), 0)
         return found
 
     patch.setattr(identity, "create", create_unsynced)
@@ -47,7 +49,7 @@ def succeed_before_the_seal_is_durable(patch: pytest.MonkeyPatch) -> None:
         finally:
             del sync
 
-    original = log.Log._roll  # noqa: SLF001 - a mutant is intimate
+    original = log.Log._roll
     patch.setattr(log.Log, "_roll", roll)
 
 

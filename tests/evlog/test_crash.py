@@ -1,0 +1,38 @@
+"""Power cuts, deaths and failing calls at every step, on the simulated disk; and the harness itself put to the test."""
+
+from __future__ import annotations
+
+import crash
+import mutants
+import pytest
+from crash import AcknowledgedLostError, PhantomError
+
+from evlog import log
+from evlog.errors import LogError
+
+pytestmark = pytest.mark.faults
+LIVES, LIVES_FULL = 500, 12_000
+LIVES_OF_A_MUTANT = 1_500
+
+
+@pytest.fixture(autouse=True)
+def _small(small_segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert small_segments
+    monkeypatch.setattr(log, "RESERVE_BYTES_MIN", 700)
+    monkeypatch.setattr(log, "RESERVE_BYTES_MAX", 3_000)
+
+
+@pytest.mark.parametrize("worker", range(4))
+def test_whatever_stops_a_writer_nothing_acknowledged_is_lost_and_nothing_unasked_appears(
+    worker: int, full: bool
+) -> None:
+    count = (LIVES_FULL if full else LIVES) // 4
+    states = crash.lives(range(worker * count, (worker + 1) * count))
+    assert states >= count, "every life reopens at least once"
+
+
+@pytest.mark.parametrize("mutant", mutants.MUTANTS_OF_WRITING, ids=lambda mutant: mutant.__name__)
+def test_a_log_that_breaks_a_promise_is_caught(mutant: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(monkeypatch)  # type: ignore[operator]
+    with pytest.raises((AcknowledgedLostError, PhantomError, LogError, AssertionError)):
+        crash.lives(range(LIVES_OF_A_MUTANT))

@@ -1,0 +1,103 @@
+"""Real processes: killed while they append, and several at once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from crash import numbers, record
+
+from evlog.log import Log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.faults
+PROGRAM = """
+import sys
+from pathlib import Path
+import evlog.log, evlog.segment
+from crash import record
+evlog.log.SEGMENT_RECORDS_MAX, evlog.segment.INDEX_STEP = 8, 4
+log = evlog.log.Log.open(Path(sys.argv[1]))
+for number in range(int(sys.argv[2]), int(sys.argv[3])):
+    with log.claim() as group:
+        group.add(record(number, number % 700))
+        group.commit()
+    print(number, flush=True)
+log.close()
+"""
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def writer(path: Path, start: int, stop: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, str(path), str(start), str(stop)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+
+
+def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path, small_segments: int, full: bool) -> None:
+    rng = random.Random(7)
+    Log.open(tmp_path, create=True).close()
+    acknowledged: list[int] = []
+    for turn in range(400 if full else 12):
+        process = writer(tmp_path, turn * 100_000, turn * 100_000 + 90_000)
+        assert process.stdout is not None
+        told = [int(process.stdout.readline())]
+        time.sleep(rng.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        told += [int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+        process.wait()
+        process.stdout.close()
+        log = Log.open(tmp_path)
+        found = numbers(log)
+        log.close()
+        kept, rest = found[: len(acknowledged) + len(told)], found[len(acknowledged) + len(told) :]
+        assert kept == acknowledged + told
+        assert rest in ([], [told[-1] + 1]), "at most the one whose answer was on its way"
+        acknowledged = found
+    assert small_segments < len(acknowledged)
+
+
+def test_several_processes_append_to_one_log_and_none_loses_or_reorders_anything(
+    tmp_path: Path, small_segments: int, full: bool
+) -> None:
+    each, count = (1_000 if full else 60), 4
+    Log.open(tmp_path, create=True).close()
+    processes = [writer(tmp_path, worker * 100_000, worker * 100_000 + each) for worker in range(count)]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * count
+    log = Log.open(tmp_path)
+    found = numbers(log)
+    assert [entry.offset for entry in log.read(0)] == list(range(log.end))
+    log.close()
+    assert len(found) == each * count
+    for worker, output in enumerate(outputs):
+        mine = [number for number in found if number // 100_000 == worker]
+        assert mine == [int(line) for line in output.split()] == list(range(mine[0], mine[0] + each))
+    assert small_segments
+
+
+def test_a_writer_killed_while_another_is_open_hands_over(tmp_path: Path, small_segments: int) -> None:
+    log = Log.open(tmp_path, create=True)
+    for turn in range(4):
+        process = writer(tmp_path, 1000 * turn, 1000 * turn + 900)
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+        process.communicate()
+        with log.claim() as group:
+            group.add(record(1000 * turn + 999))
+            group.commit()
+    found = numbers(log)
+    log.close()
+    again = Log.open(tmp_path)
+    assert numbers(again) == found
+    assert [number for number in found if number % 1000 == 999] == [999, 1999, 2999, 3999]
+    again.close()
+    assert small_segments
