@@ -1,6 +1,6 @@
 """What `import ml_metadata as mlmd` offers, over an append-only log: MetadataStore, its options, its errors and messages.
 
-Each name is imported when it is first used: `evlog --help` lives below this package too, and should not wait for protobuf.
+Names are imported when they are first used: the command lives in this package too, and must start at once.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 __version__: Final = "0.1.0"
 __all__ = ["ListOptions", "MetadataStore", "OrderByField", "downgrade_schema"]
 
-_MODULES: Final = ("errors", "proto")
-
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"mlmd.{name}")  # Which also makes it an attribute: this is asked once.
+    """Import what is asked for (PEP 562)."""
     if name in __all__:
-        value = globals()[name] = getattr(import_module("mlmd.store"), name)
-        return value
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+        found = getattr(import_module("mlmd.store"), name)
+    elif name in ("errors", "proto"):
+        found = import_module(f"mlmd.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    """Return the public names, imported or not."""
+    return sorted([*globals(), *__all__, "errors", "proto"])

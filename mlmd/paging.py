@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 PAGE_MAX: Final = 100
 _INT32_MAX: Final = 2**31 - 1
-_INT64_MAX: Final = 2**63 - 1
 _FIELDS: Final = {
     pb.ListOperationOptions.OrderByField.ID: OrderBy.ID,
     pb.ListOperationOptions.OrderByField.CREATE_TIME: OrderBy.CREATE_TIME,
@@ -96,13 +95,9 @@ def _after(options: pb.ListOperationOptions) -> After | None:
                 "Invalid NextPageToken in List Operation. listed_ids field should not be empty."
             )
         return After(token.field_offset, token.listed_ids[0])
-    if not token.HasField("field_offset"):
-        return None
-    return After(token.field_offset, token.id_offset if token.HasField("id_offset") else _before_all(current.is_asc))
-
-
-def _before_all(ascending: bool) -> int:
-    return -1 if ascending else _INT64_MAX
+    if current.field == pb.ListOperationOptions.OrderByField.ID:
+        return After(token.field_offset, token.field_offset)  # As in MLMD, which looks at this field alone.
+    return After(token.field_offset, token.id_offset)
 
 
 def _decoded(text: str) -> pb.ListOperationNextPageToken | None:

@@ -82,8 +82,10 @@ def verify_view(log: Log, views: Path, bodies: Bodies, progress: Progress | None
 
 
 def _compare(log: Log, view: View, bodies: Bodies, progress: Progress | None) -> list[Finding]:
-    with view.snapshot():
-        applied, digest = view.watermark(), view.digest()
+    try:
+        applied, digest = view.state()
+    except ViewError as error:
+        return [Finding("damage", str(error), view.path)]
     end = log.refresh()
     if applied > end:
         return [Finding("damage", f"the view is ahead of the log ({applied}, {end}): records are lost", view.path)]

@@ -27,10 +27,24 @@ GETTERS_OF_EACH_KIND = [
     "get_{k}_by_type_and_name",
     "get_{k}s_by_external_ids",
 ]
-OTHERS = """get_artifacts_and_types_by_artifact_ids get_artifacts_by_uri put_events get_events_by_execution_ids
-get_events_by_artifact_ids put_execution put_lineage_subgraph put_attributions_and_associations put_parent_contexts
-get_contexts_by_artifact get_contexts_by_execution get_artifacts_by_context get_executions_by_context
-get_parent_contexts_by_context get_children_contexts_by_context close""".split()
+OTHERS = [
+    "get_artifacts_and_types_by_artifact_ids",
+    "get_artifacts_by_uri",
+    "put_events",
+    "get_events_by_execution_ids",
+    "get_events_by_artifact_ids",
+    "put_execution",
+    "put_lineage_subgraph",
+    "put_attributions_and_associations",
+    "put_parent_contexts",
+    "get_contexts_by_artifact",
+    "get_contexts_by_execution",
+    "get_artifacts_by_context",
+    "get_executions_by_context",
+    "get_parent_contexts_by_context",
+    "get_children_contexts_by_context",
+    "close",
+]
 
 
 def test_the_package_offers_what_ml_metadata_offers() -> None:

@@ -46,6 +46,7 @@ _RELATIVES: Final = {
 _ANCESTORS: Final = """
 with recursive up(id) as (select ? union select l.parent_id from up join parent_context l on l.child_id = up.id)
 select id from up"""
+_TABLES: Final = frozenset({"type", *KINDS, "event", "attribution", "association", "parent_context"})
 _LAST_ID: Final = {
     table: f"select coalesce(max(id), 0) from {table}" for table in ("type", *KINDS, "event", "parent_context")
 }
@@ -165,13 +166,16 @@ class Lookup:
 
     # Ids ------------------------------------------------------------------------------------------------------------
 
+    def count(self, table: str, type_id: int | None = None) -> int:
+        """Return the number of rows of a table, or of the nodes of one type."""
+        assert table in _TABLES, "a table of the schema"
+        if type_id is None:
+            return self._one(f"select count(*) from {table}", ())
+        return self._one(f"select count(*) from {table} where type_id = ?", (type_id,))
+
     def last_id(self, table: str) -> int:
         """Return the highest id in a table: type, artifact, execution, context, event or parent_context."""
         return self._one(_LAST_ID[table], ())
-
-    def count(self, table: str) -> int:
-        """Return how many rows a table has: those of `last_id`, attribution and association."""
-        return self._one(_COUNT[table], ())
 
     def count_by_type(self, kind: Kind) -> dict[int, int]:
         """Return how many nodes there are of each type that has any."""

@@ -154,22 +154,23 @@ class View:
             lookup = self._threads.lookup = Lookup(connection)
         return lookup
 
-    def snapshot(self) -> apsw.Connection:
-        """Return a `with` block in which `watermark` and `digest` speak of one moment. Of use to one thread."""
-        return self._connection
-
     def watermark(self) -> int:
         """Return the applied offset as the view holds it now."""
-        with self._only or nullcontext():
-            return database.watermark(self._connection, self.log_id)[0]
+        return self.state(digest=False)[0]
 
     def digest(self) -> str:
         """Return the digest of the view's state: equal for equal rows, whatever their order in the file."""
-        with self._only or nullcontext():
-            try:
-                return state_digest(self._connection)
-            except apsw.Error as error:
-                raise ViewError(f"{self.path}: {error}") from error
+        return self.state()[1]
+
+    def state(self, *, digest: bool = True) -> tuple[int, str]:
+        """Return applied offset and digest of one moment. Raises ViewError where the file cannot be read."""
+        try:
+            with self._only or nullcontext(), self._connection:
+                applied, _ = database.watermark(self._connection, self.log_id)
+                found = state_digest(self._connection) if digest else ""
+        except apsw.Error as error:
+            raise ViewError(f"{self.path}: {error}; `evlog replay` makes the view anew from the log") from error
+        return applied, found
 
     def close(self) -> None:
         """Close every connection. A closed view is one file, without a write-ahead log beside it."""

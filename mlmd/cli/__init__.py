@@ -1,0 +1,166 @@
+"""The command `evlog`. A command's module is imported when it runs: `evlog --help` costs click and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import click
+
+from mlmd import __version__
+from mlmd.cli.command import write_examples
+from mlmd.cli.refusal import BROKEN_PIPE, INTERRUPTED, OK, USAGE, Refusal, refusal_of
+from mlmd.cli.settings import Settings, shared_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlmd.cli.command import Command
+
+
+class Entry(NamedTuple):
+    """Where a command lives, and its line in the list: the first line of its docstring."""
+
+    module: str
+    line: str
+
+
+COMMANDS: Final[dict[str, dict[str, Entry]]] = {
+    "Start": {
+        "init": Entry("starting", "Make a store."),
+        "demo": Entry("showcase", "Record a training run in a new store and ask about it."),
+    },
+    "Look": {
+        "status": Entry("status", "Tell what the store holds and how it is."),
+        "show": Entry("showing", "Show one thing with all that belongs to it."),
+        "artifacts": Entry("listing", "List artifacts: data sets, models, whatever was made or read."),
+        "executions": Entry("listing", "List executions: the runs that read and made artifacts."),
+        "contexts": Entry("listing", "List contexts: what groups artifacts and executions."),
+        "types": Entry("typelist", "List types with their properties."),
+    },
+    "Time": {
+        "log": Entry("history", "Show the records: who put what, when, through what, why."),
+    },
+    "Trust": {
+        "verify": Entry("verifying", "Check every byte of the log, and the view against a replay."),
+        "replay": Entry("rebuilding", "Make the view anew from the log."),
+    },
+}
+_ENTRIES: Final = {name: entry for group in COMMANDS.values() for name, entry in group.items()}
+_ABOUT: Final = "A store of ML metadata whose truth is a log: nothing is overwritten, every past moment can be asked."
+_EXAMPLES: Final = """
+evlog demo                          record a training run, then ask what it used and made
+evlog status                        what the store here holds
+evlog show art:2                    one thing; others are run:1 (execution), ctx:1 (context), type:NAME
+evlog --at yesterday executions     the store as it was
+evlog log run:1 -o json             every record about a run, for a program
+"""
+_EXITS: Final = [("0", "fine"), ("1", "refused"), ("2", "wrong usage"), ("3", "damage found")]
+
+
+class Evlog(click.Group):
+    """The group of all commands: imports one when it is asked for, and ends every error in a line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, as they are listed."""
+        return list(_ENTRIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Command | None:
+        """Return a command, None where there is none."""
+        if cmd_name not in _ENTRIES:
+            return None
+        found: Command = getattr(import_module(f"mlmd.cli.{_ENTRIES[cmd_name].module}"), cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by what they are for, without importing them."""
+        width = max(len(name) for name in _ENTRIES)
+        for title, group in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), entry.line) for name, entry in group.items()])
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands first: they are what one looks for."""
+        self.format_commands(ctx, formatter)
+        records = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))]
+        with formatter.section("Options, before or after the command"):
+            formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples and exit codes."""
+        write_examples(formatter, _EXAMPLES)
+        with formatter.section("Exit status"):
+            formatter.write_text(", ".join(f"{code} {means}" for code, means in _EXITS))
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run a command line and exit; an error becomes one line and a hint."""
+        try:
+            code = super().main(args, *rest, standalone_mode=False, **extra)  # type: ignore[call-overload]
+            sys.stdout.flush()
+        except BrokenPipeError:
+            code = _hang_up()
+        except click.Abort:  # An interrupt, as click calls it.
+            code = INTERRUPTED
+        except click.ClickException as error:
+            code = _tell(Refusal(*_usage(error), error.exit_code))
+        except Refusal as refusal:
+            code = _tell(refusal)
+        if standalone_mode:
+            sys.exit(code or OK)
+        return code or OK
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what its layers raise is a Refusal from here on."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, Refusal, BrokenPipeError):
+            raise
+        except Exception as error:
+            settings = ctx.ensure_object(Settings)
+            refusal = refusal_of(error, f"evlog -s {settings.store}" if settings.store else "evlog")
+            if refusal is None:
+                if settings.verbose:
+                    raise
+                what = f"unexpected {type(error).__name__}: {error}; this is a fault of evlog, please report it"
+                refusal = Refusal(what, "the same with -v, which shows where it happened")
+            raise refusal from error
+
+
+def _tell(refusal: Refusal) -> int:
+    with contextlib.suppress(OSError):  # Where nobody listens, the exit code is left.
+        click.echo(f"evlog: {' '.join(refusal.what.split())}", err=True)
+        if refusal.hint:
+            click.echo(f"try: {refusal.hint}", err=True)
+    return refusal.code
+
+
+def _usage(error: click.ClickException) -> tuple[str, str | None]:
+    """Return what was wrong with a command line, and the help to read."""
+    if error.exit_code != USAGE:
+        return error.format_message(), None
+    text = error.format_message().rstrip(".")
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.BadOptionUsage) and error.option_name == "--at":
+        text += "; a shell takes # for a comment, so quote an offset: --at '#31907'"
+    return text[:1].lower() + text[1:], f"{ctx.command_path if ctx else 'evlog'} --help"
+
+
+def _hang_up() -> int:
+    """Say nothing more to a reader that has gone, not even when Python flushes at its end."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: no file behind it, as in a test.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
+cli: Final = Evlog(
+    "evlog",
+    help=_ABOUT,
+    params=[*shared_options()],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=False,
+)
+click.version_option(__version__, prog_name="evlog", message="%(prog)s %(version)s")(cli)
+main: Final = cli.main

@@ -1,0 +1,5 @@
+"""`python -m mlmd.cli` is `evlog`."""
+
+from mlmd.cli import main
+
+main()

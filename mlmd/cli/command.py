@@ -1,0 +1,68 @@
+"""The form of every command: shared options, and a help text whose `Examples:` stay as they were written."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from mlmd.cli.settings import Settings, shared_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EXAMPLES: Final = "\n\nExamples:\n"
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+
+
+class Command(click.Command):
+    """A command of evlog. looks_back: it answers `--at`; others refuse it as wrong usage."""
+
+    def __init__(self, name: str, *, looks_back: bool, params: list[click.Parameter], text: str, **rest: Any) -> None:
+        about, _, self.examples = text.partition(_EXAMPLES)
+        self._shared: list[click.Parameter] = [*shared_options()]
+        super().__init__(name, help=about, params=[*params, *self._shared], context_settings=_CONTEXT, **rest)
+        self.looks_back = looks_back
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run, unless a moment is asked for of a command that knows only the present."""
+        if ctx.ensure_object(Settings).at is not None and not self.looks_back:
+            raise click.UsageError(f"--at is for looking back, and `{self.name}` has no past", ctx)
+        return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the command's own options; those of all commands by name only."""
+        own = [record for param in self.params if param not in self._shared and (record := param.get_help_record(ctx))]
+        if own:
+            with formatter.section("Options"):
+                formatter.write_dl(own)
+        with formatter.section("Options of every command (evlog --help)"):
+            names = [max(param.opts, key=len) for param in self._shared if self.looks_back or param.name != "at"]
+            formatter.write_text(" ".join([*names, "--help"]))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples as they stand."""
+        write_examples(formatter, self.examples)
+
+
+def write_examples(formatter: click.HelpFormatter, examples: str) -> None:
+    """Write the section of examples verbatim."""
+    with formatter.section("Examples"):
+        for line in inspect.cleandoc(examples).splitlines():
+            formatter.write(f"  {line}".rstrip() + "\n")
+
+
+def command(*, looks_back: bool = False, name: str | None = None) -> Callable[[Callable[..., None]], Command]:
+    """Make a command of a function, its help and examples from the docstring, its parameters from click's decorators."""
+
+    def make(function: Callable[..., None]) -> Command:
+        params: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
+        text = inspect.cleandoc(function.__doc__ or "")
+        return Command(name or function.__name__, looks_back=looks_back, params=params, text=text, callback=function)
+
+    return make
+
+
+# What a command is given first: the Settings.
+with_settings: Final = click.make_pass_decorator(Settings, ensure=True)

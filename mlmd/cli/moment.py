@@ -1,0 +1,89 @@
+"""WHEN: how a person names a moment of the store.
+
+| text                          | means                                                            |
+| `#31907`                      | an offset: the store of the first 31,907 records, 0 to 31,906    |
+| `2026-03-01`                  | the first instant of that day, local time                        |
+| `2026-03-01T09:30`, `... 09:30:15.5` | that instant, local time                                  |
+| `2026-03-01T09:30Z`, `+01:00` | that instant: RFC 3339, with its zone                            |
+| `today`, `yesterday`          | the first instant of that day, local time                        |
+| `45s`, `90m`, `2h`, `3d`, `2w`| so long ago                                                      |
+| `now`                         | the end of the log                                               |
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+FORMS: Final = "'#31907', 2026-03-01, 2026-03-01T09:30Z, yesterday, 3d, 2h or now"
+NOW: Final = "now"
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_OFFSET: Final = re.compile(r"#(\d+(?:,\d{3})*)")
+_AGO: Final = re.compile(r"(\d+)([smhdw])")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?")
+
+
+class Moment(NamedTuple):
+    """What WHEN meant. at: an offset, or a time with a zone; local: the zone was ours, not the text's."""
+
+    text: str
+    at: int | datetime
+    local: bool = False
+
+    def __str__(self) -> str:
+        """Return the moment as a person checks that it was understood."""
+        if isinstance(self.at, int):
+            return f"#{self.at:,}"
+        if not self.local:
+            return self.at.isoformat(sep=" ", timespec="auto")
+        return f"{self.at.isoformat(sep=' ', timespec='auto')} (local time)"
+
+
+def parse(text: str, now: datetime | None = None) -> Moment:
+    """Return the moment that a text names. Raises ValueError for a text that names none.
+
+    now: an aware datetime, for tests; the clock's by default.
+    """
+    now = now or datetime.now(UTC)
+    word = text.strip().lower()
+    if match := _OFFSET.fullmatch(word):
+        return Moment(text, int(match[1].replace(",", "")))
+    if word == NOW:
+        return Moment(NOW, now)
+    if word in ("today", "yesterday"):
+        return Moment(text, _midnight(now, days_ago=word == "yesterday"), local=True)
+    if match := _AGO.fullmatch(word):
+        return Moment(text, _ago(text, now, int(match[1]), _UNITS[match[2]]))
+    if word.isdecimal():
+        raise ValueError(
+            f"{text} alone may be an offset or a year: write '#{text}' for the offset, 2026-03-01 for a date"
+        )
+    return _written(text)
+
+
+def _written(text: str) -> Moment:
+    """Return the moment of a date, or of a date and time."""
+    form = text.strip().upper()
+    try:
+        time = datetime.fromisoformat(form) if _DATE.fullmatch(form) else None
+        if time is not None and time.tzinfo is None:
+            return Moment(text, time.astimezone(), local=True)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ValueError(f"{text!r} is no moment: {error}") from None
+    if time is None:
+        raise ValueError(f"{text!r} is no moment: write {FORMS}")
+    return Moment(text, time)
+
+
+def _midnight(now: datetime, *, days_ago: int) -> datetime:
+    day = now.astimezone().date() - timedelta(days=days_ago)
+    # Through a naive time, because the distance from UTC at midnight need not be the one of now.
+    return datetime(day.year, day.month, day.day).astimezone()
+
+
+def _ago(text: str, now: datetime, number: int, unit: str) -> datetime:
+    try:
+        return (now - timedelta(**{unit: number})).astimezone()
+    except OverflowError:
+        raise ValueError(f"{text!r} is before the calendar begins") from None

@@ -1,0 +1,131 @@
+"""Rows for people and for programs: an aligned table, or json, jsonl, tsv, csv. Data to standard output, talk to standard error.
+
+A row is a dict with plain values; field names are the same in every format. A table shows the columns it is given, in words for
+people; the other formats hold every field.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlmd.cli.settings import Settings
+
+Row = dict[str, Any]
+_TIMES: Final = ("time", "created", "updated")
+_CELL_MAX: Final = 60
+_NONE: Final = "-"
+
+
+def rfc3339(time_us: int) -> str:
+    """Return a time, microseconds since 1970, as RFC 3339 in UTC."""
+    time = datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
+    return time.isoformat(timespec="microseconds" if time_us % 1000 else "milliseconds").replace("+00:00", "Z")
+
+
+def talk(settings: Settings, text: str) -> None:
+    """Say something that is no data."""
+    if not settings.quiet:
+        click.echo(text, err=True)
+
+
+def show_rows(settings: Settings, rows: Sequence[Row], columns: Sequence[str], footer: str | None = None) -> None:
+    """Write rows. columns: those of a table, in order."""
+    if settings.form == "json":
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+    elif settings.form == "jsonl":
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+    elif settings.form in ("csv", "tsv"):
+        _separated(rows, list(rows[0]) if rows else list(columns), "," if settings.form == "csv" else "\t")
+    else:
+        if rows:
+            _table(rows, columns)
+        if footer:
+            talk(settings, footer)
+
+
+def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
+    """Write one thing: a line a field for people, one object or row for programs."""
+    if settings.form == "json":
+        click.echo(json.dumps(row, indent=1, ensure_ascii=False))
+    elif settings.form != "table":
+        show_rows(settings, [row], list(row))
+    else:
+        width = max(len(name) for name in row)
+        for name, value in row.items():
+            lines = _lines(name, value)
+            click.echo(f"{name.replace('_', ' '):<{width}}  {lines[0]}")
+            for line in lines[1:]:
+                click.echo(f"{'':<{width}}  {line}")
+        if footer:
+            talk(settings, footer)
+
+
+def in_words(name: str, value: Any) -> str:
+    """Return a value as a person reads it."""
+    if value is None or value in ("", [], {}):
+        return _NONE
+    if name in _TIMES and isinstance(value, str):
+        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={in_words('', item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(in_words("", item) for item in value)
+    return str(value)
+
+
+def _lines(name: str, value: Any) -> list[str]:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return ["  ".join(in_words(key, item) for key, item in one.items()) for one in value]
+    return [in_words(name, value)]
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    cells = [[_cut(in_words(name, row.get(name))) for name in columns] for row in rows]
+    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
+    titles = [name.replace("_", " ") for name in columns]
+    widths = [max(len(titles[at]), *(len(line[at]) for line in cells)) for at in range(len(columns))]
+    terminal = sys.stdout.isatty()
+    limit = shutil.get_terminal_size().columns if terminal else 0
+
+    def line(values: Sequence[str]) -> str:
+        padded = [
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(values, widths, numeric, strict=True)
+        ]
+        text = "  ".join(padded).rstrip()
+        return text[: limit - 1] + "…" if limit and len(text) > limit else text
+
+    click.echo(click.style(line(titles), dim=True) if terminal else line(titles))
+    for one in cells:
+        click.echo(line(one))
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _CELL_MAX else text[: _CELL_MAX - 1] + "…"
+
+
+def _separated(rows: Sequence[Mapping[str, Any]], names: list[str], delimiter: str) -> None:
+    writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_flat(row.get(name)) for name in names])
+
+
+def _flat(value: Any) -> Any:
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value

@@ -1,0 +1,72 @@
+"""The store that a command reads: found, opened read-only, at the moment that was asked for."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmd.cli.progress import progress_of
+from mlmd.cli.refusal import Refusal
+from mlmd.methods import METHODS
+from mlmd.opening import BODIES, LOG_FOLDER, open_folder
+from replay.asof import as_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from evlog.log import Log
+    from mlmd.cli.settings import Settings
+    from projections.sqlite.view import View
+
+
+class Store:
+    """An open store at one moment: `end` is the offset up to which it is looked at."""
+
+    def __init__(self, place: Path, log: Log, view: View) -> None:
+        self.place, self.log, self.view = place, log, view
+        self.end = view.applied
+
+    def get(self, method: str, **fields: Any) -> Any:
+        """Return the answer to a get of `mlmd.methods`. Raises StatusError."""
+        found = METHODS[method]
+        assert found.query is not None, "commands that read only get"
+        query, request = found.query, found.request(**fields)
+        return self.view.ask(lambda lookup: query(lookup, request))
+
+
+def find(settings: Settings) -> Path:
+    """Return the store's folder: -s, else EVLOG_STORE, else the first from here upward that holds one."""
+    if settings.store is not None:
+        return settings.store
+    if named := os.environ.get("EVLOG_STORE"):
+        return Path(named)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / LOG_FOLDER / "LOGID").is_file():
+            return folder
+    raise Refusal(
+        f"{here}: there is no store here or in a folder above", "evlog -s FOLDER COMMAND, or evlog init FOLDER"
+    )
+
+
+@contextmanager
+def store_of(settings: Settings) -> Iterator[Store]:
+    """Open the store for reading, as of the moment asked for; close it at the end."""
+    place = find(settings)
+    with progress_of(settings, "making a view") as progress:
+        opened = open_folder(place, writable=False, progress=progress)
+    settings.store = place
+    try:
+        if settings.at is None:
+            yield Store(place, opened.log, opened.view)
+            return
+        with progress_of(settings, f"replaying to {settings.at}") as progress:
+            view = as_of(opened.log, settings.at.at, BODIES, progress)
+        try:
+            yield Store(place, opened.log, view)
+        finally:
+            view.close()
+    finally:
+        opened.close()

@@ -1,0 +1,69 @@
+"""What went wrong, as a person is told: what and where, then the next command. Never a traceback.
+
+| exit | means                                                     |
+| 0    | fine                                                      |
+| 1    | refused: what was asked for cannot be done, nothing broke |
+| 2    | usage: the command was not understood                     |
+| 3    | damage: the log or a view is not what it was promised to be |
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OK: Final = 0
+REFUSED: Final = 1
+USAGE: Final = 2
+DAMAGE: Final = 3
+INTERRUPTED: Final = 130  # 128 + SIGINT and 128 + SIGPIPE, as a shell says it.
+BROKEN_PIPE: Final = 141
+UPGRADE: Final = "pip install --upgrade evlog-mlmd"
+
+
+class Refusal(Exception):  # noqa: N818 - not every exit is an error
+    """Ends a command. what: one line; hint: the next command, without `try:`; None where none helps."""
+
+    def __init__(self, what: str, hint: str | None = None, code: int = REFUSED) -> None:
+        super().__init__(what)
+        self.what, self.hint, self.code = what, hint, code
+
+
+def refusal_of(error: Exception, command: str) -> Refusal | None:
+    """Return what a person is told of an error from a lower layer, None for one that nobody expected.
+
+    command: how this store is named in a hint, `evlog -s STORE`.
+    """
+    # Imported here, because `evlog --help` meets no error.
+    from evlog import errors as log_errors  # noqa: PLC0415
+    from mlmd.errors import DATA_LOSS, StatusError  # noqa: PLC0415
+    from mlmd.opening import OpenError  # noqa: PLC0415
+    from projections.errors import ViewError  # noqa: PLC0415
+
+    match error:
+        case Refusal():
+            return error
+        case log_errors.CorruptLogError():
+            where = f"{error.file}: byte {error.position} (offset {error.offset})"
+            return Refusal(f"{where}: {error.reason}; nothing was changed", f"{command} verify", DAMAGE)
+        case log_errors.NoLogError():
+            return Refusal(f"{error.place}: there is no log here", "evlog init FOLDER")
+        case log_errors.FormatVersionError() | log_errors.UnknownTagError():
+            return Refusal(str(error), UPGRADE)
+        case log_errors.FutureError():
+            what = f"{_asked(error.asked)} is a moment that the log has not reached: it ends at #{error.end:,}"
+            return Refusal(what, f"{command} log -n 1")
+        case log_errors.LogError():
+            return Refusal(str(error), f"{command} status")
+        case ViewError():
+            return Refusal(str(error), f"{command} replay")
+        case OpenError() | StatusError():
+            code = DAMAGE if error.error_code == DATA_LOSS else REFUSED
+            return Refusal(str(error), f"{command} verify" if code == DAMAGE else "evlog init FOLDER", code)
+        case OSError() if error.strerror:
+            place = f"{error.filename}: " if error.filename else ""
+            return Refusal(f"{place}{error.strerror}", f"{command} status")
+    return None
+
+
+def _asked(moment: object) -> str:
+    return f"#{moment:,}" if isinstance(moment, int) else str(moment)

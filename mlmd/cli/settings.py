@@ -1,0 +1,101 @@
+"""What every command is told: which store, as of when, in which format, how talkative. Before or after the command's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from mlmd.cli import moment
+
+if TYPE_CHECKING:
+    from mlmd.cli.moment import Moment
+
+FORMATS: Final = ("table", "json", "jsonl", "tsv", "csv")
+
+
+@dataclass
+class Settings:
+    """The options that all commands share."""
+
+    store: Path | None = None
+    at: Moment | None = None
+    form: str = "table"
+    quiet: bool = False
+    verbose: bool = False
+
+
+class When(click.ParamType[Any]):
+    """An option that names a moment: see `moment`."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a Moment. Fails as wrong usage."""
+        if isinstance(value, moment.Moment):
+            return value
+        try:
+            return moment.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep an option's value for whoever runs; the one nearest to the end of the line wins."""
+    settings = ctx.ensure_object(Settings)
+    if value in (None, False):
+        return
+    if param.name == "json":
+        settings.form = "json"
+    elif param.name == "at":
+        settings.at = None if value.text == moment.NOW else value
+    else:
+        assert param.name is not None, "every option below has a name"
+        setattr(settings, param.name, value)
+
+
+def shared_options() -> list[click.Option]:
+    """Return the options anew: each command gets its own, and so does `evlog` itself."""
+    return [
+        click.Option(
+            ["-s", "--store"],
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help="The store; else EVLOG_STORE, else the first one found from here upward.",
+            expose_value=False,
+            callback=_remember,
+        ),
+        click.Option(
+            ["--at"],
+            type=When(),
+            metavar="WHEN",
+            help="Look at the store as it was: '#31907' (the first 31,907 records), 2026-03-01T09:30, yesterday, 3d, 2h.",
+            expose_value=False,
+            callback=_remember,
+        ),
+        click.Option(
+            ["-o", "--output", "form"],
+            type=click.Choice(FORMATS),
+            metavar="FORMAT",
+            help="table, json, jsonl, tsv or csv. Data goes to standard output, talk to standard error.",
+            expose_value=False,
+            callback=_remember,
+        ),
+        click.Option(["--json"], is_flag=True, help="The same as -o json.", expose_value=False, callback=_remember),
+        click.Option(
+            ["-q", "--quiet"],
+            is_flag=True,
+            help="No talk, only data and errors.",
+            expose_value=False,
+            callback=_remember,
+        ),
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            help="Say more: which store, how long, where an unexpected error came from.",
+            expose_value=False,
+            callback=_remember,
+        ),
+    ]

@@ -1,0 +1,85 @@
+"""`show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mlmd import errors
+from mlmd.cli.command import command, with_settings
+from mlmd.cli.history import records_about
+from mlmd.cli.output import Row, show_one, show_rows
+from mlmd.cli.reading import Store, store_of
+from mlmd.cli.refusal import Refusal
+from mlmd.cli.things import SHORT, event_row, node_row, parse_object
+from mlmd.cli.typelist import type_rows
+from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
+
+if TYPE_CHECKING:
+    from mlmd.cli.settings import Settings
+
+
+@command(looks_back=True)
+@with_settings
+@click.argument("thing", metavar="OBJECT")
+def show(settings: Settings, thing: str) -> None:
+    """Show one thing with all that belongs to it: art:ID, run:ID, ctx:ID or type:NAME.
+
+    Examples:
+    evlog show art:2                 an artifact: fields, events, contexts, how often it was put
+    evlog show run:1 -o json         an execution, for a program
+    evlog --at '#12' show run:1      the same as it was
+    evlog show type:Trainer          a type, all versions
+
+    """
+    with store_of(settings) as store:
+        if thing.startswith("type:"):
+            rows = [row for row in type_rows(store) if row["name"] == thing.removeprefix("type:")]
+            if not rows:
+                raise Refusal(f"there is no type {thing.removeprefix('type:')!r}", f"evlog -s {store.place} types")
+            if len(rows) == 1:
+                show_one(settings, rows[0])
+            else:
+                show_rows(settings, rows, list(rows[0]))
+            return
+        kind, number = parse_object(thing)
+        show_one(settings, node_in_full(store, kind, number))
+
+
+def node_in_full(store: Store, kind: Kind, number: int) -> Row:
+    """Return a node with its events, links and versions. Raises Refusal where there is none."""
+    found = getattr(store.get(f"Get{kind.plural.capitalize()}ByID", **{f"{kind.name}_ids": [number]}), kind.plural)
+    if not found:
+        raise Refusal(f"there is no {SHORT[kind.name]}:{number}", f"evlog -s {store.place} {kind.plural}")
+    row = node_row(kind, found[0])
+    if kind is CONTEXT:
+        row["artifacts"] = [
+            named(one, ARTIFACT) for one in store.get("GetArtifactsByContext", context_id=number).artifacts
+        ]
+        runs = store.get("GetExecutionsByContext", context_id=number).executions
+        row["executions"] = [named(one, EXECUTION) for one in runs]
+        for relation, field in (("Parent", "parents"), ("Children", "children")):
+            contexts = store.get(f"Get{relation}ContextsByContext", context_id=number).contexts
+            row[field] = [named(one, CONTEXT) for one in contexts]
+    else:
+        one = kind.name.capitalize()
+        events = store.get(f"GetEventsBy{one}IDs", **{f"{kind.name}_ids": [number]}).events
+        row["events"] = [event_row(event, EXECUTION if kind is ARTIFACT else ARTIFACT) for event in events]
+        try:
+            contexts = store.get(f"GetContextsBy{one}", **{f"{kind.name}_id": number}).contexts
+        except errors.NotFoundError:  # MLMD's way to say none.
+            contexts = []
+        row["contexts"] = [named(context, CONTEXT) for context in contexts]
+    row["versions"] = [
+        {"record": f"#{entry.offset}", "time": told["time"], "actor": told["actor"], "api": told["api"]}
+        for entry, told in records_about(store, (kind.name, number), own=True)
+    ]
+    return row
+
+
+def named(node: object, kind: Kind) -> str:
+    """Return a node as others refer to it."""
+    name = getattr(node, "name", "")
+    short = f"{SHORT[kind.name]}:{node.id}"  # type: ignore[attr-defined]
+    return f"{short} {name}".strip()

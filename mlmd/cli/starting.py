@@ -1,0 +1,39 @@
+"""`init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlmd.cli.command import command, with_settings
+from mlmd.cli.output import show_one, talk
+from mlmd.cli.refusal import Refusal
+from mlmd.engine import Engine
+from mlmd.opening import LOG_FOLDER, open_folder
+
+if TYPE_CHECKING:
+    from mlmd.cli.settings import Settings
+
+
+@command()
+@with_settings
+@click.argument("folder", metavar="[FOLDER]", type=click.Path(path_type=Path), required=False)
+def init(settings: Settings, folder: Path | None) -> None:
+    """Make a store in a folder, this one if none is named.
+
+    Examples:
+    evlog init my-store      then: evlog -s my-store status
+    evlog init               here, in an empty folder
+
+    """
+    place = folder or settings.store or Path()
+    if (place / LOG_FOLDER / "LOGID").exists():
+        raise Refusal(f"{place}: there is a store already", f"evlog -s {place} status")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    engine = Engine(open_folder(place, create=True))
+    row = {"store": str(place), "log_id": engine.log.id.hex(), "records": engine.log.end}
+    engine.close()
+    show_one(settings, row)
+    talk(settings, f"next: evlog -s {place} status, or mlmd.MetadataStore with sqlite.filename_uri = {str(place)!r}")

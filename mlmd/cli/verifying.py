@@ -1,0 +1,94 @@
+"""`verify`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from evlog.errors import LogError
+from evlog.files import RealFolder
+from evlog.log import Log
+from mlmd.cli.command import command, with_settings
+from mlmd.cli.output import show_one, show_rows, talk
+from mlmd.cli.progress import progress_of
+from mlmd.cli.reading import find
+from mlmd.cli.refusal import DAMAGE, Refusal
+from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
+from replay.verify import Finding, Report, verify_log, verify_view
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlmd.cli.settings import Settings
+
+
+@command()
+@with_settings
+@click.option("--log-only", is_flag=True, help="Do not compare the view with a replay.")
+def verify(settings: Settings, log_only: bool) -> None:
+    """Check every byte of the log, and the view against a replay. Exit 3 where anything is damaged.
+
+    Examples:
+    evlog verify                 frames, links, tree, seals, HEAD, and the view
+    evlog verify --log-only      without a replay
+    evlog verify --json          the findings, for a program
+
+    """
+    place = find(settings)
+    if not (place / LOG_FOLDER).is_dir():
+        raise Refusal(f"{place}: there is no store here", "evlog init FOLDER")
+    started = time.perf_counter()
+    with progress_of(settings, "checking the log") as progress:
+        report = verify_log(RealFolder(place / LOG_FOLDER), progress)
+    took_s = time.perf_counter() - started
+    findings = [*report.findings]
+    if not log_only:
+        findings += _view_findings(settings, place, report)
+    damaged = any(finding.severity == "damage" for finding in findings)
+    if settings.form == "table":
+        _tell(settings, report, findings, took_s, view=not log_only and report.sound)
+    else:
+        rows = [asdict(finding) for finding in findings]
+        summary = {
+            "sound": not damaged,
+            "records": report.records,
+            "segments": report.segments,
+            "root": report.root.hex(),
+        }
+        if settings.form == "json":
+            show_one(settings, {**summary, "findings": rows})
+        else:
+            show_rows(settings, rows, ["severity", "what", "file", "position", "offset"])
+    if damaged:
+        raise click.exceptions.Exit(DAMAGE)
+
+
+def _view_findings(settings: Settings, place: Path, report: Report) -> list[Finding]:
+    if not report.sound:
+        return [Finding("note", "the view was not checked: the log it would be compared with is damaged")]
+    try:
+        log = Log.open(place / LOG_FOLDER, writable=False)
+    except LogError as error:
+        return [Finding("damage", str(error))]
+    try:
+        with progress_of(settings, "replaying") as progress:
+            return verify_view(log, place / VIEWS_FOLDER, BODIES, progress)
+    finally:
+        log.close()
+
+
+def _tell(settings: Settings, report: Report, findings: list[Finding], took_s: float, *, view: bool) -> None:
+    rate = report.records / took_s if took_s else 0
+    talk(settings, f"{report.records:,} records, {report.segments:,} segments, {took_s:.2f} s ({rate:,.0f} records/s)")
+    if report.sound:
+        click.echo(f"ok      every frame, link, seal and tree node; root {report.root.hex()}")
+    if view and not any(finding.severity == "damage" for finding in findings):
+        click.echo("ok      the view equals a replay of the log")
+    for finding in findings:
+        where = f"{finding.file}: " if finding.file else ""
+        at = f"byte {finding.position:,}: " if finding.position is not None else ""
+        record = f" (record {finding.offset:,})" if finding.offset is not None else ""
+        click.echo(f"{finding.severity:<7} {where}{at}{finding.what}{record}")
