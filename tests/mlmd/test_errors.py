@@ -70,7 +70,7 @@ def test_a_subclass_made_later_is_not_what_a_code_stands_for():
 
 @pytest.mark.parametrize("error", [errors.NotFoundError("why"), errors.UnknownError("why", 77)])
 def test_an_error_survives_pickling(error):
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - made on this line
+    again = pickle.loads(pickle.dumps(error))
     assert (type(again), again.message, again.error_code) == (type(error), "why", error.error_code)
 
 

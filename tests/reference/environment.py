@@ -29,7 +29,9 @@ MADE: Final = FOLDER / "made"
 REQUIREMENTS: Final = ("ml-metadata==1.17.1", "pytest>=8.3")
 
 # What the environment must be able to do: the raw binding is what tests/reference/server.py drives.
-CHECK: Final = "import absl.testing.parameterized, pytest; from ml_metadata.metadata_store.pywrap import metadata_store_extension"
+CHECK: Final = (
+    "import absl.testing.parameterized, pytest; from ml_metadata.metadata_store.pywrap import metadata_store_extension"
+)
 IS_CPYTHON_311: Final = "import ensurepip, sys, venv; sys.exit(sys.implementation.cache_tag != 'cpython-311')"
 INSTALL_S: Final = 900
 

@@ -78,7 +78,9 @@ class OurModule(Loader):
 class TheirNames(MetaPathFinder):
     """Finds `ml_metadata` and all below it in `mlmd`."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return the spec of our module, or None for a name that is not theirs or that we lack."""
         del path, target
         if fullname.partition(".")[0] != THEIRS:
@@ -92,7 +94,9 @@ class TheirNames(MetaPathFinder):
 class Borrowed(MetaPathFinder):
     """Finds the names in BORROWED in the reference's site-packages. Asked last: what we have ourselves wins."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return the spec of a borrowed top package; what lies below it is found through its own path."""
         del path, target
         return PathFinder.find_spec(fullname, [str(packages_of_reference())]) if fullname in BORROWED else None
@@ -152,7 +156,18 @@ def run(files: Sequence[Path], pattern: str) -> Count:
             link.symlink_to(file)
         settings = Path(folder) / "pytest.ini"
         settings.write_text("[pytest]\n")  # So that no settings of ours apply.
-        arguments = ["-c", str(settings), "--rootdir", folder, "-p", "no:cacheprovider", "-p", "no:terminal", "-k", pattern]
+        arguments = [
+            "-c",
+            str(settings),
+            "--rootdir",
+            folder,
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:terminal",
+            "-k",
+            pattern,
+        ]
         arguments.append("--continue-on-collection-errors")
         if importlib.util.find_spec("pytest_timeout"):
             arguments.append(f"--timeout={TEST_S}")
@@ -176,7 +191,9 @@ def main() -> int:
     """Run the suite as the command line says and return the exit status."""
     parser = argparse.ArgumentParser(description="Run the suite that ml-metadata ships against mlmd.")
     parser.add_argument("-k", metavar="PATTERN", default="", help="run the tests that pytest's -k selects")
-    parser.add_argument("--on-reference", action="store_true", help="against the reference itself, in its own interpreter")
+    parser.add_argument(
+        "--on-reference", action="store_true", help="against the reference itself, in its own interpreter"
+    )
     options = parser.parse_args()
 
     python = python_of_reference()

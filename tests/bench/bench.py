@@ -1,0 +1,396 @@
+"""`make bench`: how fast it is, beside the reference on a SQLite file, and what a store costs that has grown.
+
+    python tests/bench/bench.py [--quick] [--json FILE] [--only NAME ...]
+
+Every figure is the median of several rounds. Where something is compared, both sides run in turn within each round, so that
+whatever else the machine does hits both, and the one that runs first changes with every round. Stores live in `.bench/` in the
+repository root, on the disk that the work itself is on, and are removed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(HERE.parent / "reference")]
+
+from environment import python_of_reference  # noqa: E402 - found by the line above
+from machine import facts  # noqa: E402
+from workload import STEPS  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+CHILD_S: Final = 1_800
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything is done."""
+
+    rounds: int
+    workload: dict[str, int]
+    threads: dict[str, int]
+    processes_each: int
+    replay_records: int
+    large_records: int
+    memory: dict[str, int]
+    syncs: int
+
+
+# An opening reads the last segment, which takes 65,536 records: these counts leave it all but full, the slowest case.
+FULL: Final = Sizes(
+    rounds=5,
+    workload={"single": 2_000, "bulk": 10, "execution": 1_000, "get": 5_000},
+    threads={"one": 2_000, "each": 300, "slow_one": 200, "slow_each": 100},
+    processes_each=1_000,
+    replay_records=200_000,
+    large_records=16 * 65_536 - 1,
+    memory={"single": 5_000, "bulk": 20},
+    syncs=2_000,
+)
+QUICK: Final = Sizes(
+    rounds=3,
+    workload={"single": 500, "bulk": 3, "execution": 200, "get": 1_000},
+    threads={"one": 500, "each": 100, "slow_one": 60, "slow_each": 40},
+    processes_each=200,
+    replay_records=50_000,
+    large_records=2 * 65_536 - 1,
+    memory={"single": 500, "bulk": 5},
+    syncs=500,
+)
+TINY: Final = Sizes(  # For the test of this program.
+    rounds=1,
+    workload={"single": 5, "bulk": 1, "execution": 5, "get": 5},
+    threads={"one": 5, "each": 2, "slow_one": 2, "slow_each": 2},
+    processes_each=5,
+    replay_records=1_500,
+    large_records=1_500,
+    memory={"single": 5, "bulk": 1},
+    syncs=5,
+)
+
+STEP_NAMES: Final = {
+    "single": ("put an artifact", "us", 5.0),
+    "bulk": ("put 1,000 artifacts in a call, each", "us", 3.0),
+    "execution": ("put_execution: input, output, context", "us", 8.0),
+    "get by id": ("get by id", "us", 3.0),
+    "get by type and name": ("get by type and name", "us", 3.0),
+    "get by uri": ("get by uri", "us", 3.0),
+}
+assert tuple(STEP_NAMES) == STEPS, "a line for every step of the workload"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure. `cpu` is in microseconds per operation, whatever the unit of `value` is.
+
+    target: of the ratio where there is something to compare with, else of the value; `at_most` where less is better.
+    ratio: how many times better than `other`.
+    """
+
+    name: str
+    value: float
+    unit: str
+    cpu: float | None = None
+    other_name: str = ""
+    other: float | None = None
+    other_cpu: float | None = None
+    ratio: float | None = None
+    target: float | None = None
+    at_most: bool = False
+
+    @property
+    def reached(self) -> bool | None:
+        """Tell whether the target is reached; None where there is none, or nothing to compare with."""
+        measured = self.ratio if self.other_name else self.value
+        if self.target is None or measured is None:
+            return None
+        return measured <= self.target if self.at_most else measured >= self.target
+
+
+class Bench:
+    """One run: sizes, the interpreters, and the folder that stores are made in."""
+
+    def __init__(self, sizes: Sizes, folder: Path, *, with_reference: bool = True) -> None:
+        self.sizes, self.folder = sizes, folder
+        found = python_of_reference() if with_reference else "left out"
+        self.reference = found if isinstance(found, Path) else None
+        self.why_no_reference = "" if isinstance(found, Path) else found
+        self.libraries: dict[str, Any] = {}
+        self._stores = 0
+
+    # Measures: each yields its lines ---------------------------------------------------------------------------------
+
+    def disk(self) -> list[Line]:
+        """The device under all durable puts."""
+        runs = [self._alone("disk", self._place(), {"syncs": self.sizes.syncs}) for _ in range(self.sizes.rounds)]
+        return [Line("append 400 bytes and fdatasync, bare", _median(runs, "wall_us"), "us", _median(runs, "cpu_us"))]
+
+    def imports(self) -> list[Line]:
+        """What a program pays before its first call."""
+        runs: dict[str, list[dict[str, float]]] = {"mlmd": [], "ml_metadata": []}
+        for turn in range(self.sizes.rounds):
+            for package, python in self._both(turn):
+                code = (
+                    "import time; wall, cpu = time.perf_counter(), time.process_time(); "
+                    f"from {package} import metadata_store; wall, cpu = time.perf_counter() - wall, time.process_time() - cpu; "
+                    "import json; print(json.dumps({'wall_us': wall * 1e6, 'cpu_us': cpu * 1e6}))"
+                )
+                runs[package].append(_child([python, "-c", code]))
+        return [self._compared("import", runs, scale=1e-3, unit="ms")]
+
+    def compare(self) -> list[Line]:
+        """The same requests to both libraries."""
+        runs: dict[str, list[dict[str, Any]]] = {"mlmd": [], "ml_metadata": []}
+        for turn in range(self.sizes.rounds):
+            for package, python in self._both(turn):
+                place = self._place()
+                run = _child([python, HERE / "workload.py", package, place, json.dumps(self.sizes.workload)])
+                shutil.rmtree(place)
+                self.libraries[package] = run["library"]
+                runs[package].append(run["steps"])
+        return [
+            self._compared(
+                name, {key: [one[step] for one in each] for key, each in runs.items()}, unit=unit, target=target
+            )
+            for step, (name, unit, target) in STEP_NAMES.items()
+        ]
+
+    def threads(self) -> list[Line]:
+        """Group commit: threads share a sync."""
+        runs = self._rounds("threads", self.sizes.threads)
+        pairs = (
+            ("16 threads putting", "one", "many", 1.0),
+            ("16 threads, a sync of 5 ms", "slow_one", "slow_many", 10.0),
+        )
+        return [_rate_line(name, runs, "one thread", one, many, target) for name, one, many, target in pairs]
+
+    def processes(self) -> list[Line]:
+        """Four processes, one store."""
+        runs = self._rounds("processes", {"each": self.sizes.processes_each})
+        lost = sum(run[side]["lost"] for run in runs for side in ("one", "many"))
+        return [
+            _rate_line("4 processes putting into one store", runs, "one process", "one", "many", 0.5),
+            Line("acknowledged puts not found afterwards", lost, "puts", target=0, at_most=True),
+        ]
+
+    def replay(self) -> list[Line]:
+        """The log read again."""
+        place, rounds = self._place() / "store", {"rounds": self.sizes.rounds}
+        made = self._alone("make", place, {"records": self.sizes.replay_records})
+        replayed, verified = self._alone("replay", place, rounds), self._alone("verify", place, rounds)
+        shutil.rmtree(place.parent)
+        return [
+            Line(
+                "replay into a fresh view",
+                _middle(replayed, "per_s"),
+                "records/s",
+                _middle(replayed, "cpu_us"),
+                target=60_000,
+            ),
+            Line(
+                "verify the log", _middle(verified, "per_s"), "records/s", _middle(verified, "cpu_us"), target=150_000
+            ),
+            Line("log, per artifact put alone", made["log_bytes"], "bytes"),
+            Line("view, per artifact", made["view_bytes"], "bytes"),
+        ]
+
+    def large(self) -> list[Line]:
+        """A store that has grown."""
+        records, place = self.sizes.large_records, self._place() / "store"
+        self._alone("make", place, {"records": records})
+        opened = [self._alone("opening", place, {}) for _ in range(self.sizes.rounds)]
+        writer = self._alone("memory", place, self.sizes.memory)
+        shutil.rmtree(place.parent)
+        store, log = ([one[what] for one in opened] for what in ("store", "log"))
+        return [
+            Line(
+                f"open a store of {records:,} records",
+                _median(store, "wall_ms"),
+                "ms",
+                None,
+                target=1_000,
+                at_most=True,
+            ),
+            Line("open its log alone", _median(log, "wall_ms"), "ms"),
+            Line("peak memory of a writer on it", writer["peak_mb"], "MB", target=200, at_most=True),
+        ]
+
+    # Running ---------------------------------------------------------------------------------------------------------
+
+    def _both(self, turn: int) -> Sequence[tuple[str, Path | str]]:
+        """Return (package, interpreter) of ours and, where it is there, the reference, the first one changing by turns."""
+        both: list[tuple[str, Path | str]] = [("mlmd", sys.executable)]
+        if self.reference is not None:
+            both.append(("ml_metadata", self.reference))
+        return both[::-1] if turn % 2 else both
+
+    def _rounds(self, measure: str, sizes: dict[str, int]) -> list[dict[str, Any]]:
+        runs = []
+        for _ in range(self.sizes.rounds):
+            place = self._place()
+            runs.append(self._alone(measure, place, sizes))
+            shutil.rmtree(place)
+        return runs
+
+    def _alone(self, measure: str, place: Path, sizes: dict[str, int]) -> dict[str, Any]:
+        return _child([sys.executable, HERE / "alone.py", measure, place, json.dumps(sizes)])
+
+    def _place(self) -> Path:
+        """Return a new, empty folder."""
+        self._stores += 1
+        place = self.folder / str(self._stores)
+        place.mkdir()
+        return place
+
+    def _compared(
+        self,
+        name: str,
+        runs: dict[str, list[dict[str, float]]],
+        *,
+        unit: str,
+        scale: float = 1.0,
+        target: float | None = None,
+    ) -> Line:
+        """Return the line of something of which less is better, in both libraries."""
+        ours, theirs = runs["mlmd"], runs["ml_metadata"]
+        value, cpu = _median(ours, "wall_us"), _median(ours, "cpu_us")
+        line = Line(name, value * scale, unit, cpu, "reference", target=target)
+        if not theirs:
+            return line
+        other = _median(theirs, "wall_us")
+        return dataclasses.replace(line, other=other * scale, other_cpu=_median(theirs, "cpu_us"), ratio=other / value)
+
+
+MEASURES: Final = ("disk", "imports", "compare", "threads", "processes", "replay", "large")
+
+
+def _child(command: Sequence[object]) -> Any:
+    """Run a program of ours and return what it printed, as JSON."""
+    answer = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=CHILD_S
+    )
+    if answer.returncode:
+        message = f"{' '.join(map(str, command[1:4]))} failed:\n{answer.stderr}"
+        raise RuntimeError(message)
+    return json.loads(answer.stdout)
+
+
+def _median(runs: Iterable[dict[str, float]], key: str) -> float:
+    return statistics.median(run[key] for run in runs)
+
+
+def _middle(run: dict[str, Any], key: str) -> float:
+    return statistics.median(run[key])
+
+
+def _rate_line(name: str, runs: list[dict[str, Any]], other_name: str, one: str, many: str, target: float) -> Line:
+    """Return the line of a rate, of which more is better, beside the rate of one writer."""
+    fewer, more = [run[one] for run in runs], [run[many] for run in runs]
+    rate, other = _median(more, "per_s"), _median(fewer, "per_s")
+    cpu, other_cpu = _median(more, "cpu_us"), _median(fewer, "cpu_us")
+    return Line(name, rate, "puts/s", cpu, other_name, other, other_cpu, rate / other, target)
+
+
+# Showing -------------------------------------------------------------------------------------------------------------
+
+
+def show(lines: Sequence[Line], write: Callable[[str], object] = print) -> None:
+    """Print the table. CPU is microseconds per operation, all threads and processes together."""
+    rows = [("", "ours", "cpu us", "compared with", "", "cpu us", "ratio", "target", "reached"), *map(_row, lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (
+            cell.ljust(width) if column in (0, 3) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        write("  ".join(cells).rstrip())
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    absent = bool(line.other_name) and line.other is None
+    target = (
+        ""
+        if line.target is None
+        else f"{'<=' if line.at_most else '>='} {line.target:,g}{'x' if line.other_name else ''}"
+    )
+    return (
+        line.name,
+        f"{_number(line.value)} {line.unit}",
+        _number(line.cpu),
+        f"{line.other_name}: absent" if absent else line.other_name,
+        "" if line.other is None else f"{_number(line.other)} {line.unit}",
+        _number(line.other_cpu),
+        "" if line.ratio is None else f"{line.ratio:.2f}x",
+        target,
+        {True: "yes", False: "NO", None: ""}[line.reached],
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+
+
+def report(lines: Sequence[Line], machine: dict[str, Any], libraries: dict[str, Any]) -> dict[str, Any]:
+    """Return everything as plain data, for a file."""
+    return {
+        "machine": machine,
+        "libraries": libraries,
+        "lines": [{**dataclasses.asdict(line), "reached": line.reached} for line in lines],
+    }
+
+
+def measure(bench: Bench, only: Sequence[str] = MEASURES, tell: Callable[[str], object] = print) -> list[Line]:
+    """Run the measures by name; return their lines."""
+    lines: list[Line] = []
+    for name in MEASURES:
+        if name in only:
+            started = time.monotonic()
+            lines += getattr(bench, name)()
+            tell(f"{name}: {time.monotonic() - started:.0f} s")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write the file. Returns the exit status: 0, whatever was reached."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, under a minute; too short to judge targets by"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures and the machine's facts")
+    parser.add_argument(
+        "--only", action="append", choices=MEASURES, metavar="NAME", help=f"one of: {', '.join(MEASURES)}"
+    )
+    given = parser.parse_args(arguments)
+    scratch = ROOT / ".bench"
+    scratch.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        bench = Bench(QUICK if given.quick else FULL, Path(folder))
+        machine = facts(bench.folder)
+        if bench.why_no_reference:
+            print(bench.why_no_reference, file=sys.stderr)
+        lines = measure(bench, given.only or MEASURES, lambda text: print(text, file=sys.stderr, flush=True))
+    show(lines)
+    if given.json:
+        found = report(lines, machine, bench.libraries)
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
