@@ -69,14 +69,14 @@ def _upsert(table: str, columns: str, *, unchanging: str = "id type_id create_ti
 
 
 _TYPE = _upsert("type", "id kind name version external_id description base_type properties body", unchanging="id kind")
-_ARTIFACT = _upsert(
-    "artifact",
-    "id type_id name external_id uri state create_time update_time properties custom_properties body",
-)
-_EXECUTION = _upsert(
-    "execution", "id type_id name external_id state create_time update_time properties custom_properties body"
-)
-_CONTEXT = _upsert("context", "id type_id name external_id create_time update_time properties custom_properties body")
+_SHARED_BEFORE: Final = "id type_id name external_id "
+_SHARED_AFTER: Final = " create_time update_time properties custom_properties body"
+# How a node of each kind is put, and the columns that its kind alone has.
+_NODES: Final[dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]]] = {
+    ArtifactPut: (_upsert("artifact", f"{_SHARED_BEFORE} uri state {_SHARED_AFTER}"), lambda put: (put.uri, put.state)),
+    ExecutionPut: (_upsert("execution", f"{_SHARED_BEFORE} state {_SHARED_AFTER}"), lambda put: (put.state,)),
+    ContextPut: (_upsert("context", f"{_SHARED_BEFORE} {_SHARED_AFTER}"), lambda _: ()),
+}
 _EVENT = "insert into event (id, artifact_id, execution_id, type, is_output, time, body) values (?, ?, ?, ?, ?, ?, ?)"
 _ATTRIBUTION = "insert into attribution (context_id, artifact_id) values (?, ?)"
 _ASSOCIATION = "insert into association (context_id, execution_id) values (?, ?)"
@@ -94,9 +94,9 @@ class Applier:
             ArtifactTypePut: self._type,
             ExecutionTypePut: self._type,
             ContextTypePut: self._type,
-            ArtifactPut: self._artifact,
-            ExecutionPut: self._execution,
-            ContextPut: self._context,
+            ArtifactPut: self._node,
+            ExecutionPut: self._node,
+            ContextPut: self._node,
             EventPut: self._event,
             AttributionPut: self._attribution,
             AssociationPut: self._association,
@@ -138,49 +138,16 @@ class Applier:
         )
         self._type_names[change.id] = change.name
 
-    def _artifact(self, change: ArtifactPut) -> None:
+    def _node(self, change: NodePut) -> None:
+        sql, own = _NODES[change.__class__]
         self._execute(
-            _ARTIFACT,
+            sql,
             (
                 change.id,
                 change.type_id,
                 change.name,
                 change.external_id,
-                change.uri,
-                change.state,
-                change.create_time_ms,
-                change.update_time_ms,
-                as_json(change.properties),
-                as_json(change.custom_properties),
-                self._bodies.node(change, self._type_name(change.type_id)),
-            ),
-        )
-
-    def _execution(self, change: ExecutionPut) -> None:
-        self._execute(
-            _EXECUTION,
-            (
-                change.id,
-                change.type_id,
-                change.name,
-                change.external_id,
-                change.state,
-                change.create_time_ms,
-                change.update_time_ms,
-                as_json(change.properties),
-                as_json(change.custom_properties),
-                self._bodies.node(change, self._type_name(change.type_id)),
-            ),
-        )
-
-    def _context(self, change: ContextPut) -> None:
-        self._execute(
-            _CONTEXT,
-            (
-                change.id,
-                change.type_id,
-                change.name,
-                change.external_id,
+                *own(change),
                 change.create_time_ms,
                 change.update_time_ms,
                 as_json(change.properties),

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import apsw
 
+from evlog.storage import file_system
+
 LIBRARIES: Final = ("evlog-mlmd", "apsw", "google-crc32c", "msgspec", "protobuf")
 
 
@@ -19,7 +21,7 @@ def facts(folder: Path) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
-        "file_system": _file_system(folder.resolve()),
+        "file_system": file_system(folder),
         "python": platform.python_version(),
         "sqlite": apsw.sqlite_lib_version(),
         "load": os.getloadavg()[0],
@@ -34,13 +36,3 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.machine()
-
-
-def _file_system(folder: Path) -> str:
-    """Return the type of the file system that a folder is on, "unknown" where the system does not tell."""
-    try:
-        mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return "unknown"
-    holding = [(len(mount[1]), mount[2]) for mount in mounts if folder.is_relative_to(mount[1])]
-    return max(holding)[1] if holding else "unknown"
