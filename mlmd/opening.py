@@ -190,7 +190,7 @@ def _refuse_foreign(place: Path, *, create: bool) -> None:
             raise OpenError(f"{place}: unable to open database file: there is no store; `evlog init {place}` makes one")
         if not place.parent.is_dir():
             raise OpenError(f"{place}: unable to open database file: the folder {place.parent} does not exist")
-    elif not (place / LOG_FOLDER).is_dir() and any(place.iterdir()):
+    elif not any((place / name).is_dir() for name in (LOG_FOLDER, VIEWS_FOLDER)) and any(place.iterdir()):
         raise OpenError(f"{place}: the folder is not empty and holds no store: name another one")
 
 
