@@ -139,10 +139,11 @@ class Log:
         self._move_head()
         self._report()
 
-    def _continue(self, acknowledged: int = 0) -> None:
+    def _continue(self, acknowledged: int = 0, *, catching_up: bool = False) -> None:
         """Read on to the end and make it safe to build on."""
         active, head = self._writer()
-        bad = recovery.advance(active, self.folder, seed=self.seed, writable=True)
+        mark = head.mark if catching_up else None  # Opening looks at every byte there is.
+        bad = recovery.advance(active, self.folder, seed=self.seed, writable=True, mark=mark)
         recovery.settle(active, bad, self.folder, mark=head.mark, acknowledged=acknowledged, seed=self.seed)
         if head.mark is None or head.mark.base != active.base:
             self.folder.sync_names()  # Whoever made this segment may have died before its name was durable.
@@ -188,7 +189,7 @@ class Log:
                 raise LogClosedError(self._closed)
             active, head = self._writer()
             if head.changed() or recovery.unread(active):
-                self._continue()  # Another process appended, or one died after its write.
+                self._continue(catching_up=True)  # Another process appended, or one died after its write.
                 self._move_head()
                 self._report()
             if segment_full(active.tip.end - active.base, active.position):

@@ -24,7 +24,7 @@ class Reader:
     def __init__(self, folder: Folder, seed: int) -> None:
         self._folder, self._seed = folder, seed
         self._bases = segment.bases(folder)
-        # (offset, base, position) where the last read ended: the next one usually begins there.
+        # (offset, base, position) of the last record read: the next read usually begins with it, or behind it.
         self._left_at = (0, 0, 0)
 
     def entries(self, start: int, stop: int) -> Iterator[Entry]:
@@ -52,7 +52,7 @@ class Reader:
                         reason = f"the record has offset {frame.offset}"
                         raise CorruptLogError(reason, file=file.name, position=frame.position, offset=offset)
                     offset += 1
-                    self._left_at = (offset, base, frame.stop)
+                    self._left_at = (frame.offset, base, frame.position)
                     yield frame
                     if offset == stop:
                         return
@@ -104,7 +104,7 @@ class Reader:
     def _position(self, file: File, base: int, offset: int) -> int:
         """Return a position at or before the record's frame from which to walk."""
         left_offset, left_base, left_position = self._left_at
-        if base == left_base and left_offset == offset:
+        if base == left_base and 0 <= offset - left_offset < segment.INDEX_STEP:
             return left_position
         if offset - base < segment.INDEX_STEP:
             return 0

@@ -176,19 +176,29 @@ def _check_link(folder: Folder, bases: Sequence[int], header: segment.SegmentHea
         )
 
 
-def advance(active: Active, folder: Folder, *, seed: int, writable: bool, stop: int | None = None) -> BadFrame | None:
+def advance(
+    active: Active, folder: Folder, *, seed: int, writable: bool, stop: int | None = None, mark: Mark | None = None
+) -> BadFrame | None:
     """Read on to the end of the log, or to the offset `stop`, across segments.
 
+    mark: what HEAD says; where nothing stands behind its position, that is the end, and nothing further is read.
     Return the first bad frame; `active` then stands before it.
     """
     while active.tip.end != stop:
-        for frame in segment.walk(active.file, active.position, seed=seed):
+        known = mark is not None and mark.base == active.base and mark.position > active.position
+        until = mark.position if known and mark is not None else None
+        for frame in segment.walk(active.file, active.position, seed=seed, stop=until):
             if active.tip.end == stop:
                 return None
             if isinstance(frame, BadFrame):
                 return frame
             if (reason := active.take(frame)) is not None:
                 return BadFrame(frame.position, reason)
+        if until is not None and active.position == until:
+            if active.sealed or unread(active):
+                mark = None  # There is more: a seal to go on from, or what a dead writer left.
+                continue
+            return None
         if active.position == 0:
             return BadFrame(0, "the segment has no header")
         if not active.sealed:

@@ -166,7 +166,7 @@ def walk(file: File, position: int, *, seed: int, stop: int | None = None) -> It
     """
     want = READ_BYTES
     while stop is None or position < stop:
-        data = file.read(want, position)
+        data = file.read(want if stop is None else min(want, stop - position), position)
         if not data:
             return
         at = 0

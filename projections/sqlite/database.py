@@ -57,6 +57,16 @@ def connect(path: str, *, writable: bool, create: bool = False) -> apsw.Connecti
     return connection
 
 
+def build_unjournalled(connection: apsw.Connection) -> None:
+    """Write pages once, straight into the file: for one that is nobody's yet, and is thrown away if anything fails."""
+    connection.execute("pragma journal_mode = off").fetchall()
+
+
+def journal(connection: apsw.Connection) -> None:
+    """Go back to the write-ahead log."""
+    connection.execute("pragma journal_mode = wal").fetchall()
+
+
 def create_tables(connection: apsw.Connection, log_id: bytes, *, indexes: bool = True) -> None:
     """Make an empty view of a log. Without indexes it fills faster; `create_indexes` then makes them."""
     connection.execute(_TABLES)

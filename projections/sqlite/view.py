@@ -38,6 +38,8 @@ class View:
         self._connection = database.connect(path, writable=writable, create=create)
         try:
             if create:
+                if not indexes and path != database.MEMORY:
+                    database.build_unjournalled(self._connection)
                 with self._connection:
                     database.create_tables(self._connection, log_id, indexes=indexes)
             self.applied, self.prev = database.watermark(self._connection, log_id)
@@ -57,7 +59,10 @@ class View:
 
     @classmethod
     def create(cls, path: Path | None, log_id: bytes, bodies: Bodies, *, indexes: bool = True) -> View:
-        """Make an empty view in a new file, or in memory if `path` is None."""
+        """Make an empty view in a new file, or in memory if `path` is None.
+
+        indexes: False for one that is filled at once, unshared, until `index` is called; a failure leaves it useless.
+        """
         name = database.MEMORY if path is None else str(path)
         return cls(name, log_id, bodies, writable=True, create=True, indexes=indexes)
 
@@ -129,9 +134,11 @@ class View:
             self._connection.execute("rollback")
 
     def index(self) -> None:
-        """Make the indexes of a view that was created without."""
+        """Make the indexes of a view that was created without; from here on it can be shared."""
         with self._connection:
             database.create_indexes(self._connection)
+        if self._only is None:
+            database.journal(self._connection)
 
     # Reading --------------------------------------------------------------------------------------------------------
 

@@ -748,3 +748,21 @@ def test_the_id_of_a_log_is_in_its_segments(tmp_path: Path) -> None:
     assert isinstance(header, segment.SegmentHeader)
     assert header.log_id == log.id == identity.read(log.folder).log_id
     log.close()
+
+
+def test_reading_in_parts_does_not_walk_the_segment_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log.open(MemoryFolder(), create=True)
+    put(log, *range(300))
+    walked = []
+    original = segment.unpack
+
+    def counting(*arguments: object, **named: object) -> object:
+        walked.append(1)
+        return original(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(segment, "unpack", counting)
+    for start in range(0, 300, 10):
+        assert [entry.offset for entry in log.read(start, start + 10)] == list(range(start, start + 10))
+        log.leaf_prefix(start + 10)
+    assert len(walked) < 450
+    log.close()

@@ -191,16 +191,14 @@ def test_a_sealed_segment_without_a_successor_gets_one(tmp_path: Path, small_seg
 
 
 def torn_disk() -> tuple[SimulatedDisk, Log]:
-    """Return a disk with records 0 to 2, the third torn and never acknowledged, and a writer open since before that."""
+    """Return a disk with two records and a torn one, and a writer that had read all there was before that."""
     disk = SimulatedDisk()
-    one = Log.open(disk, create=True, clock=lambda: 5)
-    other = Log.open(disk, clock=lambda: 5)
+    one, other = Log.open(disk, create=True, clock=lambda: 5), Log.open(disk, clock=lambda: 5)
     put(one, 0)
     put(one, 1)
-    disk.fault = Fault(disk.steps + 1, "death amid")
-    with pytest.raises(DeathError):
-        put(one, 2)
-    disk.restart()
+    with other.claim():
+        position = other._writer()[0].position
+    disk.open(segment.name_of(0), writable=True).write(b"MLJ1, and then its writer died", position)
     return disk, other
 
 

@@ -122,3 +122,14 @@ def test_the_body_of_another_kind_is_no_header_and_no_seal() -> None:
         data = pack(segment.SEGMENT, body, changes=0, offset=0, time_us=1, synced=0, prev=bytes(16), seed=SEED)
         (frame,) = segment.walk(file_of(data), 0, seed=SEED)
         assert isinstance(segment.decode_header(frame), str)
+
+
+@pytest.mark.parametrize("read_bytes", [64, 100, 1 << 20])
+def test_zeros_end_a_walk_only_if_nothing_follows_them(monkeypatch: pytest.MonkeyPatch, read_bytes: int) -> None:
+    monkeypatch.setattr(segment, "READ_BYTES", read_bytes)
+    first = record_frame(30)
+    for zeros in (1, 8, 63, 64, 65, 500):
+        assert [type(frame) for frame in segment.walk(file_of(first, bytes(zeros)), 0, seed=SEED)] == [Frame]
+        followed = list(segment.walk(file_of(first, bytes(zeros), b"x"), 0, seed=SEED))
+        assert [type(frame) for frame in followed] == [Frame, BadFrame]
+        assert followed[1].position == len(first)

@@ -713,14 +713,16 @@ def _follows(row: Row, value: str, token: Any, *, ascending: bool) -> bool:
 
 
 def _token(text: str) -> Any:
-    text = re.sub(r"\s", "", text)
-    if not re.fullmatch(r"[A-Za-z0-9_-]*={0,2}", text) or len(text.rstrip("=")) % 4 == 1:
+    if not text:
+        return None
+    text = re.sub(r"[ \t-\r]", "", text)
+    if not re.fullmatch(r"[A-Za-z0-9_-]*[=.]{0,2}", text) or len(text.rstrip("=.")) % 4 == 1:
         refuse(INVALID, "decode")
-    if text.endswith("=") and len(text) % 4:
+    if text.endswith(("=", ".")) and len(text) % 4:
         refuse(INVALID, "padding")
-    data = base64.urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
+    data = base64.urlsafe_b64decode(text.rstrip("=.") + "=" * (-len(text.rstrip("=.")) % 4))
     try:
-        return pb.ListOperationNextPageToken.FromString(data) if data else None
+        return pb.ListOperationNextPageToken.FromString(data)
     except DecodeError:
         return refuse(INVALID, "parse")
 

@@ -86,10 +86,10 @@ def believe_every_frame(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_the_names_that_another_made(patch: pytest.MonkeyPatch) -> None:
-    def go_on(self: log.Log, acknowledged: int = 0) -> None:
+    def go_on(self: log.Log, *arguments: object, **named: object) -> None:
         with patch.context() as inner:
             inner.setattr(SimulatedDisk, "sync_names", lambda _self: None)
-            original(self, acknowledged)
+            original(self, *arguments, **named)  # type: ignore[arg-type]
 
     original = log.Log._continue
     patch.setattr(log.Log, "_continue", go_on)
