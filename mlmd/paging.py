@@ -27,7 +27,8 @@ _FIELDS: Final = {
     pb.ListOperationOptions.OrderByField.CREATE_TIME: OrderBy.CREATE_TIME,
     pb.ListOperationOptions.OrderByField.LAST_UPDATE_TIME: OrderBy.UPDATE_TIME,
 }
-_WEB_SAFE: Final = re.compile(r"[A-Za-z0-9_-]*(={0,2})")
+_BLANK: Final = re.compile(r"[ \t\n\v\f\r]+")
+_WEB_SAFE: Final = re.compile(r"([A-Za-z0-9_-]*)([=.]{0,2})")
 
 
 class Page(NamedTuple):
@@ -80,9 +81,9 @@ def _token(options: pb.ListOperationOptions, order_by: OrderBy, shown: Sequence[
 
 def _after(options: pb.ListOperationOptions) -> After | None:
     """Return where the page before ended. Raises InvalidArgumentError for a token that is none, or of another order."""
-    token = _decoded(options.next_page_token)
-    if token is None:
+    if not options.next_page_token:
         return None
+    token = _decoded(options.next_page_token)
     current, initial = options.order_by_field, token.set_options.order_by_field
     if (current.field, current.is_asc) != (initial.field, initial.is_asc):
         raise errors.InvalidArgumentError(
@@ -100,19 +101,18 @@ def _after(options: pb.ListOperationOptions) -> After | None:
     return After(token.field_offset, token.id_offset)
 
 
-def _decoded(text: str) -> pb.ListOperationNextPageToken | None:
-    text = "".join(text.split())
+def _decoded(text: str) -> pb.ListOperationNextPageToken:
+    text = "".join(_BLANK.split(text))
     match = _WEB_SAFE.fullmatch(text)
-    if match is None or (match[1] and len(text) % 4):
+    if match is None or (match[2] and len(text) % 4):
         raise errors.InvalidArgumentError("Failed to decode next page token string")
     try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        data = base64.urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4))
     except binascii.Error:
         raise errors.InvalidArgumentError("Failed to decode next page token string") from None
     try:
-        token = pb.ListOperationNextPageToken.FromString(data)
+        return pb.ListOperationNextPageToken.FromString(data)
     except DecodeError:
         raise errors.InvalidArgumentError(
             "Failed to parse decoded next page token into ListOperationNextPageToken proto message"
         ) from None
-    return token if data else None
