@@ -567,6 +567,17 @@ class MetadataStore:
         response = self._call("PutLineageSubgraph", request)
         return list(response.execution_ids), list(response.artifact_ids), list(response.context_ids)
 
+    def get_lineage_subgraph(
+        self,
+        query_options: pb.LineageSubgraphQueryOptions,
+        field_mask_paths: Sequence[str] | None = None,
+        extra_options: ExtraOptions | None = None,
+    ) -> pb.LineageGraph:
+        """Refuse: UnimplementedError in this release. Events and contexts of a node answer one hop at a time."""
+        request = service.GetLineageSubgraphRequest(lineage_subgraph_query_options=query_options)
+        request.read_mask.paths.extend(field_mask_paths or ())
+        return self._call("GetLineageSubgraph", request).lineage_subgraph
+
     @property
     def pipeline_asset(self) -> None:
         """Nothing: a placeholder of MLMD's."""

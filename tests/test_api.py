@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import mlmd
 import mlmd.metadata_store
 from mlmd import errors, proto
@@ -92,4 +94,15 @@ def test_importing_the_package_brings_no_server_no_analytics_and_no_terminal() -
 def test_any_value_of_extra_options_is_ignored() -> None:
     store = mlmd.MetadataStore(pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig()))
     assert store.get_artifacts(extra_options=object()) == []  # type: ignore[arg-type]
+    store.close()
+
+
+def test_what_this_release_lacks_says_so() -> None:
+    store = mlmd.MetadataStore(pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig()))
+    with pytest.raises(errors.UnimplementedError, match="filter_query is not supported"):
+        store.get_artifacts(mlmd.ListOptions(filter_query="id = 1"))
+    with pytest.raises(errors.UnimplementedError, match="GetLineageSubgraph is not supported"):
+        store.get_lineage_subgraph(pb.LineageSubgraphQueryOptions())
+    with pytest.raises(errors.UnimplementedError, match="gRPC client"):
+        mlmd.MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=1))  # type: ignore[arg-type]
     store.close()
