@@ -86,9 +86,9 @@ def changes() -> list[list[Change]]:
 
 def write(folder: Path) -> bytes:
     """Write the log into an empty folder; return its root."""
-    kept = (log_module.SEGMENT_RECORDS_MAX, segment.INDEX_STEP, secrets.token_bytes, log_module.WRITER)
+    kept = (log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER)
     clock = itertools.count(START_US, 1_000_000)
-    log_module.SEGMENT_RECORDS_MAX, segment.INDEX_STEP, log_module.WRITER = SEGMENT_RECORDS, 2, "golden"  # type: ignore[misc]
+    log_module.SEGMENT_RECORDS_MAX, log_module.WRITER = SEGMENT_RECORDS, "golden"  # type: ignore[misc]
     secrets.token_bytes = lambda _size=None: LOG_ID  # type: ignore[assignment]
     try:
         log = Log.open(folder, create=True, clock=lambda: next(clock))
@@ -113,7 +113,7 @@ def write(folder: Path) -> bytes:
         root = log.tip_at_end().tree.root()
         log.close()
     finally:
-        log_module.SEGMENT_RECORDS_MAX, segment.INDEX_STEP, secrets.token_bytes, log_module.WRITER = kept  # type: ignore[misc]
+        log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER = kept  # type: ignore[misc]
     return root
 
 

@@ -38,7 +38,8 @@ def make() -> ModuleType:
 def test_a_golden_log_decodes_to_what_was_put_in(version: str, make: ModuleType) -> None:
     expected = json.loads((HERE / version / "expected.json").read_text(encoding="utf-8"))
     log = Log.open(HERE / version / "log", writable=False)
-    assert make.readable(log) == expected["records"]
+    # As text: 1, 1.0 and true are equal, and not the same.
+    assert json.dumps(make.readable(log)) == json.dumps(expected["records"])
     assert log.tip_at_end().tree.root().hex() == expected["root"]
     log.close()
     assert verify_log(RealFolder(HERE / version / "log")).findings == []

@@ -261,6 +261,10 @@ _RARELY: Final = st.sampled_from([False] * 15 + [True])
 _SOMETIMES: Final = st.sampled_from([False] * 4 + [True])
 _FLAG: Final = st.sampled_from([None, None, False, True])
 _NODE_IDS: Final = st.sampled_from([1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6, 99, 0, -1])
+_ANY_ID: Final = st.one_of(_NODE_IDS, st.none())
+_FIRST_IDS: Final = st.sampled_from([1, 2])
+_FEW_NAMES: Final = st.sampled_from([None, None, None, "a", "b", "n1", "n2", "n3", "n4"])
+_FEW_EXTERNAL_IDS: Final = st.sampled_from([None, None, None, None, None, "x", "e1", "e2", "e3"])
 _NEW: Final = st.sampled_from([True, True, False])
 _SOME_IDS: Final = st.lists(st.sampled_from([3, 1, 2, 2, 4, 5, 6, 7, 99, 0, -1, INT64_MAX]), max_size=5)
 _TYPE_NAMES: Final = st.sampled_from(["Data", "Data", "Run", "Pipe", "Blob", "New", "mlmd.Model", "", "data", None])
@@ -285,8 +289,9 @@ def _set(message: Any, **fields: Any) -> Any:
 
 
 @st.composite
-def _properties(draw: Callable[..., Any], pools: Pools, target: Any) -> None:
-    for key in draw(st.lists(st.sampled_from([*_ARMS, "i", "s", "i", "s"]), max_size=3, unique=True)):
+def _properties(draw: Callable[..., Any], pools: Pools, kind: str, target: Any) -> None:
+    keys = ["i", "s", *ALL_ARMS] + (["a.b"] if kind == "artifact" else [])
+    for key in draw(st.lists(st.sampled_from(keys), max_size=3, unique=True)):
         target[key].CopyFrom(draw(pools.values[_ARMS[key]]))
     if draw(_RARELY):
         odd = draw(st.sampled_from(["i", "s", "zz", "", "unset"]))
@@ -299,14 +304,17 @@ def _properties(draw: Callable[..., Any], pools: Pools, target: Any) -> None:
 @st.composite
 def _fill(draw: Callable[..., Any], pools: Pools, kind: str, node: Any) -> None:
     """Set fields of a node that a put may set."""
-    _set(node, external_id=draw(pools.external_ids), name=draw(pools.names))
+    if draw(_SOMETIMES):
+        _set(node, external_id=draw(pools.external_ids), name=draw(pools.names))
+    else:
+        _set(node, external_id=draw(_FEW_EXTERNAL_IDS), name=draw(_FEW_NAMES))
     if kind == "artifact":
         _set(node, uri=draw(pools.uris))
     if kind != "context" and draw(st.booleans()):
         field, states = STATES[kind]
         setattr(node, field, draw(st.sampled_from(states)))
     if draw(st.booleans()):
-        draw(_properties(pools, node.properties))
+        draw(_properties(pools, kind, node.properties))
     if draw(st.booleans()):
         for key in draw(st.lists(st.sampled_from(pools.custom_keys), max_size=2, unique=True)):
             node.custom_properties[key].CopyFrom(draw(pools.any_value))
@@ -319,12 +327,13 @@ def nodes(draw: Callable[..., Any], pools: Pools, kind: str, *, new: bool | None
     """Draw a node. new: without id, or with one; None for either."""
     node = MESSAGES[kind]()
     if not (draw(_NEW) if new is None else new):
-        node.id = draw(_NODE_IDS)
+        node.id = draw(_NODE_IDS if draw(_SOMETIMES) else _FIRST_IDS)
     right = TYPE_IDS[kind]
-    _set(node, type_id=draw(st.sampled_from([*right[:1] * 9, *right[:2] * 2, *right, None, 99, 12, 13, 0, -1])))
+    others = st.sampled_from([*right, None, 99, 12, 13, 0, -1])
+    _set(node, type_id=draw(others) if draw(_RARELY) else right[0])
     draw(_fill(pools, kind, node))
     if kind == "context" and not node.name and draw(st.sampled_from([True, True, True, True, False])):
-        node.name = draw(st.sampled_from(["a", "b", "c"]))
+        node.name = draw(st.sampled_from(["a", "b", "c", "d", "e", "f"]))
     if draw(_RARELY):
         _set(node, type=draw(st.sampled_from(["Data", "wrong", ""])), create_time_since_epoch=5)
         _set(node, last_update_time_since_epoch=draw(st.sampled_from([None, 0, 7])))
@@ -368,7 +377,7 @@ def rewrites(draw: Callable[..., Any], pools: Pools) -> Rewrite:
     if change == 0:
         draw(_fill(pools, kind, patch))
     elif change == 1:
-        draw(_properties(pools, patch.properties))
+        draw(_properties(pools, kind, patch.properties))
     ids = draw(st.lists(st.integers(1, 4), min_size=1, max_size=2))
     return Rewrite(kind, ids, cleared, patch, draw(_MASK), draw(st.booleans()))
 
@@ -484,13 +493,10 @@ def _one_external_id_a_type(request: Any) -> None:
 def events(draw: Callable[..., Any], *, own_ids: bool = False) -> Any:
     """Draw an event. own_ids: mostly without ids, where the request implies them."""
     event = pb.Event()
-    ids = (
-        st.one_of(st.none(), st.none(), st.none(), _NODE_IDS)
-        if own_ids
-        else st.one_of(_NODE_IDS, _NODE_IDS, _NODE_IDS, st.none())
-    )
-    _set(event, artifact_id=draw(ids), execution_id=draw(ids))
-    _set(event, type=draw(st.sampled_from([4, 4, 4, 3, 3, 1, 2, 5, 6, 7, 0, None])))
+    usual = st.none() if own_ids else _FIRST_IDS
+    for field in ("artifact_id", "execution_id"):
+        _set(event, **{field: draw(_ANY_ID if draw(_RARELY) else usual)})
+    _set(event, type=draw(st.sampled_from([4, 3, 1, 2, 5, 6, 7])) if not draw(_RARELY) else draw(st.sampled_from([None, 0])))
     _set(event, milliseconds_since_epoch=draw(st.sampled_from([None, None, 0, -5, 123, INT64_MAX])))
     for step in draw(st.lists(st.sampled_from([0, 1, -1, "", "k", "größe 🙂", INT64_MAX, None]), max_size=3)):
         added = event.path.steps.add()
@@ -508,7 +514,7 @@ _PUT_EVENTS: Final = st.builds(
 def put_links(draw: Callable[..., Any]) -> Call:
     """Draw PutAttributionsAndAssociations."""
     request = service.PutAttributionsAndAssociationsRequest()
-    ids = st.one_of(_NODE_IDS, _NODE_IDS, _NODE_IDS, _NODE_IDS, st.none())
+    ids = st.one_of(_FIRST_IDS, _FIRST_IDS, _FIRST_IDS, _FIRST_IDS, _FIRST_IDS, _ANY_ID)
     for _ in range(draw(st.integers(0, 2))):
         _set(request.attributions.add(), context_id=draw(ids), artifact_id=draw(ids))
     for _ in range(draw(st.integers(0, 2))):
@@ -520,7 +526,7 @@ def put_links(draw: Callable[..., Any]) -> Call:
 def put_parents(draw: Callable[..., Any]) -> Call:
     """Draw PutParentContexts."""
     request = service.PutParentContextsRequest()
-    ids = st.sampled_from([1, 1, 2, 2, 3, 4, 5, 1, 2, 3, 99, None])
+    ids = st.sampled_from([1, 2, 1, 2, 3, 1, 2, 3, 4, 5, 99, None])
     for _ in range(draw(st.integers(0, 3))):
         _set(request.parent_contexts.add(), child_id=draw(ids), parent_id=draw(ids))
     return Call("PutParentContexts", request)
@@ -540,7 +546,7 @@ def put_execution(draw: Callable[..., Any], pools: Pools) -> Call:
         if shape in ("both", "event"):
             pair.event.CopyFrom(draw(events(own_ids=True)))
             if shape == "event" and not draw(_SOMETIMES):
-                pair.event.artifact_id = draw(_NODE_IDS)
+                pair.event.artifact_id = draw(_FIRST_IDS)
     request.contexts.extend(draw(st.lists(nodes(pools, "context"), max_size=2)))
     if not pools.wild and any(not pair.ListFields() for pair in request.artifact_event_pairs):
         del request.contexts[:]  # The reference would attribute an artifact -1 to them.
@@ -560,14 +566,19 @@ def put_subgraph(draw: Callable[..., Any], pools: Pools) -> Call:
     request = service.PutLineageSubgraphRequest()
     for kind in KINDS:
         getattr(request, f"{kind}s").extend(draw(st.lists(nodes(pools, kind), max_size=2)))
-    indexes = st.sampled_from([0, 0, 0, 0, 1, 1, None, None, 2, -1])
+    odd = st.sampled_from([0, 1, 2, -1])
     for _ in range(draw(st.sampled_from([0, 1, 1, 2]))):
         edge = request.event_edges.add()
-        _set(edge, execution_index=draw(indexes), artifact_index=draw(indexes))
+        for kind in ("execution", "artifact"):
+            count = len(getattr(request, f"{kind}s"))
+            inside = st.integers(0, count - 1) if count and not draw(_SOMETIMES) else st.none()
+            _set(edge, **{f"{kind}_index": draw(odd if draw(_RARELY) else inside)})
         if not draw(_RARELY):
             event = draw(events(own_ids=True))
             for kind in ("execution", "artifact"):
-                if not edge.HasField(f"{kind}_index") and not draw(_SOMETIMES):
+                if edge.HasField(f"{kind}_index") != draw(_RARELY):
+                    event.ClearField(f"{kind}_id")
+                else:
                     setattr(event, f"{kind}_id", draw(_NODE_IDS))
             edge.event.CopyFrom(event)
     _set(
