@@ -45,6 +45,7 @@ OTHERS = [
     "get_executions_by_context",
     "get_parent_contexts_by_context",
     "get_children_contexts_by_context",
+    "get_lineage_subgraph",
     "close",
 ]
 

@@ -496,7 +496,10 @@ def events(draw: Callable[..., Any], *, own_ids: bool = False) -> Any:
     usual = st.none() if own_ids else _FIRST_IDS
     for field in ("artifact_id", "execution_id"):
         _set(event, **{field: draw(_ANY_ID if draw(_RARELY) else usual)})
-    _set(event, type=draw(st.sampled_from([4, 3, 1, 2, 5, 6, 7])) if not draw(_RARELY) else draw(st.sampled_from([None, 0])))
+    _set(
+        event,
+        type=draw(st.sampled_from([4, 3, 1, 2, 5, 6, 7])) if not draw(_RARELY) else draw(st.sampled_from([None, 0])),
+    )
     _set(event, milliseconds_since_epoch=draw(st.sampled_from([None, None, 0, -5, 123, INT64_MAX])))
     for step in draw(st.lists(st.sampled_from([0, 1, -1, "", "k", "größe 🙂", INT64_MAX, None]), max_size=3)):
         added = event.path.steps.add()
