@@ -27,6 +27,7 @@ from mlmd.proto import metadata_store_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+pytestmark = pytest.mark.deep
 NORMALISED: Final = """
 what                                            reason
 ----------------------------------------------  ------------------------------------------------------------------------

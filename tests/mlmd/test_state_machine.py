@@ -26,6 +26,7 @@ from replay.rebuild import rebuild
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+pytestmark = pytest.mark.deep
 PAGES_MAX = 60
 
 
