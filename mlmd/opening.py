@@ -125,7 +125,7 @@ def open_folder(
     """
     _refuse_foreign(place, create=create and writable)
     log_folder, views = place / LOG_FOLDER, place / VIEWS_FOLDER
-    acknowledged = _acknowledged(RealFolder(log_folder), views)
+    acknowledged = acknowledged_by(views, RealFolder(log_folder))
     if not writable:
         log = Log.open(log_folder, writable=False, acknowledged=acknowledged)
         view = _view_for_reading(log, views)
@@ -143,8 +143,8 @@ def open_folder(
     return Opened(log, view, writable=True, views=f"{views}{os.sep}")
 
 
-def _acknowledged(log_folder: RealFolder, views: Path) -> int:
-    """Return how many records the view says were acknowledged: a witness for recovery."""
+def acknowledged_by(views: Path, log_folder: RealFolder) -> int:
+    """Return how many records the view says were acknowledged: a witness for recovery. Raises OpenError where no log is left."""
     witness = peek(views)
     if witness is None:
         return 0

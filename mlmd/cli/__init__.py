@@ -64,6 +64,10 @@ _EXITS: Final = [("0", "fine"), ("1", "refused"), ("2", "wrong usage"), ("3", "d
 class Evlog(click.Group):
     """The group of all commands: imports one when it is asked for, and ends every error in a line."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; an empty one asks for help."""
+        return super().parse_args(ctx, args or ["--help"])
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, as they are listed."""
         return list(_ENTRIES)
@@ -116,7 +120,9 @@ class Evlog(click.Group):
         """Run the command; what its layers raise is a Refusal from here on."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, Refusal, BrokenPipeError):
+        except BrokenPipeError:  # Here, because click would make it exit 1.
+            return _hang_up()
+        except (click.ClickException, click.exceptions.Exit, click.Abort, Refusal):
             raise
         except Exception as error:
             settings = ctx.ensure_object(Settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mlmd.cli.command import Command, command, with_settings
-from mlmd.cli.output import show_rows
+from mlmd.cli.output import show_rows, talk
 from mlmd.cli.reading import store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.things import SHORT, node_row
@@ -45,6 +45,9 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
         for row in rows if settings.form == "table" else ():
             row[kind.name] = f"{SHORT[kind.name]}:{row['id']}"
         show_rows(settings, rows, columns, f"{len(rows):,} of {total:,} {kind.plural}, {took_ms:.1f} ms")
+
+        if settings.form != "table" and len(rows) < total:  # A program that got a part should not take it for all.
+            talk(settings, f"{len(rows):,} of {total:,} {kind.plural}: -n 0 for all")
 
     one = kind.name
     run.__doc__ = f"""List {kind.plural}, those of a type or all.

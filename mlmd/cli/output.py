@@ -23,13 +23,31 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 _TIMES: Final = ("time", "created", "updated")
 _CELL_MAX: Final = 60
+_EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _NONE: Final = "-"
+# A name in the store may hold anything; what could steer a terminal is shown as an escape.
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+    0x09: " ",
+    0x0A: " ",
+    0x0D: " ",
+}
 
 
 def rfc3339(time_us: int) -> str:
-    """Return a time, microseconds since 1970, as RFC 3339 in UTC."""
-    time = datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
+    """Return a time, microseconds since 1970, as RFC 3339 in UTC; one that no calendar holds, as it is."""
+    try:
+        time = datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
+    except (ValueError, OverflowError, OSError):  # A caller may put any number as the time of an event.
+        return f"{time_us // 1000} ms"
     return time.isoformat(timespec="microseconds" if time_us % 1000 else "milliseconds").replace("+00:00", "Z")
+
+
+def local_time(text: str) -> str:
+    """Return an RFC 3339 time as local time, to the second."""
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return text
 
 
 def talk(settings: Settings, text: str) -> None:
@@ -49,7 +67,7 @@ def show_rows(settings: Settings, rows: Sequence[Row], columns: Sequence[str], f
         _separated(rows, list(rows[0]) if rows else list(columns), "," if settings.form == "csv" else "\t")
     else:
         if rows:
-            _table(rows, columns)
+            _table(rows, [name for name in columns if any(row.get(name) not in _EMPTY for row in rows)])
         if footer:
             talk(settings, footer)
 
@@ -61,8 +79,9 @@ def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
     elif settings.form != "table":
         show_rows(settings, [row], list(row))
     else:
-        width = max(len(name) for name in row)
-        for name, value in row.items():
+        told = {name: value for name, value in row.items() if value not in _EMPTY}
+        width = max(len(name) for name in told)
+        for name, value in told.items():
             lines = _lines(name, value)
             click.echo(f"{name.replace('_', ' '):<{width}}  {lines[0]}")
             for line in lines[1:]:
@@ -73,17 +92,17 @@ def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
 
 def in_words(name: str, value: Any) -> str:
     """Return a value as a person reads it."""
-    if value is None or value in ("", [], {}):
+    if value in _EMPTY:
         return _NONE
     if name in _TIMES and isinstance(value, str):
-        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return local_time(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{key}={in_words('', item)}" for key, item in value.items())
+        return ", ".join(f"{in_words('', key)}={in_words('', item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(in_words("", item) for item in value)
-    return str(value)
+    return str(value).translate(_CONTROLS)
 
 
 def _lines(name: str, value: Any) -> list[str]:

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmd.cli.output import local_time, rfc3339, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
 from mlmd.methods import METHODS
-from mlmd.opening import BODIES, LOG_FOLDER, open_folder
+from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER, open_folder
+from projections.sqlite.view import peek
 from replay.asof import as_of
 
 if TYPE_CHECKING:
@@ -51,6 +53,20 @@ def find(settings: Settings) -> Path:
     )
 
 
+def find_store(settings: Settings) -> Path:
+    """Return the folder of a store, whole or damaged. Raises Refusal where there never was one."""
+    place = find(settings)
+    log_folder = place / LOG_FOLDER
+    # A folder of another program may have a `log` too. A view beside a log that is gone is an alarm, not a foreign folder.
+    if not any(log_folder.glob("*.seg")) and not any((log_folder / name).is_file() for name in ("LOGID", "HEAD")):
+        if place.is_file():
+            raise Refusal(f"{place}: a file; a store is a folder", "evlog -s FOLDER status")
+        if peek(place / VIEWS_FOLDER) is None:
+            raise Refusal(f"{place}: there is no store", "evlog -s FOLDER status, or evlog init FOLDER")
+    settings.store = place  # So that every hint names it.
+    return place
+
+
 @contextmanager
 def store_of(settings: Settings) -> Iterator[Store]:
     """Open the store for reading, as of the moment asked for; close it at the end."""
@@ -59,14 +75,28 @@ def store_of(settings: Settings) -> Iterator[Store]:
         opened = open_folder(place, writable=False, progress=progress)
     settings.store = place
     try:
+        if opened.replayed:
+            talk(
+                settings,
+                f"the view on disk cannot be used, this is a replay in memory: evlog -s {place} replay mends it",
+            )
         if settings.at is None:
             yield Store(place, opened.log, opened.view)
             return
         with progress_of(settings, f"replaying to {settings.at}") as progress:
             view = as_of(opened.log, settings.at.at, BODIES, progress)
         try:
+            talk(settings, f"as of {settings.at}: {_reached(opened.log, view.applied)}")
             yield Store(place, opened.log, view)
         finally:
             view.close()
     finally:
         opened.close()
+
+
+def _reached(log: Log, end: int) -> str:
+    """Return what the first `end` records are: a moment is understood when one sees what it holds."""
+    if end == 0:
+        return "before the first record"
+    last = next(log.read(end - 1, end))
+    return f"records #0 to #{end - 1:,}, the last of {local_time(rfc3339(last.time_us))}"

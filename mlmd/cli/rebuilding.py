@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from evlog.files import RealFolder
 from evlog.log import Log
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find
-from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
+from mlmd.cli.reading import find_store
+from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER, acknowledged_by
 from projections.errors import ViewError
 from projections.sqlite.view import View
 from replay.rebuild import rebuild
@@ -31,8 +32,10 @@ def replay(settings: Settings) -> None:
     evlog -s my-store replay --json
 
     """
-    place = find(settings)
-    log = Log.open(place / LOG_FOLDER)
+    place = find_store(settings)
+    folder = RealFolder(place / LOG_FOLDER)
+    # The old view may be the only witness of records that the log has lost: a new one must not take its place then.
+    log = Log.open(folder, acknowledged=acknowledged_by(place / VIEWS_FOLDER, folder))
     try:
         before = _state(log, place / VIEWS_FOLDER)
         started = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.output import Row, show_one
 from mlmd.cli.refusal import DAMAGE, Refusal
 from mlmd.demo import ask, record_workflow
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
@@ -18,9 +19,13 @@ from replay.asof import as_of
 from replay.rebuild import rebuild
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlmd.cli.settings import Settings
     from mlmd.demo import Workflow
     from mlmd.engine import Engine
+
+    Say = Callable[[str], None]
 
 
 @command()
@@ -37,46 +42,61 @@ def demo(settings: Settings, folder: Path) -> None:
     if (folder / LOG_FOLDER).exists():
         raise Refusal(f"{folder}: there is a store already", f"evlog -s {folder} status, or evlog demo ANOTHER-FOLDER")
     config = pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(folder)))
+    say = click.echo if settings.form == "table" else _nothing
     store = MetadataStore(config)
     try:
         engine = store._engine  # noqa: SLF001 - the demo looks under the bonnet
-        offsets: list[int] = []
+        steps: list[Row] = []
 
         def told(step: int, text: str) -> None:
-            offsets.append(engine.log.end)
-            click.echo(f"  {step}  {text:<56} record #{engine.log.end - 1}")
+            steps.append({"step": step, "what": text, "end": engine.log.end})
+            say(f"  {step}  {text:<56} record #{engine.log.end - 1}")
 
-        click.echo(f"A training workflow, recorded in {folder}:")
+        say(f"A training workflow, recorded in {folder}:")
         ids = record_workflow(store, told)
-        _answer(store, ids)
-        _look_back(engine, ids, offsets[6])
-        _rebuild(engine, folder)
+        row: Row = {"store": str(folder), "steps": steps, "answers": _answer(store, ids, say)}
+        row["as_of"] = _look_back(engine, ids, steps[6]["end"], say)
+        row["views"] = _rebuild(engine, folder, say)
     finally:
         store.close()
-    click.echo(f"\nNow try:\n  evlog -s {folder} status\n  evlog -s {folder} show art:{ids.model}")
-    click.echo(f"  evlog -s {folder} log run:{ids.run}\n  evlog -s {folder} verify")
-    del settings
+    if settings.form != "table":
+        show_one(settings, row)
+    say(f"\nNow try:\n  evlog -s {folder} status\n  evlog -s {folder} show art:{ids.model}")
+    say(f"  evlog -s {folder} log run:{ids.run}\n  evlog -s {folder} verify")
+    if not row["views"]["identical"]:
+        raise click.exceptions.Exit(DAMAGE)
 
 
-def _answer(store: MetadataStore, ids: Workflow) -> None:
+def _nothing(_line: str) -> None:
+    """Say nothing: a program reads the row at the end."""
+
+
+def _answer(store: MetadataStore, ids: Workflow, say: Say) -> Row:
     answers = ask(store, ids.model)
     [model] = store.get_artifacts_by_id([ids.model])
     [data] = answers.data
     others = [one for one in answers.also_made if one.id != model.id]
-    click.echo("\nWhat the store knows of the model:")
-    click.echo(f"  trained on       art:{data.id}  {data.uri}, day {data.properties['day'].int_value}")
-    told = ", ".join(f"{key}={value}" for key, value in answers.parameters.items())
-    click.echo(f"  with parameters  {told}")
-    click.echo(f"  by               run:{answers.run.id}  {answers.run.type}")
-    click.echo(f"  in experiments   {', '.join(one.name for one in answers.experiments)}")
-    click.echo(f"  from that data   {len(answers.also_made)} artifact made, {len(others)} besides this model")
-    click.echo("\nIts lineage:")
-    click.echo(f"  art:{model.id}  SavedModel  {model.properties['name'].string_value}")
-    click.echo(f"  └ run:{answers.run.id}  Trainer  {answers.parameters['state']}")
-    click.echo(f"    └ art:{data.id}  DataSet  {data.uri}")
+    say("\nWhat the store knows of the model:")
+    say(f"  trained on       art:{data.id}  {data.uri}, day {data.properties['day'].int_value}")
+    say(f"  with parameters  {', '.join(f'{key}={value}' for key, value in answers.parameters.items())}")
+    say(f"  by               run:{answers.run.id}  {answers.run.type}")
+    say(f"  in experiments   {', '.join(one.name for one in answers.experiments)}")
+    say(f"  from that data   {', '.join(f'art:{one.id}' for one in others) or 'nothing else'} was made")
+    say("\nIts lineage:")
+    say(f"  art:{model.id}  SavedModel  {model.properties['name'].string_value}")
+    say(f"  └ run:{answers.run.id}  Trainer  {answers.parameters['state']}")
+    say(f"    └ art:{data.id}  DataSet  {data.uri}")
+    return {
+        "model": f"art:{model.id}",
+        "trained_on": [f"art:{one.id}" for one in answers.data],
+        "parameters": answers.parameters,
+        "made_by": f"run:{answers.run.id}",
+        "experiments": [one.name for one in answers.experiments],
+        "also_made": [f"art:{one.id}" for one in others],
+    }
 
 
-def _look_back(engine: Engine, ids: Workflow, offset: int) -> None:
+def _look_back(engine: Engine, ids: Workflow, offset: int, say: Say) -> Row:
     from mlmd.methods import METHODS  # noqa: PLC0415 - shown as the one place it is
 
     method = METHODS["GetExecutionsByID"]
@@ -85,16 +105,17 @@ def _look_back(engine: Engine, ids: Workflow, offset: int) -> None:
     query, request = method.query, method.request(execution_ids=[ids.run])
     [run] = view.ask(lambda lookup: query(lookup, request)).executions
     view.close()
-    click.echo(f"\nAs of #{offset}, before it was done, run:{run.id} was {run.properties['state'].string_value}.")
+    state = run.properties["state"].string_value
+    say(f"\nAs of #{offset}, before it was done, run:{run.id} was {state}.")
+    return {"offset": offset, "run": f"run:{run.id}", "state": state}
 
 
-def _rebuild(engine: Engine, folder: Path) -> None:
+def _rebuild(engine: Engine, folder: Path, say: Say) -> Row:
     live = engine.view.digest()
     records = rebuild(engine.log, folder / VIEWS_FOLDER, BODIES)
     fresh = View.open(folder / VIEWS_FOLDER, engine.log.id, BODIES, writable=False)
     rebuilt = fresh.digest()
     fresh.close()
-    click.echo(f"\nThe views, rebuilt from the {records} records of the log:")
-    click.echo(f"  live     {live}\n  rebuilt  {rebuilt}  {'identical' if live == rebuilt else 'DIFFERENT'}")
-    if live != rebuilt:
-        raise click.exceptions.Exit(DAMAGE)
+    say(f"\nThe views, rebuilt from the {records} records of the log:")
+    say(f"  live     {live}\n  rebuilt  {rebuilt}  {'identical' if live == rebuilt else 'DIFFERENT'}")
+    return {"records": records, "live": live, "rebuilt": rebuilt, "identical": live == rebuilt}

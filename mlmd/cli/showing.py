@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from mlmd import errors
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.history import records_about
-from mlmd.cli.output import Row, show_one, show_rows
+from mlmd.cli.output import Row, rfc3339, show_one, show_rows
 from mlmd.cli.reading import Store, store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.things import SHORT, event_row, node_row, parse_object
 from mlmd.cli.typelist import type_rows
+from mlmd.convert import ARMS
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlmd.cli.settings import Settings
+    from mlmd.proto import metadata_store_pb2 as pb
+
+_FORMS: Final = {arm: form for form, arm in ARMS.items()}
 
 
 @command(looks_back=True)
@@ -44,7 +50,12 @@ def show(settings: Settings, thing: str) -> None:
                 show_rows(settings, rows, list(rows[0]))
             return
         kind, number = parse_object(thing)
-        show_one(settings, node_in_full(store, kind, number))
+        row = node_in_full(store, kind, number)
+    if settings.form == "table":
+        for field, form in (("properties", "property_types"), ("custom_properties", "custom_property_types")):
+            forms = row.pop(form)
+            row[field] = [{"name": key, "value": value, "form": forms[key]} for key, value in row[field].items()]
+    show_one(settings, row)
 
 
 def node_in_full(store: Store, kind: Kind, number: int) -> Row:
@@ -53,6 +64,10 @@ def node_in_full(store: Store, kind: Kind, number: int) -> Row:
     if not found:
         raise Refusal(f"there is no {SHORT[kind.name]}:{number}", f"evlog -s {store.place} {kind.plural}")
     row = node_row(kind, found[0])
+    row["property_types"], row["custom_property_types"] = (
+        forms_of(found[0].properties),
+        forms_of(found[0].custom_properties),
+    )
     if kind is CONTEXT:
         row["artifacts"] = [
             named(one, ARTIFACT) for one in store.get("GetArtifactsByContext", context_id=number).artifacts
@@ -72,10 +87,21 @@ def node_in_full(store: Store, kind: Kind, number: int) -> Row:
             contexts = []
         row["contexts"] = [named(context, CONTEXT) for context in contexts]
     row["versions"] = [
-        {"record": f"#{entry.offset}", "time": told["time"], "actor": told["actor"], "api": told["api"]}
-        for entry, told in records_about(store, (kind.name, number), own=True)
+        {
+            "record": f"#{entry.offset}",
+            "time": rfc3339(entry.time_us),
+            "actor": entry.record.envelope.actor,
+            "api": entry.record.envelope.api,
+        }
+        for entry in records_about(store, (kind.name, number))
+        if any(isinstance(change, kind.put) and change.id == number for change in entry.record.changes)
     ]
     return row
+
+
+def forms_of(properties: Mapping[str, pb.Value]) -> dict[str, str]:
+    """Return the type of each property's value: INT, STRING, ..."""
+    return {key: _FORMS[str(value.WhichOneof("value"))] for key, value in sorted(properties.items())}
 
 
 def named(node: object, kind: Kind) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evlog import segment, storage
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.output import Row, rfc3339, show_one
+from mlmd.cli.output import Row, local_time, rfc3339, show_one
 from mlmd.cli.reading import Store, store_of
-from mlmd.kinds import KINDS
-from mlmd.opening import LOG_FOLDER
+from mlmd.kinds import KINDS, SYSTEM_TYPES
+from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER
+from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -27,7 +28,10 @@ def status(settings: Settings) -> None:
 
     """
     with store_of(settings) as store:
-        show_one(settings, status_of(store))
+        row = status_of(store)
+    if settings.form == "table":
+        row = {name: _in_words(name, value) for name, value in row.items()}
+    show_one(settings, row)
 
 
 def status_of(store: Store) -> Row:
@@ -37,6 +41,7 @@ def status_of(store: Store) -> Row:
     counts = {kind.plural: store.view.ask(lambda lookup, kind=kind: lookup.count(kind.name)) for kind in KINDS}  # type: ignore[misc]
     tables = ("type", "event", "attribution", "association", "parent_context")
     links = {name: store.view.ask(lambda lookup, name=name: lookup.count(name)) for name in tables}  # type: ignore[misc]
+    seen = peek(store.place / VIEWS_FOLDER)
     row: Row = {
         "store": str(store.place),
         "log_id": log.id.hex(),
@@ -45,17 +50,33 @@ def status_of(store: Store) -> Row:
         "segments": len(segment.bases(log.folder)),
         "bytes": sum(path.stat().st_size for path in folder.glob("*.seg")),
         "last_put": None,
-        "types": links.pop("type"),
+        "types": max(0, links.pop("type") - len(SYSTEM_TYPES)),  # Those that `evlog types` lists.
         **counts,
         "events": links.pop("event"),
         **{f"{name}s": count for name, count in links.items()},
-        "view_behind": log.refresh() - store.end,
+        "view_behind": log.refresh() - seen[1] if seen is not None and seen[0] == log.id else None,
         "file_system": storage.file_system(folder),
         "quarantined": sum(1 for _ in folder.glob("quarantine/*")),
     }
     if last is not None:
         envelope = last.record.envelope
-        row["last_put"] = {"time": rfc3339(last.time_us), "actor": envelope.actor, "api": envelope.api}
+        row["last_put"] = {
+            "offset": last.offset,
+            "time": rfc3339(last.time_us),
+            "actor": envelope.actor,
+            "application": envelope.application,
+            "api": envelope.api,
+        }
     if (doubt := storage.doubt(folder)) is not None:
         row["warning"] = doubt
     return row
+
+
+def _in_words(name: str, value: Any) -> Any:
+    """Return a field as people read it."""
+    if name == "last_put" and value is not None:
+        who = f"by {value['actor']} through {value['application']}, {value['api']}"
+        return f"#{value['offset']:,}  {local_time(value['time'])}  {who}"
+    if name == "view_behind":
+        return "there is no view; evlog replay makes it" if value is None else f"{value:,} records" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else value

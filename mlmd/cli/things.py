@@ -38,12 +38,24 @@ _KINDS: Final = {
     "context": CONTEXT,
 }
 
+_ID_MAX: Final = 2**63 - 1
+Named = tuple[str, int | str]
+"""A thing: (kind, id), or ("type", name)."""
+
+
+def parse_named(text: str) -> Named:
+    """Return what a name such as art:2 or type:Trainer names. Raises Refusal."""
+    if text.startswith("type:"):
+        return ("type", text.removeprefix("type:"))
+    kind, number = parse_object(text)
+    return (kind.name, number)
+
 
 def parse_object(text: str) -> tuple[Kind, int]:
     """Return kind and id of a name such as art:2. Raises Refusal."""
     word, _, number = text.partition(":")
     kind = _KINDS.get(word)
-    if kind is None or not number.isdecimal():
+    if kind is None or not number.isdecimal() or int(number) > _ID_MAX:
         raise Refusal(f"{text!r} names nothing: write art:ID, run:ID, ctx:ID or type:NAME", "evlog artifacts", 2)
     return kind, int(number)
 
@@ -118,8 +130,10 @@ def in_short(changes: list[Change]) -> str:
     return ", ".join(words)
 
 
-def names_of(change: Change) -> set[tuple[str, int]]:
-    """Return the things, as (kind, id), that a change is about."""
+def names_of(change: Change) -> set[Named]:
+    """Return the things that a change is about."""
+    if isinstance(change, TypePut):
+        return {("type", change.name)}
     kind = type(change).__name__.removesuffix("Put").lower()
     if isinstance(change, NodePut):
         return {(kind, change.id)}

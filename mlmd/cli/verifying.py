@@ -14,8 +14,8 @@ from evlog.log import Log
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find
-from mlmd.cli.refusal import DAMAGE, Refusal
+from mlmd.cli.reading import find_store
+from mlmd.cli.refusal import DAMAGE
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
 from replay.verify import Finding, Report, verify_log, verify_view
 
@@ -37,9 +37,7 @@ def verify(settings: Settings, log_only: bool) -> None:
     evlog verify --json          the findings, for a program
 
     """
-    place = find(settings)
-    if not (place / LOG_FOLDER).is_dir():
-        raise Refusal(f"{place}: there is no store here", "evlog init FOLDER")
+    place = find_store(settings)
     started = time.perf_counter()
     with progress_of(settings, "checking the log") as progress:
         report = verify_log(RealFolder(place / LOG_FOLDER), progress)
