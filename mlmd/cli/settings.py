@@ -27,7 +27,7 @@ class Settings:
     verbose: bool = False
 
 
-class When(click.ParamType[Any]):
+class When(click.ParamType):  # type: ignore[type-arg] # Generic from click 8.4 on only.
     """An option that names a moment: see `moment`."""
 
     name = "when"
