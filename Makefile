@@ -45,7 +45,7 @@ reference: $(VENV)/dev .reference/tried  ## the reference's own test suite, run 
 	$(BIN)/python tests/reference/suite.py
 
 # The lowest version of every dependency that pyproject.toml admits.
-OLDEST := apsw==3.46.1.0 click==8.2.0 google-crc32c==1.5.0 msgspec==0.19.0 protobuf==4.25.0 rich==13.7.0
+OLDEST := apsw==3.54.1.0 click==8.2.0 google-crc32c==1.5.0 msgspec==0.19.0 protobuf==4.25.0 rich==13.7.0
 
 oldest:  ## all tests but the compiler's, with the oldest libraries admitted
 	$(PYTHON) -m venv $(VENV)-oldest

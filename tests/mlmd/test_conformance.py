@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import base64
 import logging
-import sys
 import time
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from cases import GETS, PAGES, PUTS
 from client import Reference
 from environment import python_of_reference
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from raw import RawStore
@@ -309,89 +307,10 @@ def compare(reference: Reference, operations: Sequence[Any]) -> None:
         pair.close()
 
 
-@pytest.mark.deep
 @settings(
-    max_examples=settings.default.max_examples * 2,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(operations=OPERATIONS)
 def test_any_sequence_of_requests_gets_the_same_answers_from_both(reference, operations):
     compare(reference, operations)
-
-
-@pytest.fixture(scope="module")
-def refusing(reference: Reference) -> Iterator[Pair]:
-    """A pair for requests that change nothing."""
-    pair = Pair(reference)
-    yield pair
-    pair.close()
-
-
-UNCHANGING = [case for case in [*PUTS, *GETS, *PAGES] if case.code or case.method.startswith("Get")]
-CHANGING = [case for case in PUTS if not case.code]
-
-
-@pytest.mark.parametrize("case", UNCHANGING, ids=[str(case) for case in UNCHANGING])
-def test_the_reference_says_what_the_cases_expect_of_what_changes_nothing(refusing, case):
-    refusing.do(case.call)
-    assert refusing.code == case.code or (refusing.code, case.code) == (errors.INTERNAL, errors.ALREADY_EXISTS)
-
-
-@pytest.mark.parametrize("case", CHANGING, ids=[str(case) for case in CHANGING])
-def test_the_reference_does_what_the_cases_expect_of_a_put(reference, case):
-    pair = Pair(reference)
-    try:
-        pair.do(case.call)
-        assert pair.code == errors.OK
-        for call in everything():
-            pair.do(call)
-    finally:
-        pair.close()
-
-
-@st.composite
-def spoiled(draw: Any) -> tuple[str, bytes]:
-    """Draw a request with some of its bytes changed, cut out or repeated."""
-    call = draw(st.one_of(puts(SAFE), reads(SAFE, batched=False)).filter(lambda one: isinstance(one, Call)))
-    data = bytearray(call.request.SerializeToString())
-    for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(data)))
-        data[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=3))
-    return call.method, bytes(data)
-
-
-@pytest.mark.deep
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
-@given(requests=st.lists(spoiled(), min_size=5, max_size=20))
-def test_requests_with_spoiled_bytes_get_the_same_status_from_both(reference, requests):
-    pair = Pair(reference)
-    try:
-        for method, data in requests:
-            note(f"{method} {data.hex()}")
-            if not send_spoiled(pair, method, data):
-                return
-        for call in everything():
-            pair.do(call)
-    finally:
-        pair.close()
-
-
-def send_spoiled(pair: Pair, method: str, data: bytes) -> bool:
-    """Send bytes to both and compare the statuses; return whether the stores still hold the same."""
-    if not mended(method, data):
-        ours, theirs = pair.both(method, data, data)
-        pair.refusals(method, ours, theirs, f"{method} {data.hex()}")
-        return not pair.parted
-    code, message, _ = pair.ours.call(method, data)
-    return code != errors.OK or message == ""
-
-
-def mended(method: str, data: bytes) -> bool:
-    """Tell whether a request holds what we mend: a text that is no UTF-8, an empty custom property, and their like."""
-    try:
-        request = METHODS[method].request.FromString(data)
-        text = str(request)
-    except (DecodeError, UnicodeDecodeError):
-        return not isinstance(sys.exc_info()[1], DecodeError)
-    return any(sign in text for sign in ("\\", "custom_properties", "external_id", "filter_query", "double_value"))
