@@ -200,7 +200,9 @@ def _value_json(value: object) -> bytes:
     if isinstance(value, float) and math.isinf(value):
         return b"9e999" if value > 0 else b"-9e999"
     if isinstance(value, Proto):
-        return _json({"type_url": value.type_url, "value": base64.b64encode(value.value).decode()})
+        return _json(
+            [value.type_url, base64.b64encode(value.value).decode()]
+        )  # A struct is an object: nothing like it.
     if isinstance(value, Struct):
         return _value_json(value.fields)
     if isinstance(value, dict):

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from projections.query import KINDS, Kind, Listed, Listing
+from projections.sqlite import properties
 from projections.sqlite.listing import page as listing_page
+from projections.sqlite.properties import Property
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import apsw
+
+    from projections.sqlite.properties import Missed
 
 _json: Final = msgspec.json.Encoder().encode
 _IN = "in (select value from json_each(?))"
@@ -57,8 +61,8 @@ _COUNT_BY_TYPE: Final = {kind: f"select type_id, count(*) from {kind} group by t
 class Lookup:
     """Look-ups on one connection; sees what that connection sees, its own uncommitted rows included."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: apsw.Connection, missed: Missed) -> None:
+        self._connection, self._missed = connection, missed
         self._execute = connection.cursor().execute
 
     def snapshot(self) -> apsw.Connection:
@@ -67,7 +71,16 @@ class Lookup:
 
     def page(self, listing: Listing) -> list[Listed]:
         """Return one page of nodes."""
-        return listing_page(self._connection, listing)
+        return listing_page(self._connection, listing, self._missed)
+
+    def worth_an_index(self, wanted: Property) -> bool:
+        """Tell whether filters by a property have cost as much as an index of it."""
+        return properties.worth_an_index(self._connection, wanted, self._missed.seconds(wanted))
+
+    def indexed_properties(self) -> list[Property]:
+        """Return the properties that have an index."""
+        found = ((kind, properties.indexed(self._connection, kind)) for kind in KINDS)
+        return [Property(kind, column, key) for kind, columns in found for column, key in sorted(columns)]
 
     # Nodes ----------------------------------------------------------------------------------------------------------
 

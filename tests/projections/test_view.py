@@ -306,7 +306,7 @@ def test_properties_become_json_that_keeps_types_apart() -> None:
     assert rows["inf"] == ("real", math.inf)
     assert rows["low"] == ("real", -math.inf)
     assert rows["nan"][0] == "null"
-    assert rows["struct"][0] == rows["proto"][0] == "object"
+    assert (rows["struct"][0], rows["proto"][0]) == ("object", "array")
     assert rows[""][0] == "real"
 
 
