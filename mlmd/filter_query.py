@@ -383,6 +383,8 @@ def _result(name: str, types: list[T]) -> T | None:
 @lru_cache(CACHED_FILTERS)
 def filter_query(kind: Kind, text: str) -> Filter:
     """Return a checked filter over nodes of a kind. Raises FilterError, an InvalidArgumentError, that says what is wrong and where."""
+    if isinstance(text, bytes):
+        raise FilterError("Invalid `filter_query`: Syntax error: the text is no UTF-8")
     syntax = parse(text, _ENUMS[kind])
     checker = _Checker(kind, text)
     checked = checker.check(syntax.tree)
