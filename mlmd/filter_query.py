@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mlmd.errors import InvalidArgumentError
 from mlmd.filter_syntax import Attribute, FilterError, Node, parse
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION
 from projections.query import KINDS, Column, Constant, Expression, Filter, Kind, Operation, Variable
@@ -382,12 +383,15 @@ def _result(name: str, types: list[T]) -> T | None:
 
 @lru_cache(CACHED_FILTERS)
 def filter_query(kind: Kind, text: str) -> Filter:
-    """Return a checked filter over nodes of a kind. Raises FilterError, an InvalidArgumentError, that says what is wrong and where."""
-    if isinstance(text, bytes):
-        raise FilterError("Invalid `filter_query`: Syntax error: the text is no UTF-8")
-    syntax = parse(text, _ENUMS[kind])
-    checker = _Checker(kind, text)
-    checked = checker.check(syntax.tree)
-    if checked.type is not T.BOOL:
-        raise FilterError(f"Given query string is not a valid boolean expression: {text}")
+    """Return a checked filter over nodes of a kind. Raises InvalidArgumentError that says what is wrong and where."""
+    try:
+        if isinstance(text, bytes):
+            raise FilterError("Syntax error: the text is no UTF-8")
+        syntax = parse(text, _ENUMS[kind])
+        checker = _Checker(kind, text)
+        checked = checker.check(syntax.tree)
+        if checked.type is not T.BOOL:
+            raise FilterError(f"Given query string is not a valid boolean expression: {text}")
+    except FilterError as error:
+        raise InvalidArgumentError(str(error)) from None
     return Filter(kind, checked.expression, tuple(checker.variables))

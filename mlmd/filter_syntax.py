@@ -9,15 +9,13 @@ import re
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
-from mlmd.errors import InvalidArgumentError
-
 DEPTH_MAX: Final = 250
 _UINT64_MAX: Final = 2**64 - 1
 _CODE_POINT_MAX: Final = 0x10FFFF
 _SURROGATES: Final = range(0xD800, 0xE000)
 
 
-class FilterError(InvalidArgumentError):
+class FilterError(Exception):
     """A filter is wrong; the message says what, and where it stands as [at line:column]."""
 
     def __init__(self, reason: str, text: str = "", at: int | None = None) -> None:

@@ -45,6 +45,22 @@ class Listed(NamedTuple):
     value: int
 
 
+class Edge(NamedTuple):
+    """An event, by the nodes it joins."""
+
+    artifact_id: int
+    execution_id: int
+    type: str
+    body: bytes
+
+
+class Link(NamedTuple):
+    """An attribution or association: a context, and the artifact or execution that belongs to it."""
+
+    context_id: int
+    node_id: int
+
+
 # Filters -------------------------------------------------------------------------------------------------------------
 #
 # A filter is true of a node if there is a choice of one row for each of its variables, among the rows that belong to the node,

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import apsw
+import msgspec
 
 from projections.errors import QueryError
 from projections.query import Listed, Listing, OrderBy
@@ -13,9 +14,11 @@ from projections.sqlite.filters import Compiled, Driver, Sql, compiled
 from projections.sqlite.properties import indexed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from projections.sqlite.properties import Missed
+
+_json: Final = msgspec.json.Encoder().encode
 
 # A search may be driven from the rows that one of its conditions finds, or go through the nodes in the order asked until the page is
 # full. Which is better depends on how many pass each condition; so we count, a little and then more, and in between try the nodes.
@@ -25,12 +28,13 @@ TRIED_NODES: Final = 5_000
 
 
 class _Select(NamedTuple):
-    """A listing as SQL."""
+    """A listing as SQL: `columns` of the nodes `n` that meet the conditions."""
 
     listing: Listing
+    columns: str
     conditions: tuple[Sql, ...]
 
-    def page(self, connection: apsw.Connection, driver: Driver | None = None, *more: Sql) -> list[Listed]:
+    def rows(self, connection: apsw.Connection, driver: Driver | None = None, *more: Sql) -> list[Any]:
         """Return the page; driver: where to begin."""
         kind, order = self.listing.kind, self.listing.order_by.value
         values: list[Any] = []
@@ -42,7 +46,7 @@ class _Select(NamedTuple):
             link = "attribution" if kind == "artifact" else "association"
             source += f" join {link} l on l.{kind}_id = n.id and l.context_id = ?"
             values.append(self.listing.context_id)
-        sql = f"select n.body, n.id, n.{order} from {source}"
+        sql = f"select {self.columns} from {source}"
         conditions = [*self.conditions, *more]
         if conditions:
             sql += f" where {' and '.join(condition.text for condition in conditions)}"
@@ -54,44 +58,64 @@ class _Select(NamedTuple):
         if self.listing.limit is not None:
             sql += " limit ?"
             values.append(self.listing.limit)
-        return [Listed(*row) for row in connection.execute(sql, tuple(values))]
+        return connection.execute(sql, tuple(values)).fetchall()
 
 
 def page(connection: apsw.Connection, listing: Listing, missed: Missed) -> list[Listed]:
     """Return one page. The order is total: ties are broken by id, so paging neither loops nor skips.
 
-    missed: told how long a search took that an index on a property would have driven.
+    missed: told how long a search took that an index on a property would have driven. Raises QueryError.
     """
     conditions = []
     if listing.type_id is not None:
         conditions.append(Sql("n.type_id = ?", (listing.type_id,)))
     if listing.after is not None:
         conditions.append(_after(listing))
+    columns = f"n.body, n.id, n.{listing.order_by}"
+    return [Listed(*row) for row in _rows(connection, listing, columns, conditions, missed)]
+
+
+def ids(
+    connection: apsw.Connection, listing: Listing, missed: Missed, among: Collection[int] | None = None
+) -> list[int]:
+    """Return the ids of the nodes in a listing; among: of these alone. Raises QueryError."""
+    given = None if among is None else Driver(Sql("select value as id from json_each(?)", (_json(list(among)),)))
+    return [row[0] for row in _rows(connection, listing, "n.id", [], missed, given)]
+
+
+def _rows(
+    connection: apsw.Connection,
+    listing: Listing,
+    columns: str,
+    conditions: list[Sql],
+    missed: Missed,
+    given: Driver | None = None,
+) -> list[Any]:
     if listing.filter is None:
-        return _Select(listing, tuple(conditions)).page(connection)
+        return _Select(listing, columns, tuple(conditions)).rows(connection, given)
     found = compiled(listing.filter)
+    select = _Select(listing, columns, (*conditions, found.condition))
     try:
-        return _filtered(connection, _Select(listing, (*conditions, found.condition)), found, missed)
+        return _searched(connection, select, found, missed) if given is None else select.rows(connection, given)
     except apsw.SQLError as error:  # Not of the view: of the filter, such as an overflow.
         raise QueryError(f"Error when executing query: {error}") from error
 
 
-def _filtered(connection: apsw.Connection, select: _Select, found: Compiled, missed: Missed) -> list[Listed]:
+def _searched(connection: apsw.Connection, select: _Select, found: Compiled, missed: Missed) -> list[Any]:
+    """Return the page of a filter, driven by whatever finds the fewest nodes."""
     have = indexed(connection, select.listing.kind)
     drivers = [driver for driver in found.drivers if driver.property is None or driver.property in have]
-    lacking = [
-        driver.property for driver in found.drivers if driver.property is not None and driver.property not in have
-    ]
+    lacking = [one.property for one in found.drivers if one.property is not None and one.property not in have]
     started = time.perf_counter()
     driver = _smallest(connection, drivers, FEW)
     if driver is None and drivers:
         if (tried := _tried(connection, select)) is not None:
             return tried
         driver = _smallest(connection, drivers, MANY)
-    listed = select.page(connection, driver)
-    if driver is None or lacking:
+    rows = select.rows(connection, driver)
+    if lacking:
         missed.add(select.listing.kind, lacking, time.perf_counter() - started)
-    return listed
+    return rows
 
 
 def _smallest(connection: apsw.Connection, drivers: list[Driver], limits: Iterable[int]) -> Driver | None:
@@ -109,7 +133,7 @@ def _count(connection: apsw.Connection, driver: Driver, limit: int) -> int:
     return rows[0][0]
 
 
-def _tried(connection: apsw.Connection, select: _Select) -> list[Listed] | None:
+def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:
     """Return the page if it is full after the next few nodes in the order asked; None where that is not known, or not so."""
     listing = select.listing
     if listing.limit is None or listing.order_by is OrderBy.UPDATE_TIME:
@@ -121,8 +145,8 @@ def _tried(connection: apsw.Connection, select: _Select) -> list[Listed] | None:
         last: Any = connection.execute(f"select coalesce(max(id), 0) from {listing.kind}").fetchall()
         start = min(last[0][0], listing.after.id) if listing.after is not None else last[0][0]
         nodes = Sql("n.id between ? and ?", (start - TRIED_NODES, start))
-    listed = select.page(connection, None, nodes)
-    return listed if len(listed) == listing.limit else None
+    rows = select.rows(connection, None, nodes)
+    return rows if len(rows) == listing.limit else None
 
 
 def _after(listing: Listing) -> Sql:

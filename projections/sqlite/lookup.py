@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from projections.query import KINDS, Kind, Listed, Listing
-from projections.sqlite import properties
+from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
+from projections.sqlite import lineage, properties
 from projections.sqlite.listing import page as listing_page
 from projections.sqlite.properties import Property
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import apsw
 
@@ -154,6 +154,18 @@ class Lookup:
         sql = "select 1 from event where artifact_id = ? and is_output = ? and execution_id = ? and type = ?"
         is_output = not event_type.endswith("INPUT")
         return self._one(sql, (artifact_id, is_output, execution_id, event_type)) is not None
+
+    def edges(self, kind: Kind, ids: Collection[int], *, outputs: bool | None) -> list[Edge]:
+        """Return the events of artifacts or executions, all or only outputs or inputs: see `lineage.edges`."""
+        return lineage.edges(self._connection, kind, ids, outputs=outputs)
+
+    def nodes_where(self, wanted: Filter, among: Collection[int] | None = None) -> list[int]:
+        """Return the ids of the nodes that a filter leaves, ascending; among: of these alone. Raises QueryError."""
+        return lineage.nodes(self._connection, wanted, self._missed, among)
+
+    def links(self, kind: Kind, ids: Collection[int]) -> list[Link]:
+        """Return the links of artifacts or executions to contexts, as they were put."""
+        return lineage.links(self._connection, kind, ids)
 
     def contexts_of(self, kind: Kind, node_id: int) -> list[bytes]:
         """Return the bodies of the contexts of an artifact or execution, by ascending id."""

@@ -92,6 +92,7 @@ create index event_execution on event (execution_id, is_output, artifact_id);
 create table attribution (
     context_id integer not null,
     artifact_id integer not null,
+    seq integer not null,           -- grows in the order in which links were put
     primary key (context_id, artifact_id)
 ) strict, without rowid;
 create index attribution_artifact on attribution (artifact_id, context_id);
@@ -99,6 +100,7 @@ create index attribution_artifact on attribution (artifact_id, context_id);
 create table association (
     context_id integer not null,
     execution_id integer not null,
+    seq integer not null,           -- grows in the order in which links were put
     primary key (context_id, execution_id)
 ) strict, without rowid;
 create index association_execution on association (execution_id, context_id);
