@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from google.protobuf import json_format, struct_pb2
+from google.protobuf.message import Message
 
 from evlog.records import (
     ArtifactPut,
@@ -60,7 +61,17 @@ def value_of(message: pb.Value, arm: str) -> Value:
     value: Any = getattr(message, arm)
     if arm == "struct_value":
         return Struct(_plain_struct(value))
-    return Proto(value.type_url, value.value) if arm == "proto_value" else value
+    return Proto(value.type_url, value.value) if arm == "proto_value" else text(value)
+
+
+def text(value: Any) -> Any:
+    """Return a value as it is. Raises UnicodeDecodeError for bytes: what protobuf hands out for a text that is no UTF-8."""
+    return value.decode() if value.__class__ is bytes else value
+
+
+def texts(values: Iterable[Any]) -> list[str]:
+    """Return those that are UTF-8: nothing is stored under the others, so looking for them finds nothing."""
+    return [value for value in values if value.__class__ is str]
 
 
 def set_values(messages: Any, values: Properties) -> None:
@@ -133,13 +144,13 @@ def state_of(kind: Kind, message: Node) -> str | None:
 
 def text_of(message: Node | Type, field: str) -> str | None:
     """Return a text field, None where it is unset."""
-    return getattr(message, field) if message.HasField(field) else None
+    return text(getattr(message, field)) if message.HasField(field) else None
 
 
 def node_put(kind: Kind, message: Node, **settled: Any) -> NodePut:
     """Return the record of a node: the fields of a message that a put may set, and those settled by the decision."""
     if kind is ARTIFACT:
-        settled["uri"] = message.uri
+        settled["uri"] = text(message.uri)
     if kind.state_field:
         settled["state"] = state_of(kind, message)
     return kind.put(external_id=text_of(message, "external_id"), **settled)
@@ -215,8 +226,23 @@ def type_put(kind: Kind, message: Type, **settled: Any) -> TypePut:
     if kind is EXECUTION:
         for field in ("input_type", "output_type"):
             if message.HasField(field):
+                _refuse_bytes(getattr(message, field))
                 settled[field] = json_format.MessageToDict(getattr(message, field), preserving_proto_field_name=True)
     return kind.type_put(name=message.name, **settled)
+
+
+def _refuse_bytes(message: Any) -> None:
+    """Raise UnicodeDecodeError where a text in a message, or below it, is no UTF-8."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            text(value)
+        elif field.message_type.GetOptions().map_entry:
+            for one in value.values():  # A key that is no UTF-8 is refused by the map itself.
+                if field.message_type.fields_by_name["value"].message_type is not None:
+                    _refuse_bytes(one)
+        else:
+            for one in [value] if isinstance(value, Message) else value:
+                _refuse_bytes(one)
 
 
 def property_types(message: Type) -> dict[str, str]:
@@ -246,7 +272,7 @@ def event_message(change: EventPut) -> pb.Event:
 def path_of(message: pb.Event) -> list[int | str]:
     """Return the steps of an event's path; steps without a value are dropped."""
     arms = ((step, step.WhichOneof("value")) for step in message.path.steps)
-    return [getattr(step, arm) for step, arm in arms if arm is not None]
+    return [text(getattr(step, arm)) for step, arm in arms if arm is not None]
 
 
 # Bodies --------------------------------------------------------------------------------------------------------------

@@ -213,8 +213,10 @@ class Draft:
         nodes = self._nodes[kind.name]
         before = nodes.get(change.id)
         if before is not None:
-            self._names.pop((kind.name, before.type_id, before.name or ""), None)
-            self._externals.pop((kind.name, before.external_id or ""), None)
+            if before.name is not None:
+                self._names.pop((kind.name, before.type_id, before.name), None)
+            if before.external_id is not None:
+                self._externals.pop((kind.name, before.external_id), None)
         nodes[change.id] = change
         if name is not None:
             self._names[kind.name, change.type_id, name] = change.id

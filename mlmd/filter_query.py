@@ -385,6 +385,8 @@ def _result(name: str, types: list[T]) -> T | None:
 def filter_query(kind: Kind, text: str) -> Filter:
     """Return a checked filter over nodes of a kind. Raises InvalidArgumentError that says what is wrong and where."""
     try:
+        if isinstance(text, bytes):
+            raise FilterError("Syntax error: the text is no UTF-8")
         syntax = parse(text, _ENUMS[kind])
         checker = _Checker(kind, text)
         checked = checker.check(syntax.tree)

@@ -211,6 +211,9 @@ class _Lexer:
 # Words that stand for numbers ----------------------------------------------------------------------------------------
 
 
+_WORD_LIKE: Final = (Is.WORD, Is.INTEGER, Is.FLOAT, Is.FIELD, Is.PROPERTY)
+
+
 def _words(lexer: _Lexer, enums: dict[Attribute, frozenset[str]]) -> dict[int, tuple[bool, tuple[str, ...], int]]:
     """Return for the token of each attribute compared with words: (negated, words, the token after them).
 
@@ -227,7 +230,7 @@ def _words(lexer: _Lexer, enums: dict[Attribute, frozenset[str]]) -> dict[int, t
         negated, listed, first = comparison
         stop = first
         given = []
-        while tokens[stop].kind in (Is.WORD, Is.INTEGER, Is.FLOAT):
+        while tokens[stop].kind in _WORD_LIKE:
             if tokens[stop].text not in words:
                 raise FilterError(f"Unsupported enum value specified in the query: {tokens[stop].text}")
             given.append(tokens[stop].text)
@@ -256,17 +259,30 @@ def _comparison(tokens: list[Token], index: int) -> tuple[bool, bool, int] | Non
     end = Token(Is.END, "", None, 0, 0)
     first, second, third, fourth = (tokens[index : index + 4] + [end] * 4)[:4]
     if first.text in ("=", "!="):
+        if second.text.startswith("."):
+            return None
+        if (second.text, third.kind, fourth.text) == ("(", Is.WORD, ")"):
+            raise FilterError(f"Unsupported enum value specified in the query: ({third.text})")
         return first.text == "!=", False, index + 1
     negated = first.text.upper() == "NOT"
-    keyword, opening, element = (second, third, fourth) if negated else (first, second, third)
+    keyword, opening = (second, third) if negated else (first, second)
     if keyword.kind is not Is.WORD or keyword.text.upper() != "IN":
         return None
     if opening.kind is Is.WORD:
         raise FilterError(f"Expected a list of enum values enclosed in parentheses but got {opening.text}")
-    one_digit = element.kind is Is.INTEGER and len(element.text) == 1 and tokens[index + 3 + negated].text == ")"
-    if opening.text != "(" or opening.at == keyword.stop or one_digit:
-        return None  # As in MLMD: with no blank after IN, or one digit alone, it is a list of expressions.
+    if opening.text != "(" or opening.at == keyword.stop or _lists_expressions(tokens, index + 2 + negated):
+        return None
     return negated, True, index + 2 + negated
+
+
+def _lists_expressions(tokens: list[Token], start: int) -> bool:
+    """Tell whether what follows a bracket is no list of words. As in MLMD, one digit alone is none either."""
+    stop = start
+    while tokens[stop].kind is not Is.END and tokens[stop].text != ")":
+        stop += 1
+    listed = tokens[start:stop]
+    one_digit = len(listed) == 1 and listed[0].kind is Is.INTEGER and len(listed[0].text) == 1
+    return one_digit or any(token.text != "," and token.kind not in (Is.WORD, Is.INTEGER) for token in listed)
 
 
 def _refuse_two_spellings(tokens: list[Token]) -> None:

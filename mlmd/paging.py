@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from google.protobuf.message import DecodeError
 
 from mlmd import errors
+from mlmd.convert import text
 from mlmd.filter_query import filter_query
 from mlmd.proto import metadata_store_pb2 as pb
 from projections.query import After, Listed, Listing, OrderBy
@@ -83,7 +84,7 @@ def _after(options: pb.ListOperationOptions) -> After | None:
     """Return where the page before ended. Raises InvalidArgumentError for a token that is none, or of another order."""
     if not options.next_page_token:
         return None
-    token = _decoded(options.next_page_token)
+    token = _decoded(text(options.next_page_token))
     current, initial = options.order_by_field, token.set_options.order_by_field
     if (current.field, current.is_asc) != (initial.field, initial.is_asc):
         raise errors.InvalidArgumentError(
@@ -101,10 +102,10 @@ def _after(options: pb.ListOperationOptions) -> After | None:
     return After(token.field_offset, token.id_offset)
 
 
-def _decoded(text: str) -> pb.ListOperationNextPageToken:
-    text = "".join(_BLANK.split(text))
-    match = _WEB_SAFE.fullmatch(text)
-    if match is None or (match[2] and len(text) % 4):
+def _decoded(token: str) -> pb.ListOperationNextPageToken:
+    token = "".join(_BLANK.split(token))
+    match = _WEB_SAFE.fullmatch(token)
+    if match is None or (match[2] and len(token) % 4):
         raise errors.InvalidArgumentError("Failed to decode next page token string")
     try:
         data = base64.urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4))

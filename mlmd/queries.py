@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from mlmd import errors
+from mlmd.convert import texts
 from mlmd.kinds import ARTIFACT, CONTEXT, SYSTEM_TYPE_NAMES, Kind
 from mlmd.paging import page
 from mlmd.proto import metadata_store_service_pb2 as service
@@ -95,7 +96,7 @@ def get_types_by_external_ids(kind: Kind) -> Query:
 def _external(external_ids: Sequence[str], what: str, find: Callable[[Sequence[str]], list[bytes]]) -> list[bytes]:
     if "" in external_ids:
         raise errors.InvalidArgumentError(_EMPTY_EXTERNAL_ID)
-    bodies = find(external_ids)
+    bodies = find(texts(external_ids))
     if external_ids and not bodies:
         raise errors.NotFoundError(f"No {what} found for external_ids.")
     return bodies
@@ -215,7 +216,7 @@ def get_artifacts_by_uri(
         raise errors.InvalidArgumentError(
             "The request contains deprecated field `uri`. Please upgrade the client library version above 0.21.0."
         )
-    uris = dict.fromkeys(request.uris)
+    uris = dict.fromkeys(texts(request.uris))
     with lookup.snapshot() if len(uris) > 1 else nullcontext():
         bodies = [body for uri in uris for body in lookup.artifacts_at(uri)]
     return service.GetArtifactsByURIResponse.FromString(b"".join(bodies))

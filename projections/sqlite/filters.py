@@ -457,7 +457,8 @@ def _needed(expression: Expression) -> Iterable[Column]:
         yield from _needed(expression.operands[0])
     elif isinstance(expression, Operation) and expression.name in _STRICT:
         first, *others = expression.operands
-        for operand in [first] if expression.name == "in" else [first, *others]:
+        # "not in" and "not between" may be true with a null among the others.
+        for operand in [first] if expression.name in ("in", "between") else [first, *others]:
             if isinstance(operand, Column):
                 yield operand
 

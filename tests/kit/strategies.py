@@ -184,9 +184,15 @@ def packed() -> AnyMessage:
 
 _SAFE_VALUES: Final[dict[str, list[Any]]] = {
     "int_value": [0, 1, 1, 2, -1, INT64_MAX, -INT64_MAX - 1],
-    "double_value": [0.0, 1.0, 1.0, 1.5, -2.25, 1e6],
+    "double_value": [0.0, 1.0, 1.0, 1.5, -2.25, 1e6, 0.000001, 999999.999999, 1e14],
     "string_value": ["", "1", "s", "s", "größe 🙂", "'; --", '{"a": 1}', '\t\n\\"'],
-    "struct_value": [{}, {"a": 1}, {"n": None, "l": [1, "x", {}, []], "b": True}, {"": {"a.b": "ß"}}],
+    "struct_value": [
+        {},
+        {"a": 1},
+        {"n": None, "l": [1, "x", {}, []], "b": True},
+        {"": {"a.b": "ß"}},
+        {"e": 1e300, "z": -0.0, "i": 2.0**53 + 2},
+    ],
     "proto_value": [packed(), AnyMessage(type_url="x"), AnyMessage(type_url="x", value=b"\0\xff")],
     "bool_value": [True, False],
 }
@@ -631,7 +637,8 @@ def options(draw: Callable[..., Any], *, walk: bool) -> Any:
 
 
 @st.composite
-def _list_request(draw: Callable[..., Any]) -> tuple[str, Any]:
+def list_requests(draw: Callable[..., Any]) -> tuple[str, str, Any]:
+    """Draw (kind, method, request) of one of the eight listing methods, without options."""
     kind = draw(st.sampled_from(KINDS))
     by = draw(st.sampled_from(["", "ByType"] if kind == "context" else ["", "ByType", "ByContext"]))
     method = f"Get{kind.capitalize()}s{by}"
@@ -640,13 +647,13 @@ def _list_request(draw: Callable[..., Any]) -> tuple[str, Any]:
         _set(request, type_name=draw(_TYPE_NAMES), type_version=draw(_VERSIONS))
     elif by == "ByContext":
         _set(request, context_id=draw(st.sampled_from([1, 1, 2, 3, 99, None])))
-    return method, request
+    return kind, method, request
 
 
 @st.composite
 def lists(draw: Callable[..., Any]) -> Call:
     """Draw one of the eight listing methods, with any options or none."""
-    method, request = draw(_list_request())
+    _, method, request = draw(list_requests())
     if draw(st.integers(0, 3)):
         request.options.CopyFrom(draw(options(walk=False)))
     return Call(method, request)
@@ -655,7 +662,7 @@ def lists(draw: Callable[..., Any]) -> Call:
 @st.composite
 def walks(draw: Callable[..., Any]) -> Walk:
     """Draw a listing to follow to its end."""
-    method, request = draw(_list_request())
+    _, method, request = draw(list_requests())
     request.options.CopyFrom(draw(options(walk=True)))
     return Walk(method, request)
 

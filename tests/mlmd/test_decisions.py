@@ -168,6 +168,18 @@ def test_9_the_empty_name_and_external_id_are_values(store: MetadataStore, types
         store.put_artifacts([pb.Artifact(type_id=types[0], external_id="")])
 
 
+def test_9_the_empty_name_and_external_id_stay_taken_when_a_node_without_is_put_twice_in_one_request(
+    store: MetadataStore, types: tuple[int, int, int]
+) -> None:
+    [number] = store.put_artifacts([pb.Artifact(type_id=types[0])])
+    for field in ("name", "external_id"):
+        new = pb.Artifact(type_id=types[0], **{field: ""})
+        put_twice = [pb.Artifact(id=number, uri="1"), new, pb.Artifact(id=number, uri="2"), new]
+        with pytest.raises(errors.AlreadyExistsError):
+            store.put_artifacts(put_twice)
+    assert len(store.get_artifacts()) == 1
+
+
 def test_10_optimistic_concurrency_moves_the_time_only_with_a_change(
     store: MetadataStore, types: tuple[int, int, int]
 ) -> None:

@@ -1,0 +1,80 @@
+"""Filters at the edges of the language: answers that the published library gave, and gives still where it is installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from client import Reference
+from environment import python_of_reference
+from raw import RawStore
+from strategies import FIRST_CALLS
+
+from mlmd import errors
+from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.proto import metadata_store_service_pb2 as service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Call = Callable[[str, bytes], tuple[int, str, bytes]]
+
+INVALID = errors.INVALID_ARGUMENT
+# Over the artifacts of FIRST_CALLS: 1 has name, uri and the properties i and s, 2 has state LIVE. (filter, ids or status)
+CASES = [
+    # A property that is not there rules a node out, also where SQL would call the comparison true.
+    ("2.5 NOT BETWEEN properties.d.double_value AND -2.25", []),
+    ("NOT (2.5 BETWEEN properties.d.double_value AND -2.25)", []),
+    ("2.5 NOT BETWEEN properties.i.double_value AND -2.25", [1]),
+    # What follows an enum attribute is a word, unless it cannot be taken for one.
+    ("state = properties.i.int_value", INVALID),
+    ("state != contexts_a.id", INVALID),
+    ("state = state", INVALID),
+    ("state = (state)", INVALID),
+    ("state = (LIVE)", INVALID),
+    ("state = 2", INVALID),
+    ("state = (2)", [2]),
+    ("state = -id", []),
+    ("state = .5", []),
+    ("state IN (LIVE, 2)", INVALID),
+    ("state IN (2)", [2]),
+    ("state IN (22)", INVALID),
+    ("state IN (1, 2)", INVALID),
+    ("state IN (id, -1)", [2]),
+    ("state IN (1.5, 2)", [2]),
+    ("state IN (1 + 1, 2)", [2]),
+    ("state IN (properties.i.int_value)", []),
+    ("state IN (LIVE, -1)", INVALID),
+    ("state IN ((2), LIVE)", INVALID),
+]
+
+
+def answers(call: Call) -> list[list[int] | int]:
+    for first in FIRST_CALLS:
+        assert call(first.method, first.request.SerializeToString())[0] == errors.OK
+    found: list[list[int] | int] = []
+    for text, _ in CASES:
+        request = service.GetArtifactsRequest(options=pb.ListOperationOptions(filter_query=text))
+        code, _, response = call("GetArtifacts", request.SerializeToString())
+        artifacts = service.GetArtifactsResponse.FromString(response).artifacts
+        found.append(code if code != errors.OK else [artifact.id for artifact in artifacts])
+    return found
+
+
+def differences(found: list[list[int] | int]) -> list[tuple[str, object, object]]:
+    return [(text, want, got) for (text, want), got in zip(CASES, found, strict=True) if want != got]
+
+
+def test_filters_are_answered_as_the_published_library_answers_them():
+    store = RawStore()
+    assert differences(answers(store.call)) == []
+    store.close()
+
+
+def test_the_published_library_answers_so():
+    python = python_of_reference()
+    if isinstance(python, str):
+        pytest.skip(python)
+    with Reference(python) as reference:
+        handle = reference.open(pb.ConnectionConfig(fake_database={}).SerializeToString())
+        assert differences(answers(lambda method, request: reference.call(handle, method, request))) == []
