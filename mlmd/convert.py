@@ -27,7 +27,7 @@ from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION, PROPERTY_TYP
 from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mlmd.kinds import Node, Type
 
@@ -255,10 +255,11 @@ def path_of(message: pb.Event) -> list[int | str]:
 def framed(message: Any, tag: bytes = b"\x0a") -> bytes:
     """Return a message framed as a repeated field, field 1 unless `tag` says otherwise."""
     data = message.SerializeToString(deterministic=True)
-    return tag + _varint(len(data)) + data
+    return tag + varint(len(data)) + data
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes it, seven bits a byte, lowest first."""
     if number < 0x80:  # noqa: PLR2004 - seven bits a byte
         return number.to_bytes(1)
     parts = bytearray()
@@ -267,6 +268,13 @@ def _varint(number: int) -> bytes:
         number >>= 7
     parts.append(number)
     return bytes(parts)
+
+
+def retagged(bodies: Iterable[bytes], field: int) -> Iterator[bytes]:
+    """Yield bodies framed as elements of another field, one below 16."""
+    tag = bytes([field << 3 | 2])
+    for body in bodies:
+        yield tag + body[1:]
 
 
 def unframed(body: bytes) -> bytes:

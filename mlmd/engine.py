@@ -71,7 +71,9 @@ class Engine:
                 raise ForkedError(opened_by=self._pid, used_by=os.getpid())
             if method.query is not None:
                 query = method.query
-                return self._ask(lambda lookup: query(lookup, request))
+                answer = self._ask(lambda lookup: query(lookup, request))
+                self._index_what_is_dear()
+                return answer
             if not self._opened.writable:
                 return self._refuse_write(method, request)
             return self._put(method, request)
@@ -96,6 +98,16 @@ class Engine:
             if self._opened.is_fresh(view):
                 raise
         return self._current_view().ask(question)  # Replaced between the look and the question.
+
+    def _index_what_is_dear(self) -> None:
+        """Make the index of a property whose filters have cost as much: see `projections.sqlite.properties`."""
+        if not self._opened.writable or (wanted := self.view.index_wanted()) is None:
+            return
+        with self._counter, self.log.claim():  # Whoever would put waits here rather than for the file.
+            try:
+                self.view.index_property(wanted)
+            except ViewError:
+                _LOG.exception("no index was made of %s; filters by it go on without", wanted)
 
     def _current_view(self) -> View:
         if self._behind or not self._opened.is_fresh(self.view):

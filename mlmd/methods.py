@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mlmd import commands, queries
+from mlmd import commands, lineage, queries
 from mlmd.kinds import ARTIFACT, CONTEXT, KINDS
 from mlmd.proto import metadata_store_service_pb2 as service
 
@@ -44,7 +44,7 @@ def _queries() -> dict[str, Callable[[Any, Any], Any]]:
     table: dict[str, Callable[[Any, Any], Any]] = {
         "GetArtifactsByURI": queries.get_artifacts_by_uri,
         "GetLineageGraph": queries.get_lineage_graph,
-        "GetLineageSubgraph": queries.get_lineage_subgraph,
+        "GetLineageSubgraph": lineage.get_lineage_subgraph,
         "GetParentContextsByContext": queries.get_relatives("parent", "Parent"),
         "GetChildrenContextsByContext": queries.get_relatives("child", "Children"),
         "GetParentContextsByContexts": queries.get_relatives_of_many("parent", "Parent"),

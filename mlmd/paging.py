@@ -1,4 +1,4 @@
-"""List options: page size, order and token, in the published format.
+"""List options: page size, order, filter and token, in the published format.
 
 A token is a ListOperationNextPageToken, web-safe base64 without padding. It names the last node of its page by order value and
 id, so paging neither loops nor skips, whatever is put meanwhile.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from google.protobuf.message import DecodeError
 
 from mlmd import errors
+from mlmd.filter_query import filter_query
 from mlmd.proto import metadata_store_pb2 as pb
 from projections.query import After, Listed, Listing, OrderBy
 
@@ -41,8 +42,7 @@ class Page(NamedTuple):
 def page(candidates: Listing, options: pb.ListOperationOptions, find: Callable[[Listing], list[Listed]]) -> Page:
     """Return the page that the options ask for. Raises InvalidArgumentError, in MLMD's order of checks."""
     size = _size(options)
-    if options.filter_query:
-        raise errors.UnimplementedError("filter_query is not supported by this release of evlog-mlmd")
+    wanted = filter_query(candidates.kind, options.filter_query) if options.filter_query else None
     after = _after(options)
     order_by = _FIELDS.get(options.order_by_field.field)
     if order_by is None:
@@ -50,7 +50,7 @@ def page(candidates: Listing, options: pb.ListOperationOptions, find: Callable[[
             "Unsupported field: FIELD_UNSPECIFIED specified in ListOperationOptions; use ID, CREATE_TIME or LAST_UPDATE_TIME"
         )
     listing = candidates._replace(
-        order_by=order_by, ascending=options.order_by_field.is_asc, after=after, limit=size + 1
+        order_by=order_by, ascending=options.order_by_field.is_asc, after=after, limit=size + 1, filter=wanted
     )
     found = find(listing)
     shown = found[:size]

@@ -286,8 +286,3 @@ _CONTEXTS: Final = _response("GetContexts")
 def get_lineage_graph(_lookup: Lookup, _request: Any) -> Any:
     """GetLineageGraph, retired by MLMD."""
     raise errors.UnimplementedError("GetLineageGraph is not implemented: use GetLineageSubgraph")
-
-
-def get_lineage_subgraph(_lookup: Lookup, _request: Any) -> Any:
-    """GetLineageSubgraph."""
-    raise errors.UnimplementedError("GetLineageSubgraph is not supported by this release of evlog-mlmd")

@@ -1,8 +1,9 @@
-"""What can go wrong with a view. A view is derived: each of these is mended by rebuilding it.
+"""What can go wrong with a view. A view is derived: each of these but QueryError is mended by rebuilding it.
 
 ViewError
 ├── WrongViewError      the file is no view, of another log, of another release, or ahead of its log
-└── OutOfOrderError     a record was applied that does not come next
+├── OutOfOrderError     a record was applied that does not come next
+└── QueryError          the database refuses to work out a question, such as a filter that overflows
 """
 
 from __future__ import annotations
@@ -22,3 +23,7 @@ class OutOfOrderError(ViewError):
     def __init__(self, *, expected: int, offset: int) -> None:
         super().__init__(f"the view expects record {expected}, it was given {offset}")
         self.expected, self.offset = expected, offset
+
+
+class QueryError(ViewError):
+    """The database cannot work out a question: a number that overflows, a pattern that is too long."""

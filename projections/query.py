@@ -34,6 +34,7 @@ class Listing(NamedTuple):
     ascending: bool = True
     after: After | None = None
     limit: int | None = None
+    filter: Filter | None = None
 
 
 class Listed(NamedTuple):
@@ -42,3 +43,75 @@ class Listed(NamedTuple):
     body: bytes
     id: int
     value: int
+
+
+class Edge(NamedTuple):
+    """An event, by the nodes it joins."""
+
+    artifact_id: int
+    execution_id: int
+    type: str
+    body: bytes
+
+
+class Link(NamedTuple):
+    """An attribution or association: a context, and the artifact or execution that belongs to it."""
+
+    context_id: int
+    node_id: int
+
+
+# Filters -------------------------------------------------------------------------------------------------------------
+#
+# A filter is true of a node if there is a choice of one row for each of its variables, among the rows that belong to the node,
+# which makes the expression true: not false, and not null. A variable without any row rules the node out.
+
+
+class Variable(NamedTuple):
+    """What a filter speaks of besides the node itself.
+
+    relation: "properties" or "custom_properties", of which `name` is one, so there is a row or none; or "context", "event",
+    "artifact", "execution", "parent_context" or "child_context", where each `name` ranges over all of the node's.
+    """
+
+    relation: str
+    name: str
+
+
+class Column(NamedTuple):
+    """A field of the node, or of a variable's row.
+
+    Of a property: "int", "double", "string" or "bool": its value where it was put with that type, else null. Of nodes and events:
+    the columns of the view, and `type` for the name of a node's type.
+    """
+
+    field: str
+    variable: Variable | None = None
+
+
+class Constant(NamedTuple):
+    """A value: int, float, str, bool, or None for null."""
+
+    value: int | float | str | bool | None
+
+
+class Operation(NamedTuple):
+    """An operator or function over expressions; all but "and", "or", "not" and "is_..." are null where an operand is.
+
+    and or not = != < <= > >= like in between is_null is_true is_false; + - * / & | << >> unary- unary~; case (conditions and
+    results in turn, then the rest); cast_int cast_double cast_string cast_bool; and functions by name.
+    """
+
+    name: str
+    operands: tuple[Expression, ...]
+
+
+Expression = Column | Constant | Operation
+
+
+class Filter(NamedTuple):
+    """A checked filter over nodes of one kind: `expression` is a condition, `variables` are those it mentions, each once."""
+
+    kind: Kind
+    expression: Expression
+    variables: tuple[Variable, ...]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from evlog.log import Log
     from projections.sqlite.apply import Bodies
+    from projections.sqlite.properties import Property
 
     Progress = Callable[[int, int], None]
     """Told (records applied, records to apply)."""
@@ -74,6 +75,8 @@ def rebuild(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = 
     path = database.new_file(folder)
     try:
         view = build(log, path, bodies, log.refresh(), progress)
+        for wanted in _indexed_before(log, folder, bodies):
+            view.index_property(wanted)
         with log.claim() as group:
             follow(view, log, group.end)
             view.close()
@@ -83,6 +86,20 @@ def rebuild(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = 
             leftover.unlink()
         raise
     return view.applied
+
+
+def _indexed_before(log: Log, folder: Path, bodies: Bodies) -> list[Property]:
+    """Return the properties that the current view has an index of; none where it cannot be read."""
+    try:
+        view = View.open(folder, log.id, bodies, writable=False)
+    except ViewError:
+        return []
+    try:
+        return view.indexed_properties()
+    except ViewError:
+        return []
+    finally:
+        view.close()
 
 
 def open_current(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = None) -> View:

@@ -100,10 +100,6 @@ def test_any_value_of_extra_options_is_ignored() -> None:
 
 def test_what_this_release_lacks_says_so() -> None:
     store = mlmd.MetadataStore(pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig()))
-    with pytest.raises(errors.UnimplementedError, match="filter_query is not supported"):
-        store.get_artifacts(mlmd.ListOptions(filter_query="id = 1"))
-    with pytest.raises(errors.UnimplementedError, match="GetLineageSubgraph is not supported"):
-        store.get_lineage_subgraph(pb.LineageSubgraphQueryOptions())
     with pytest.raises(errors.UnimplementedError, match="gRPC client"):
         mlmd.MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=1))  # type: ignore[arg-type]
     store.close()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from evlog.records import Entry
 
 _json: Final = msgspec.json.Encoder().encode
+_CHANGES_BITS: Final = 24  # No record holds as many changes: each takes more than a byte of its 16 MiB.
 _SIMPLE: Final = frozenset({int, str, bool})
 
 _TYPE_KINDS: Final[dict[type, str]] = {
@@ -78,8 +79,8 @@ _NODES: Final[dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]]] = {
     ContextPut: (_upsert("context", f"{_SHARED_BEFORE} {_SHARED_AFTER}"), lambda _: ()),
 }
 _EVENT = "insert into event (id, artifact_id, execution_id, type, is_output, time, body) values (?, ?, ?, ?, ?, ?, ?)"
-_ATTRIBUTION = "insert into attribution (context_id, artifact_id) values (?, ?)"
-_ASSOCIATION = "insert into association (context_id, execution_id) values (?, ?)"
+_ATTRIBUTION = "insert into attribution (context_id, artifact_id, seq) values (?, ?, ?)"
+_ASSOCIATION = "insert into association (context_id, execution_id, seq) values (?, ?, ?)"
 _PARENT = "insert into parent_context (id, parent_id, child_id) values (?, ?, ?)"
 
 
@@ -89,6 +90,7 @@ class Applier:
     def __init__(self, connection: apsw.Connection, bodies: Bodies) -> None:
         self._execute = connection.cursor().execute
         self._bodies = bodies
+        self._seq = 0
         self._type_names: dict[int, str] = {}  # A type's name never changes, so it may be kept across writers.
         self._appliers: dict[type, Callable[[Any], None]] = {
             ArtifactTypePut: self._type,
@@ -107,6 +109,7 @@ class Applier:
     def apply(self, entry: Entry) -> None:
         """Turn the changes of a record into rows."""
         appliers = self._appliers
+        self._seq = entry.offset << _CHANGES_BITS
         for change in entry.record.changes:
             appliers[change.__class__](change)
 
@@ -172,10 +175,12 @@ class Applier:
         )
 
     def _attribution(self, change: AttributionPut) -> None:
-        self._execute(_ATTRIBUTION, (change.context_id, change.artifact_id))
+        self._seq += 1
+        self._execute(_ATTRIBUTION, (change.context_id, change.artifact_id, self._seq))
 
     def _association(self, change: AssociationPut) -> None:
-        self._execute(_ASSOCIATION, (change.context_id, change.execution_id))
+        self._seq += 1
+        self._execute(_ASSOCIATION, (change.context_id, change.execution_id, self._seq))
 
     def _parent(self, change: ParentContextPut) -> None:
         self._execute(_PARENT, (change.id, change.parent_id, change.child_id))
@@ -200,7 +205,9 @@ def _value_json(value: object) -> bytes:
     if isinstance(value, float) and math.isinf(value):
         return b"9e999" if value > 0 else b"-9e999"
     if isinstance(value, Proto):
-        return _json({"type_url": value.type_url, "value": base64.b64encode(value.value).decode()})
+        return _json(
+            [value.type_url, base64.b64encode(value.value).decode()]
+        )  # A struct is an object: nothing like it.
     if isinstance(value, Struct):
         return _value_json(value.fields)
     if isinstance(value, dict):

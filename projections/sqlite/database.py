@@ -20,7 +20,7 @@ import apsw
 from projections.errors import WrongViewError
 
 LINK: Final = "current.sqlite"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _INDEXES: Final = re.findall(r"create (?:unique )?index [^;]+;", _SCHEMA)
 _TABLES: Final = re.sub(r"create (?:unique )?index [^;]+;", "", _SCHEMA)

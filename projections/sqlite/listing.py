@@ -1,48 +1,159 @@
-"""Pages of nodes: filter by type or context, order, and go on after the page before."""
+"""Pages of nodes: of a type, of a context, those that a filter leaves; in an order, going on after the page before."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import apsw
+import msgspec
+
+from projections.errors import QueryError
 from projections.query import Listed, Listing, OrderBy
+from projections.sqlite.filters import Compiled, Driver, Sql, compiled
+from projections.sqlite.properties import indexed
 
 if TYPE_CHECKING:
-    import apsw
+    from collections.abc import Collection, Iterable
+
+    from projections.sqlite.properties import Missed
+
+_json: Final = msgspec.json.Encoder().encode
+
+# A search may be driven from the rows that one of its conditions finds, or go through the nodes in the order asked until the page is
+# full. Which is better depends on how many pass each condition; so we count, a little and then more, and in between try the nodes.
+FEW: Final = (100, 1_000)
+MANY: Final = (10_000, 100_000)
+TRIED_NODES: Final = 5_000
 
 
-def page(connection: apsw.Connection, listing: Listing) -> list[Listed]:
-    """Return one page. The order is total: ties are broken by id, so paging neither loops nor skips."""
-    kind, order = listing.kind, listing.order_by.value
-    source, where, values = f"{kind} n", [], []
-    if listing.context_id is not None:
-        link = "attribution" if kind == "artifact" else "association"
-        source += f" join {link} l on l.{kind}_id = n.id and l.context_id = ?"
-        values.append(listing.context_id)
+class _Select(NamedTuple):
+    """A listing as SQL: `columns` of the nodes `n` that meet the conditions."""
+
+    listing: Listing
+    columns: str
+    conditions: tuple[Sql, ...]
+
+    def rows(self, connection: apsw.Connection, driver: Driver | None = None, *more: Sql) -> list[Any]:
+        """Return the page; driver: where to begin."""
+        kind, order = self.listing.kind, self.listing.order_by.value
+        values: list[Any] = []
+        source = f"{kind} n"
+        if driver is not None:  # CROSS JOIN: in this order.
+            source = f"(select distinct id from ({driver.sql.text})) d cross join {kind} n on n.id = d.id"
+            values += driver.sql.values
+        if self.listing.context_id is not None:
+            link = "attribution" if kind == "artifact" else "association"
+            source += f" join {link} l on l.{kind}_id = n.id and l.context_id = ?"
+            values.append(self.listing.context_id)
+        sql = f"select {self.columns} from {source}"
+        conditions = [*self.conditions, *more]
+        if conditions:
+            sql += f" where {' and '.join(condition.text for condition in conditions)}"
+        values += [value for condition in conditions for value in condition.values]
+        direction = "asc" if self.listing.ascending else "desc"
+        # Create times never go back from one id to the next (see schema.sql), so ids are in their order, and need no index.
+        ordered = f"n.{order} {direction}, n.id" if self.listing.order_by is OrderBy.UPDATE_TIME else "n.id"
+        sql += f" order by {ordered} {direction}"
+        if self.listing.limit is not None:
+            sql += " limit ?"
+            values.append(self.listing.limit)
+        return connection.execute(sql, tuple(values)).fetchall()
+
+
+def page(connection: apsw.Connection, listing: Listing, missed: Missed) -> list[Listed]:
+    """Return one page. The order is total: ties are broken by id, so paging neither loops nor skips.
+
+    missed: told how long a search took that an index on a property would have driven. Raises QueryError.
+    """
+    conditions = []
     if listing.type_id is not None:
-        where.append("n.type_id = ?")
-        values.append(listing.type_id)
+        conditions.append(Sql("n.type_id = ?", (listing.type_id,)))
     if listing.after is not None:
-        condition, after = _after(listing)
-        where.append(condition)
-        values += after
-    direction = "asc" if listing.ascending else "desc"
-    # Create times never go back from one id to the next (see schema.sql), so ids are in their order, and need no index.
-    ordered = f"n.{order} {direction}, n.id" if listing.order_by is OrderBy.UPDATE_TIME else "n.id"
-    sql = f"select n.body, n.id, n.{order} from {source}"
-    if where:
-        sql += f" where {' and '.join(where)}"
-    sql += f" order by {ordered} {direction}"
-    if listing.limit is not None:
-        sql += " limit ?"
-        values.append(listing.limit)
-    return [Listed(*row) for row in connection.execute(sql, tuple(values))]
+        conditions.append(_after(listing))
+    columns = f"n.body, n.id, n.{listing.order_by}"
+    return [Listed(*row) for row in _rows(connection, listing, columns, conditions, missed)]
 
 
-def _after(listing: Listing) -> tuple[str, list[Any]]:
+def ids(
+    connection: apsw.Connection, listing: Listing, missed: Missed, among: Collection[int] | None = None
+) -> list[int]:
+    """Return the ids of the nodes in a listing; among: of these alone. Raises QueryError."""
+    given = None if among is None else Driver(Sql("select value as id from json_each(?)", (_json(list(among)),)))
+    return [row[0] for row in _rows(connection, listing, "n.id", [], missed, given)]
+
+
+def _rows(
+    connection: apsw.Connection,
+    listing: Listing,
+    columns: str,
+    conditions: list[Sql],
+    missed: Missed,
+    given: Driver | None = None,
+) -> list[Any]:
+    if listing.filter is None:
+        return _Select(listing, columns, tuple(conditions)).rows(connection, given)
+    found = compiled(listing.filter)
+    select = _Select(listing, columns, (*conditions, found.condition))
+    try:
+        return _searched(connection, select, found, missed) if given is None else select.rows(connection, given)
+    except apsw.SQLError as error:  # Not of the view: of the filter, such as an overflow.
+        raise QueryError(f"Error when executing query: {error}") from error
+
+
+def _searched(connection: apsw.Connection, select: _Select, found: Compiled, missed: Missed) -> list[Any]:
+    """Return the page of a filter, driven by whatever finds the fewest nodes."""
+    have = indexed(connection, select.listing.kind)
+    drivers = [driver for driver in found.drivers if driver.property is None or driver.property in have]
+    lacking = [one.property for one in found.drivers if one.property is not None and one.property not in have]
+    started = time.perf_counter()
+    driver = _smallest(connection, drivers, FEW)
+    if driver is None and drivers:
+        if (tried := _tried(connection, select)) is not None:
+            return tried
+        driver = _smallest(connection, drivers, MANY)
+    rows = select.rows(connection, driver)
+    if lacking:
+        missed.add(select.listing.kind, lacking, time.perf_counter() - started)
+    return rows
+
+
+def _smallest(connection: apsw.Connection, drivers: list[Driver], limits: Iterable[int]) -> Driver | None:
+    """Return the driver that finds the fewest nodes, None where each finds more than the last of the limits."""
+    for limit in limits:
+        counts = [_count(connection, driver, limit) for driver in drivers]
+        if counts and min(counts) < limit:
+            return drivers[counts.index(min(counts))]
+    return None
+
+
+def _count(connection: apsw.Connection, driver: Driver, limit: int) -> int:
+    sql = f"select count(*) from (select 1 from ({driver.sql.text}) limit ?)"
+    rows: Any = connection.execute(sql, (*driver.sql.values, limit)).fetchall()
+    return rows[0][0]
+
+
+def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:
+    """Return the page if it is full after the next few nodes in the order asked; None where that is not known, or not so."""
+    listing = select.listing
+    if listing.limit is None or listing.order_by is OrderBy.UPDATE_TIME:
+        return None
+    if listing.ascending:
+        start = listing.after.id if listing.after is not None else 0
+        nodes = Sql("n.id between ? and ?", (start, start + TRIED_NODES))
+    else:
+        last: Any = connection.execute(f"select coalesce(max(id), 0) from {listing.kind}").fetchall()
+        start = min(last[0][0], listing.after.id) if listing.after is not None else last[0][0]
+        nodes = Sql("n.id between ? and ?", (start - TRIED_NODES, start))
+    rows = select.rows(connection, None, nodes)
+    return rows if len(rows) == listing.limit else None
+
+
+def _after(listing: Listing) -> Sql:
     assert listing.after is not None, "the caller checked"
     sign = ">" if listing.ascending else "<"
     if listing.order_by is OrderBy.ID:
-        return f"n.id {sign} ?", [listing.after.id]
+        return Sql(f"n.id {sign} ?", (listing.after.id,))
     if listing.order_by is OrderBy.CREATE_TIME:
-        return f"n.create_time {sign}= ? and n.id {sign} ?", [listing.after.value, listing.after.id]
-    return f"(n.update_time, n.id) {sign} (?, ?)", [listing.after.value, listing.after.id]
+        return Sql(f"n.create_time {sign}= ? and n.id {sign} ?", (listing.after.value, listing.after.id))
+    return Sql(f"(n.update_time, n.id) {sign} (?, ?)", (listing.after.value, listing.after.id))

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from projections.query import KINDS, Kind, Listed, Listing
+from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
+from projections.sqlite import lineage, properties
 from projections.sqlite.listing import page as listing_page
+from projections.sqlite.properties import Property
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import apsw
+
+    from projections.sqlite.properties import Missed
 
 _json: Final = msgspec.json.Encoder().encode
 _IN = "in (select value from json_each(?))"
@@ -57,8 +61,8 @@ _COUNT_BY_TYPE: Final = {kind: f"select type_id, count(*) from {kind} group by t
 class Lookup:
     """Look-ups on one connection; sees what that connection sees, its own uncommitted rows included."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: apsw.Connection, missed: Missed) -> None:
+        self._connection, self._missed = connection, missed
         self._execute = connection.cursor().execute
 
     def snapshot(self) -> apsw.Connection:
@@ -67,7 +71,16 @@ class Lookup:
 
     def page(self, listing: Listing) -> list[Listed]:
         """Return one page of nodes."""
-        return listing_page(self._connection, listing)
+        return listing_page(self._connection, listing, self._missed)
+
+    def worth_an_index(self, wanted: Property) -> bool:
+        """Tell whether filters by a property have cost as much as an index of it."""
+        return properties.worth_an_index(self._connection, wanted, self._missed.seconds(wanted))
+
+    def indexed_properties(self) -> list[Property]:
+        """Return the properties that have an index."""
+        found = ((kind, properties.indexed(self._connection, kind)) for kind in KINDS)
+        return [Property(kind, column, key) for kind, columns in found for column, key in sorted(columns)]
 
     # Nodes ----------------------------------------------------------------------------------------------------------
 
@@ -141,6 +154,18 @@ class Lookup:
         sql = "select 1 from event where artifact_id = ? and is_output = ? and execution_id = ? and type = ?"
         is_output = not event_type.endswith("INPUT")
         return self._one(sql, (artifact_id, is_output, execution_id, event_type)) is not None
+
+    def edges(self, kind: Kind, ids: Collection[int], *, outputs: bool | None) -> list[Edge]:
+        """Return the events of artifacts or executions, all or only outputs or inputs: see `lineage.edges`."""
+        return lineage.edges(self._connection, kind, ids, outputs=outputs)
+
+    def nodes_where(self, wanted: Filter, among: Collection[int] | None = None) -> list[int]:
+        """Return the ids of the nodes that a filter leaves, ascending; among: of these alone. Raises QueryError."""
+        return lineage.nodes(self._connection, wanted, self._missed, among)
+
+    def links(self, kind: Kind, ids: Collection[int]) -> list[Link]:
+        """Return the links of artifacts or executions to contexts, as they were put."""
+        return lineage.links(self._connection, kind, ids)
 
     def contexts_of(self, kind: Kind, node_id: int) -> list[bytes]:
         """Return the bodies of the contexts of an artifact or execution, by ascending id."""

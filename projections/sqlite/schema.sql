@@ -33,11 +33,12 @@ create table artifact (
     state text,
     create_time integer not null,   -- milliseconds since 1970; never less than that of a lower id, so ids are in its order
     update_time integer not null,
-    properties blob,                -- JSONB {name: value}; null where there is none. For filters: the body is the answer
+    properties blob,                -- JSONB {name: value}; null where there is none. For filters: the body is the answer.
+                                    -- A struct is an object, a proto an array: [type url, base64]
     custom_properties blob,
     body blob not null
 ) strict;
-create unique index artifact_name on artifact (type_id, name) where name is not null;
+create unique index artifact_name on artifact (name, type_id) where name is not null;
 create unique index artifact_external_id on artifact (external_id) where external_id is not null;
 create index artifact_uri on artifact (uri);
 create index artifact_type on artifact (type_id);
@@ -55,7 +56,7 @@ create table execution (
     custom_properties blob,
     body blob not null
 ) strict;
-create unique index execution_name on execution (type_id, name) where name is not null;
+create unique index execution_name on execution (name, type_id) where name is not null;
 create unique index execution_external_id on execution (external_id) where external_id is not null;
 create index execution_type on execution (type_id);
 create index execution_update_time on execution (update_time);
@@ -71,7 +72,7 @@ create table context (
     custom_properties blob,
     body blob not null
 ) strict;
-create unique index context_name on context (type_id, name);
+create unique index context_name on context (name, type_id);
 create unique index context_external_id on context (external_id) where external_id is not null;
 create index context_type on context (type_id);
 create index context_update_time on context (update_time);
@@ -91,6 +92,7 @@ create index event_execution on event (execution_id, is_output, artifact_id);
 create table attribution (
     context_id integer not null,
     artifact_id integer not null,
+    seq integer not null,           -- grows in the order in which links were put
     primary key (context_id, artifact_id)
 ) strict, without rowid;
 create index attribution_artifact on attribution (artifact_id, context_id);
@@ -98,6 +100,7 @@ create index attribution_artifact on attribution (artifact_id, context_id);
 create table association (
     context_id integer not null,
     execution_id integer not null,
+    seq integer not null,           -- grows in the order in which links were put
     primary key (context_id, execution_id)
 ) strict, without rowid;
 create index association_execution on association (execution_id, context_id);

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import apsw
 
 from projections.errors import ViewError, WrongViewError
-from projections.sqlite import database
+from projections.sqlite import database, properties
 from projections.sqlite.apply import Applier, Bodies
 from projections.sqlite.digest import state_digest
 from projections.sqlite.lookup import Lookup
+from projections.sqlite.properties import Missed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from evlog.records import Entry
+    from projections.sqlite.properties import Property
 
 _Answer = TypeVar("_Answer")
 
@@ -48,7 +50,8 @@ class View:
             raise
         self._applied_before = self.applied
         self._execute = self._connection.cursor().execute
-        self.lookup = Lookup(self._connection)
+        self._missed = Missed()
+        self.lookup = Lookup(self._connection, self._missed)
         self._applier = Applier(self._connection, bodies)
         self._apply = self._applier.apply
         # In memory there is one connection for all: a reader waits while a group is written.
@@ -140,6 +143,28 @@ class View:
         if self._only is None:
             database.journal(self._connection)
 
+    # Indexes of properties ------------------------------------------------------------------------------------------
+
+    def index_wanted(self) -> Property | None:
+        """Return a property whose filters have cost as much as an index of it does, None where there is none: see `properties`."""
+        for wanted in self._missed.dear():
+            if self.ask(lambda lookup: lookup.worth_an_index(wanted)):  # noqa: B023 - asked at once
+                return wanted
+        return None
+
+    def index_property(self, wanted: Property) -> None:
+        """Make the index of a property. Nobody else may be writing."""
+        self._missed.forget(wanted)
+        try:
+            with self._only or nullcontext(), self._connection:
+                properties.create_index(self._connection, wanted)
+        except apsw.Error as error:
+            raise ViewError(f"{self.path}: {error}") from error
+
+    def indexed_properties(self) -> list[Property]:
+        """Return the properties that have an index."""
+        return self.ask(Lookup.indexed_properties)
+
     # Reading --------------------------------------------------------------------------------------------------------
 
     def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
@@ -158,7 +183,7 @@ class View:
         except AttributeError:
             connection = database.connect(self.path, writable=False)
             self._readers.add(connection)
-            lookup = self._threads.lookup = Lookup(connection)
+            lookup = self._threads.lookup = Lookup(connection, self._missed)
         return lookup
 
     def watermark(self) -> int:

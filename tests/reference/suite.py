@@ -40,20 +40,9 @@ BORROWED: Final = frozenset({"absl"})
 
 TEST_S: Final = 120
 
-FILTERS: Final = "filter_query is not in this release"
-LINEAGE: Final = "GetLineageSubgraph is not in this release"
 
 # Full test name -> why it fails for now.
-EXPECTED: Final[Mapping[str, str]] = {
-    "metadata_store_test.MetadataStoreTest.test_get_nodes_by_filter_query0": FILTERS,
-    "metadata_store_test.MetadataStoreTest.test_get_nodes_by_filter_query1": FILTERS,
-    "metadata_store_test.MetadataStoreTest.test_get_nodes_by_filter_query2": FILTERS,
-    "metadata_store_test.MetadataStoreTest.test_get_nodes_by_filter_query_syntax_errors0": FILTERS,
-    "metadata_store_test.MetadataStoreTest.test_get_nodes_by_filter_query_syntax_errors1": FILTERS,
-    "metadata_store_test.MetadataStoreTest.test_get_nodes_by_filter_query_syntax_errors2": FILTERS,
-    "metadata_store_test.MetadataStoreTest.test_put_lineage_subgraph_get_lineage_subgraph": LINEAGE,
-    "metadata_store_test.MetadataStoreTest.test_put_lineage_subgraph_get_lineage_subgraph_with_direction": LINEAGE,
-}
+EXPECTED: Final[Mapping[str, str]] = {}
 
 
 class OurModule(Loader):

@@ -1,0 +1,99 @@
+"""Indexes of properties, made when they pay.
+
+Properties lie in one JSONB column of the node: cheap to put, and a filter that finds enough in the first nodes needs no more. One that
+searches far is noted with the time it took. When a property has cost about what its index costs, the index is made: so whatever is
+asked for, no more than twice the best is spent. An index belongs to the view; a rebuild makes those anew that the view before had.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from projections.sqlite.filters import property_expression
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import apsw
+
+    from projections.query import Kind
+
+# What making an index costs: measured at 0.8 us a node, and the pause of those who put.
+INDEX_S: Final = 0.05
+INDEX_S_PER_NODE: Final = 1e-6
+INDEXES_MAX: Final = 32  # Of a kind; each makes every put a little slower.
+
+
+class Property(NamedTuple):
+    """A property of the nodes of one kind. column: "properties" or "custom_properties"."""
+
+    kind: Kind
+    column: str
+    key: str
+
+
+class Missed:
+    """What filters have cost that an index would have made cheap, by property. Shared by the threads of a view."""
+
+    def __init__(self) -> None:
+        self._guard = Lock()
+        self._seconds: dict[Property, float] = {}
+        self._news = False
+
+    def add(self, kind: Kind, properties: Iterable[tuple[str, str]], seconds: float) -> None:
+        """Note what one search cost."""
+        with self._guard:
+            for column, key in properties:
+                wanted = Property(kind, column, key)
+                self._seconds[wanted] = self._seconds.get(wanted, 0.0) + seconds
+                self._news = True
+
+    def dear(self) -> list[Property]:
+        """Return the properties that may have cost as much as an index, the dearest first; none where nothing was noted since."""
+        if not self._news:
+            return []
+        with self._guard:
+            self._news = False
+            dear = [one for one, seconds in self._seconds.items() if seconds >= INDEX_S]
+            return sorted(dear, key=lambda one: -self._seconds[one])
+
+    def seconds(self, wanted: Property) -> float:
+        """Return what a property has cost."""
+        return self._seconds.get(wanted, 0.0)
+
+    def forget(self, wanted: Property) -> None:
+        """Begin anew with a property."""
+        with self._guard:
+            self._seconds.pop(wanted, None)
+
+
+def _prefix(kind: Kind, column: str) -> str:
+    return f"{kind}_{column}_"
+
+
+def indexed(connection: apsw.Connection, kind: Kind) -> set[tuple[str, str]]:
+    """Return the (column, key) of the properties of a kind that have an index."""
+    found = set()
+    for column in ("properties", "custom_properties"):
+        prefix = _prefix(kind, column)
+        names: Any = connection.execute(
+            "select name from sqlite_schema where type = 'index' and name >= ? and name < ?", (prefix, prefix + "g")
+        )
+        found |= {(column, bytes.fromhex(name[len(prefix) :]).decode()) for (name,) in names.fetchall()}
+    return found
+
+
+def create_index(connection: apsw.Connection, wanted: Property) -> None:
+    """Make the index of a property, unless it is there."""
+    value = property_expression(wanted.column, wanted.key)
+    name = _prefix(wanted.kind, wanted.column) + wanted.key.encode().hex()
+    connection.execute(f'create index if not exists "{name}" on {wanted.kind} ({value}) where ({value}) is not null')
+
+
+def worth_an_index(connection: apsw.Connection, wanted: Property, seconds: float) -> bool:
+    """Tell whether an index of a property costs no more than searching without it did."""
+    rows: Any = connection.execute(f"select coalesce(max(id), 0) from {wanted.kind}").fetchall()
+    if seconds < INDEX_S + INDEX_S_PER_NODE * rows[0][0]:
+        return False
+    return len(indexed(connection, wanted.kind)) < INDEXES_MAX
