@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlmd import commands, lineage, queries
 from mlmd.kinds import ARTIFACT, CONTEXT, KINDS
+from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
 if TYPE_CHECKING:
@@ -86,4 +87,13 @@ assert all((method.command is None) != (method.query is None) for method in METH
 # Not an RPC: how a new store gets its system types, as a record like any other.
 CREATE_STORE: Final = Method(
     "CreateStore", type(None), type(None), lambda draft, _: commands.create_system_types(draft), None
+)
+
+# Not an RPC: the Python client's get_lineage_subgraph in one step, for a store in process.
+WHOLE_LINEAGE: Final = Method(
+    "GetWholeLineageSubgraph",
+    service.GetLineageSubgraphRequest,
+    pb.LineageGraph,
+    None,
+    lineage.get_whole_lineage_subgraph,
 )
