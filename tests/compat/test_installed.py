@@ -93,6 +93,15 @@ def test_a_pipeline_runs_on_a_store_path_and_its_second_run_is_served_from_the_c
     store.close()
 
 
+def test_the_tests_that_tfx_ships_of_its_metadata_resolver_pass(python: Path, tmp_path: Path) -> None:
+    """They walk lineage with filters, from ids and from uris. Of the tests TFX ships these alone need no TensorFlow."""
+    tests = "tfx.orchestration.portable.input_resolution.mlmd_resolver.metadata_resolver_test"
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", tests]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=RUN_S, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^[1-9]\d* passed", done.stdout, re.MULTILINE), done.stdout
+
+
 def test_the_distributions_agree_with_what_requires_them(python: Path) -> None:
     code = (
         "from importlib.metadata import version\n"
