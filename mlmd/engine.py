@@ -88,6 +88,16 @@ class Engine:
             self.view.close()
         self.log.close()
 
+    def abandon(self) -> None:
+        """Let go of view and log, which nobody can use any more, without the last words of `close`.
+
+        For the garbage collector, which calls in the middle of anything: the thread may hold the lock of this very folder, through
+        another store, so to wait for it would be to wait for ever.
+        """
+        if os.getpid() == self._pid:
+            self.view.abandon()
+        self.log.abandon()
+
     # Reading --------------------------------------------------------------------------------------------------------
 
     def _ask(self, question: Callable[[Lookup], Any]) -> Any:

@@ -6,6 +6,7 @@ import enum
 import logging
 import random
 import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -78,6 +79,8 @@ class MetadataStore:
         if config.HasField("retry_options"):
             self._max_num_retries = config.retry_options.max_num_retries
         self._engine = Engine(open_config(config))
+        # MLMD's store has no `close`, so its users drop stores, TFX several for each component.
+        weakref.finalize(self, self._engine.abandon).atexit = False
 
     def close(self) -> None:
         """Close the store. Not needed for safety: whatever a put acknowledged is durable."""
