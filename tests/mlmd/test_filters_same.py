@@ -26,6 +26,7 @@ CASES = [
     ("2.5 NOT BETWEEN properties.d.double_value AND -2.25", []),
     ("NOT (2.5 BETWEEN properties.d.double_value AND -2.25)", []),
     ("2.5 NOT BETWEEN properties.i.double_value AND -2.25", [1]),
+    ("abs(-9223372036854775808) > 0 AND false", []),
     # What follows an enum attribute is a word, unless it cannot be taken for one.
     ("state = properties.i.int_value", INVALID),
     ("state != contexts_a.id", INVALID),
