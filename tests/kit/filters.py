@@ -56,7 +56,7 @@ _KEYS: Final = {
     BOOL: ["b", "b", "zz", "s"],
 }
 _CUSTOM_KEYS: Final = {
-    **dict.fromkeys((INT, DOUBLE, BOOL), ["c", "c", "C", "`c.d`", "zz"]),
+    **{of: ["c", "c", "C", "`c.d`", "zz"] for of in (INT, DOUBLE, BOOL)},
     STRING: ["text", "text", "TEXT", "`text`", "zz"],  # The others may hold structs, whose text is the reference's own.
 }
 _LITERALS: Final = {
