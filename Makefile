@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo-store
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test oldest deep faults bench reference lint type format wire golden build check clean
+.PHONY: help demo test oldest deep faults bench reference compat lint type format wire golden build check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,8 +41,14 @@ faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full
 bench: $(VENV)/dev .reference/tried  ## speed, beside the reference
 	$(BIN)/python tests/bench/bench.py
 
-reference: $(VENV)/dev .reference/tried  ## the reference's own test suite, run against mlmd
+reference: $(VENV)/dev .reference/tried  ## the reference's own test suite, run against mlmd and against compat on 3.12
 	$(BIN)/python tests/reference/suite.py
+	$(BIN)/python tests/compat/installed.py 3.12
+	@test ! -e .compat/3.12/made || $(BIN)/python tests/reference/suite.py --on-compat
+
+compat: $(VENV)/dev .reference/tried  ## both wheels beside TFX on CPython 3.12 and 3.13: a pipeline runs
+	$(BIN)/python tests/compat/installed.py
+	$(PYTEST) -q tests/compat
 
 # The lowest version of every dependency that pyproject.toml admits.
 OLDEST := apsw==3.54.1.0 click==8.2.0 google-crc32c==1.5.0 msgspec==0.19.0 protobuf==4.25.0 rich==13.7.0
@@ -78,4 +84,4 @@ build: $(VENV)/dev  ## the wheel, installed and imported in an environment of it
 check: lint type build test  ## what must pass before a change lands
 
 clean:
-	rm -rf $(VENV) .reference .bench build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .reference .compat .bench build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

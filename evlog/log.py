@@ -294,6 +294,11 @@ class Log:
             self._closed = self._closed or "the log is closed"
             self._let_go()
 
+    def abandon(self) -> None:
+        """Close the log's files and write nothing: it neither takes the lock nor waits. What was acknowledged is durable already."""
+        self._closed = self._closed or "the log is closed"
+        self._let_go()
+
     def _let_go(self) -> None:
         """Close every file, once."""
         self._seen = self.end

@@ -8,23 +8,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlmd import errors
-from mlmd.convert import retagged, varint
+from mlmd.convert import retagged, unframed, varint
 from mlmd.filter_query import filter_query
-from mlmd.kinds import EVENT_NUMBERS
+from mlmd.kinds import KINDS as NODE_KINDS
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from projections.query import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
-    from projections.query import Edge, Kind
+    from projections.query import Edge, Kind, Link
     from projections.sqlite.lookup import Lookup
 
 HOPS_MAX: Final = 100
 _Options = pb.LineageSubgraphQueryOptions
 _FIELDS: Final = {field.name: field.number for field in pb.LineageGraph.DESCRIPTOR.fields}
 _OTHER: Final[dict[Kind, Kind]] = {"artifact": "execution", "execution": "artifact"}
+_PLURALS: Final[dict[Kind, str]] = {kind.name: kind.plural for kind in NODE_KINDS}
 _LINKS: Final[dict[Kind, str]] = {"artifact": "attributions", "execution": "associations"}
 # Which events lead on from a node: True for outputs, False for inputs, None for all.
 _LEADING: Final[dict[int, dict[Kind, bool | None]]] = {
@@ -35,18 +36,79 @@ _LEADING: Final[dict[int, dict[Kind, bool | None]]] = {
 }
 
 
-def get_lineage_subgraph(
-    lookup: Lookup, request: service.GetLineageSubgraphRequest
-) -> service.GetLineageSubgraphResponse:
-    """GetLineageSubgraph: ids of nodes, whole events; what the mask leaves out is not looked up."""
-    paths = request.read_mask.paths
-    wanted = _FIELDS.keys() & set(paths) if paths else _FIELDS.keys()
+def get_lineage_subgraph(lookup: Lookup, request: service.GetLineageSubgraphRequest) -> bytes:
+    """GetLineageSubgraph: ids of nodes, whole events, all types there are; what the mask leaves out is not looked up."""
     with lookup.snapshot():
-        walk = _Walk(lookup, request.lineage_subgraph_query_options)
-        walk.run()
-        parts = _graph(lookup, walk, wanted)
-    graph = b"".join(parts)
-    return service.GetLineageSubgraphResponse.FromString(b"\x0a" + varint(len(graph)) + graph)
+        answer = _Answer(lookup, request)
+        for kind in KINDS:
+            if answer.wants(f"{kind}_types"):
+                answer.add(f"{kind}_types", lookup.types(kind))
+            if answer.wants(_PLURALS[kind]):
+                answer.add(_PLURALS[kind], map(_id_alone, answer.ids(kind)))
+        answer.add_edges()
+    graph = answer.graph()
+    return b"\x0a" + varint(len(graph)) + graph
+
+
+def get_whole_lineage_subgraph(lookup: Lookup, request: service.GetLineageSubgraphRequest) -> bytes:
+    """Return what MLMD's Python client makes of GetLineageSubgraph and five more calls: whole nodes, and the types they have."""
+    with lookup.snapshot():
+        answer = _Answer(lookup, request)
+        for kind in KINDS:
+            if answer.wants(f"{kind}_types", _PLURALS[kind]):
+                nodes = lookup.typed_nodes(kind, answer.ids(kind))
+                answer.add(f"{kind}_types", lookup.types_with({type_id for _, type_id in nodes}))
+                answer.add(_PLURALS[kind], (body for body, _ in nodes))
+        answer.add_edges()
+    return answer.graph()
+
+
+class _Answer:
+    """A LineageGraph that grows as bytes: the fields that the mask asks for, each once."""
+
+    def __init__(self, lookup: Lookup, request: service.GetLineageSubgraphRequest) -> None:
+        self._lookup, self._walk = lookup, _Walk(lookup, request.lineage_subgraph_query_options)
+        self._walk.run()
+        paths = request.read_mask.paths
+        self._wanted = _FIELDS.keys() & set(paths) if paths else _FIELDS.keys()
+        self._ids: dict[Kind, list[int]] = {}
+        self._links: dict[Kind, list[Link]] = {}
+        self._parts: list[bytes] = []
+
+    def graph(self) -> bytes:
+        """Return the graph so far."""
+        return b"".join(self._parts)
+
+    def wants(self, *fields: str) -> bool:
+        """Tell whether any of the fields is wanted."""
+        return not self._wanted.isdisjoint(fields)
+
+    def add(self, field: str, bodies: Iterable[bytes]) -> None:
+        """Add the elements of a field, if it is wanted."""
+        if field in self._wanted:
+            self._parts += retagged(bodies, _FIELDS[field])
+
+    def add_edges(self) -> None:
+        """Add events and links, where they are wanted."""
+        self.add("events", (body for _, _, body in self._walk.edges))
+        for kind, field in _LINKS.items():
+            if self.wants(field):
+                self.add(field, _links(self.links(kind)))
+
+    def ids(self, kind: Kind) -> list[int]:
+        """Return the ids of the nodes of a kind in the answer, ascending."""
+        if kind not in self._ids:
+            if kind == "context":
+                self._ids[kind] = sorted({context_id for kind in _OTHER for _, context_id, _ in self.links(kind)})
+            else:
+                self._ids[kind] = self._walk.included(kind)
+        return self._ids[kind]
+
+    def links(self, kind: Kind) -> list[Link]:
+        """Return the links of the artifacts or executions in the answer, as they were put."""
+        if kind not in self._links:
+            self._links[kind] = self._lookup.links(kind, self.ids(kind))
+        return self._links[kind]
 
 
 class _Walk:
@@ -110,56 +172,48 @@ class _Walk:
     def _hop(self, kind: Kind, frontier: set[int]) -> set[int]:
         """Leave the nodes of the frontier; return those reached for the first time."""
         edges = self._lookup.edges(kind, frontier, outputs=_LEADING[self._options.direction][kind])
-        directed = self._options.direction in (_Options.UPSTREAM, _Options.DOWNSTREAM)
-        if kind == "artifact":
-            edges.sort(key=lambda edge: (edge.artifact_id, edge.execution_id, EVENT_NUMBERS[edge.type]))
-            far = [edge.execution_id for edge in edges]
-        else:
-            far = [edge.artifact_id for edge in edges]
+        if kind == "artifact" and len({(near, far) for near, far, _ in edges}) < len(edges):
+            edges.sort(key=lambda edge: (edge[0], edge[1], _type_number(edge[2])))
+        far = [edge[1] for edge in edges]
         other = _OTHER[kind]
-        visited, ended = self.visited[other], self.ended[other]
-        before = set(visited)
-        reached = self._reach(other, set(far) - visited - ended)
-        # In both directions an edge to a node that was left before has been met from there.
-        keeps_ended = self._ending(other).include_ending_nodes
-        self.edges += [
-            edge
-            for edge, node in zip(edges, far, strict=True)
-            if (keeps_ended if node in ended else directed or node not in before)
-        ]
+        before = set(self.visited[other])
+        reached = self._reach(other, set(far) - before - self.ended[other])
+        ended, keeps_ended = self.ended[other], self._ending(other).include_ending_nodes
+        directed = self._options.direction in (_Options.UPSTREAM, _Options.DOWNSTREAM)
+        if directed and not ended:
+            self.edges += edges
+        else:
+            # In both directions an edge to a node that was left before has been met from there.
+            self.edges += [
+                edge
+                for edge, node in zip(edges, far, strict=True)
+                if (keeps_ended if node in ended else directed or node not in before)
+            ]
         return reached
 
 
-def _graph(lookup: Lookup, walk: _Walk, wanted: Collection[str]) -> Iterable[bytes]:
-    """Yield the fields of a LineageGraph, as bytes."""
-    for kind in KINDS:
-        if (field := f"{kind}_types") in wanted:
-            yield from retagged(lookup.types(kind), _FIELDS[field])
-    linked: set[int] = set()
-    links = {}
-    for kind, field in _LINKS.items():
-        if f"{kind}s" in wanted:
-            yield from _ids(walk.included(kind), _FIELDS[f"{kind}s"])
-        if field in wanted or "contexts" in wanted:
-            links[field] = lookup.links(kind, walk.included(kind))
-            linked.update(link.context_id for link in links[field])
-    if "contexts" in wanted:
-        yield from _ids(sorted(linked), _FIELDS["contexts"])
-    if "events" in wanted:
-        yield from retagged([edge.body for edge in walk.edges], _FIELDS["events"])
-    graph = pb.LineageGraph()
-    if "attributions" in wanted:
-        for context_id, node_id in links["attributions"]:
-            graph.attributions.add(artifact_id=node_id, context_id=context_id)
-    if "associations" in wanted:
-        for context_id, node_id in links["associations"]:
-            graph.associations.add(execution_id=node_id, context_id=context_id)
-    yield graph.SerializeToString()
+def _type_number(body: bytes) -> int:
+    """Return the number of an event's type: between two nodes it decides which comes first."""
+    return pb.Event.FromString(unframed(body)).type
 
 
-def _ids(ids: Iterable[int], field: int) -> Iterable[bytes]:
-    """Yield nodes of which only the id is given, as elements of a repeated field. An id is field 1 of its node."""
-    tag = bytes([field << 3 | 2])
-    for node_id in ids:
-        number = varint(node_id)
-        yield tag + bytes([len(number) + 1]) + b"\x08" + number
+def _links(links: Iterable[Link]) -> Iterator[bytes]:
+    """Yield attributions or associations, framed. The node's id is field 1 of either, the context's field 2."""
+    numbers = _Varints()
+    for _, context_id, node_id in links:
+        body = b"\x08" + numbers[node_id] + b"\x10" + numbers[context_id]
+        yield bytes((10, len(body))) + body
+
+
+class _Varints(dict[int, bytes]):
+    """Numbers as protobuf writes them, each made once."""
+
+    def __missing__(self, number: int) -> bytes:
+        made = self[number] = varint(number)
+        return made
+
+
+def _id_alone(node_id: int) -> bytes:
+    """Return a node of which only the id is given, framed. An id is field 1 of its node."""
+    number = varint(node_id)
+    return bytes((10, len(number) + 1, 8)) + number

@@ -9,20 +9,32 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlmd import commands, lineage, queries
 from mlmd.kinds import ARTIFACT, CONTEXT, KINDS
+from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from projections.sqlite.lookup import Lookup
+
 
 class Method(NamedTuple):
-    """One RPC. Exactly one of command(draft, request) and query(lookup, request) is there."""
+    """One RPC. Exactly one of command(draft, request) and query(lookup, request) is there; a query may answer in bytes."""
 
     name: str
     request: type[Any]
     response: type[Any]
     command: Callable[[Any, Any], Any] | None
     query: Callable[[Any, Any], Any] | None
+
+    def ask(self, lookup: Lookup, request: Any) -> Any:
+        """Return the message that a get answers with."""
+        assert self.query is not None, "a get"
+        return self.message(self.query(lookup, request))
+
+    def message(self, answer: Any) -> Any:
+        """Return an answer as a message, if it is in bytes."""
+        return self.response.FromString(answer) if answer.__class__ is bytes else answer
 
 
 def _commands() -> dict[str, Callable[[Any, Any], Any]]:
@@ -86,4 +98,13 @@ assert all((method.command is None) != (method.query is None) for method in METH
 # Not an RPC: how a new store gets its system types, as a record like any other.
 CREATE_STORE: Final = Method(
     "CreateStore", type(None), type(None), lambda draft, _: commands.create_system_types(draft), None
+)
+
+# Not an RPC: the Python client's get_lineage_subgraph in one step, for a store in process.
+WHOLE_LINEAGE: Final = Method(
+    "GetWholeLineageSubgraph",
+    service.GetLineageSubgraphRequest,
+    pb.LineageGraph,
+    None,
+    lineage.get_whole_lineage_subgraph,
 )

@@ -6,13 +6,13 @@ import enum
 import logging
 import random
 import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import errors
 from mlmd.engine import Engine
-from mlmd.kinds import KINDS
-from mlmd.methods import METHODS
+from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.opening import open_config
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
@@ -24,7 +24,6 @@ MAX_NUM_RESULT: Final = 100
 _RETRIES: Final = 5
 _RETRY_MEAN_S: Final = 2.0
 _PAIR: Final = 2
-_PLURALS: Final[dict[str, str]] = {kind.name: kind.plural for kind in KINDS}
 _SCHEMA_VERSION: Final = 10  # Of MLMD; the log has a format of its own.
 _LOG: Final = logging.getLogger(__name__)
 
@@ -80,6 +79,8 @@ class MetadataStore:
         if config.HasField("retry_options"):
             self._max_num_retries = config.retry_options.max_num_retries
         self._engine = Engine(open_config(config))
+        # MLMD's store has no `close`, so its users drop stores, TFX several for each component.
+        weakref.finalize(self, self._engine.abandon).atexit = False
 
     def close(self) -> None:
         """Close the store. Not needed for safety: whatever a put acknowledged is durable."""
@@ -580,31 +581,9 @@ class MetadataStore:
         query_options: where to start and to end, which way, how far. field_mask_paths: the fields of LineageGraph to fill, all if
         None. Raises NotFoundError where no node is found to start from, InvalidArgumentError for a wrong filter.
         """
-        wanted = set(field_mask_paths or pb.LineageGraph.DESCRIPTOR.fields_by_name)
         request = service.GetLineageSubgraphRequest(lineage_subgraph_query_options=query_options)
-        # The server gives ids; types are those of the nodes. An empty mask would be everything, so it names what is always empty.
-        nodes = [kind for kind in _PLURALS if wanted & {_PLURALS[kind], f"{kind}_types"}]
-        request.read_mask.paths.extend([_PLURALS[kind] for kind in nodes] or ["parent_contexts"])
-        request.read_mask.paths.extend(sorted(wanted & {"events", "attributions", "associations"}))
-        skeleton = self._call("GetLineageSubgraph", request).lineage_subgraph
-        graph = pb.LineageGraph(
-            events=skeleton.events, attributions=skeleton.attributions, associations=skeleton.associations
-        )
-        for kind in nodes:
-            self._fill(graph, kind, [node.id for node in getattr(skeleton, _PLURALS[kind])], wanted)
-        return graph
-
-    def _fill(self, graph: pb.LineageGraph, kind: str, ids: list[int], wanted: set[str]) -> None:
-        """Put whole nodes of a kind, and the types they have, into a graph, as far as they are wanted."""
-        plural, types = _PLURALS[kind], f"{kind}_types"
-        name = f"Get{plural.capitalize()}ByID"
-        nodes = getattr(self._call(name, METHODS[name].request(**{f"{kind}_ids": ids})), plural)
-        if plural in wanted:
-            getattr(graph, plural).extend(nodes)
-        if types in wanted:
-            name = f"Get{kind.capitalize()}TypesByID"
-            request = METHODS[name].request(type_ids=dict.fromkeys(node.type_id for node in nodes))
-            getattr(graph, types).extend(getattr(self._call(name, request), types))
+        request.read_mask.paths.extend(field_mask_paths or ())
+        return self._engine.call(WHOLE_LINEAGE, request)
 
     @property
     def pipeline_asset(self) -> None:

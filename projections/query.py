@@ -45,20 +45,11 @@ class Listed(NamedTuple):
     value: int
 
 
-class Edge(NamedTuple):
-    """An event, by the nodes it joins."""
-
-    artifact_id: int
-    execution_id: int
-    type: str
-    body: bytes
-
-
-class Link(NamedTuple):
-    """An attribution or association: a context, and the artifact or execution that belongs to it."""
-
-    context_id: int
-    node_id: int
+# Lineage: plain tuples, because a walk makes thousands.
+Edge = tuple[int, int, bytes]
+"""An event as met from one of its ends: the id of the node left, the id of the node reached, body."""
+Link = tuple[int, int, int]
+"""An attribution or association: its place in the order of puts, the context's id, that of the artifact or execution."""
 
 
 # Filters -------------------------------------------------------------------------------------------------------------

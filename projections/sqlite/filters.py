@@ -34,11 +34,20 @@ class Sql(NamedTuple):
 class Driver(NamedTuple):
     """A search that gives the ids of all nodes which may pass one of the conditions, and perhaps of some more.
 
-    sql: selects one column; ids may repeat. property: (column, key) that needs an index before the search is worth anything.
+    sql: selects `id`; ids may repeat. property: (column, key) that needs an index before the search is worth anything.
+    ascending: an index gives the ids in their order, each once, so a page needs no more of them than fill it.
+    far: selects the neighbours that the ids are found by; where that is one, `link` with its id is the better search.
     """
 
     sql: Sql
     property: tuple[str, str] | None = None
+    ascending: bool = False
+    far: Sql | None = None
+    link: str = ""
+
+    def by_one(self, far_id: int) -> Driver:
+        """Return the search by one neighbour."""
+        return Driver(Sql(self.link, (far_id,)), ascending=True)
 
 
 class Compiled(NamedTuple):
@@ -466,9 +475,19 @@ def _drivers(compiler: _Compiler, parts: Sequence[_Tree]) -> Iterable[Driver]:
             and all(column.variable == part.variable for column in part.columns)
             and any(_finds(one) for one in _parts(part.body))
         ):
-            own = f"{compiler.tables[part.variable]}.{_NEIGHBOURS[compiler.kind, part.variable.relation].own}"
-            body = compiler.condition(part.body)
-            yield Driver(Sql(f"select {own} as id from {compiler.rows(part)} where {body.text}", body.values))
+            yield _neighbour_driver(compiler, part)
+
+
+def _neighbour_driver(compiler: _Compiler, part: _Exists) -> Driver:
+    neighbour, table = _NEIGHBOURS[compiler.kind, part.variable.relation], compiler.tables[part.variable]
+    body = compiler.condition(part.body)
+    sql = Sql(f"select {table}.{neighbour.own} as id from {compiler.rows(part)} where {body.text}", body.values)
+    if not neighbour.table:
+        return Driver(sql)
+    by_itself = body.text.replace(f"{table}.{neighbour.far}", f"{table}n.id")
+    far = Sql(f"select {table}n.id from {neighbour.table} {table}n where {by_itself}", body.values)
+    link = f"select {neighbour.own} as id from {neighbour.link} where {neighbour.far} = ?"
+    return Driver(sql, far=far, link=link)
 
 
 def _finds(tree: _Tree) -> bool:
@@ -486,6 +505,7 @@ def _finds(tree: _Tree) -> bool:
 def _property_drivers(kind: Kind, parts: Sequence[_Tree]) -> Iterable[Driver]:
     """Yield for each property the search by all that it is compared with."""
     comparisons: dict[Variable, list[Sql]] = {}
+    equal: set[Variable] = set()
     for part in parts:
         if not isinstance(part, _Atom) or not isinstance(part.expression, Operation):
             continue
@@ -494,7 +514,9 @@ def _property_drivers(kind: Kind, parts: Sequence[_Tree]) -> Iterable[Driver]:
             continue
         value = f"({property_expression(variable.relation, variable.name)})"
         comparisons.setdefault(variable, []).append(_compared(value, part.expression.name, found[1]))
+        if part.expression.name == "=":
+            equal.add(variable)
     for variable, compared in comparisons.items():
         condition = _joined("and", compared)
         sql = Sql(f"select id from {kind} where {condition.text}", condition.values)
-        yield Driver(sql, (variable.relation, variable.name))
+        yield Driver(sql, (variable.relation, variable.name), ascending=variable in equal)

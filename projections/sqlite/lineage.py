@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from projections.query import Edge, Filter, Kind, Link, Listing
+from projections.query import Listing
 from projections.sqlite import listing
 
 if TYPE_CHECKING:
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from projections.query import Edge, Filter, Kind, Link
     from projections.sqlite.properties import Missed
 
 _json: Final = msgspec.json.Encoder().encode
 _LINKS: Final = {"artifact": "attribution", "execution": "association"}
-_ORDERS: Final = {"artifact": "e.artifact_id, e.execution_id", "execution": "e.execution_id, e.id"}
+_FAR: Final = {"artifact": "execution_id", "execution": "artifact_id"}
+_THEN: Final = {"artifact": "e.execution_id", "execution": "e.id"}
 
 
 def edges(connection: apsw.Connection, kind: Kind, ids: Collection[int], *, outputs: bool | None) -> list[Edge]:
@@ -31,13 +33,12 @@ def edges(connection: apsw.Connection, kind: Kind, ids: Collection[int], *, outp
     execution, those of one execution as they were put.
     """
     sql = (
-        "select e.artifact_id, e.execution_id, e.type, e.body"
-        f" from json_each(?) j cross join event e on e.{kind}_id = j.value"
-        f" where e.is_output {'in (0, 1)' if outputs is None else '= ?'} order by {_ORDERS[kind]}"
+        f"select e.{kind}_id, e.{_FAR[kind]}, e.body from json_each(?) j cross join event e on e.{kind}_id = j.value"
+        f" where e.is_output {'in (0, 1)' if outputs is None else '= ?'} order by e.{kind}_id, {_THEN[kind]}"
     )
     values = (_json(sorted(ids)),) if outputs is None else (_json(sorted(ids)), outputs)
     rows: Any = connection.execute(sql, values).fetchall()
-    return [Edge(*row) for row in rows]
+    return rows
 
 
 def nodes(
@@ -49,9 +50,7 @@ def nodes(
 
 def links(connection: apsw.Connection, kind: Kind, ids: Collection[int]) -> list[Link]:
     """Return the links of artifacts or executions to contexts, as they were put."""
-    sql = (
-        f"select l.context_id, l.{kind}_id from json_each(?) j cross join {_LINKS[kind]} l on l.{kind}_id = j.value"
-        " order by l.seq"
-    )
+    sql = f"select l.seq, l.context_id, l.{kind}_id from json_each(?) j cross join {_LINKS[kind]} l on l.{kind}_id = j.value"
     rows: Any = connection.execute(sql, (_json(sorted(ids)),)).fetchall()
-    return [Link(*row) for row in rows]
+    rows.sort()
+    return rows

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _json: Final = msgspec.json.Encoder().encode
 
-# A search may be driven from the rows that one of its conditions finds, or go through the nodes in the order asked until the page is
-# full. Which is better depends on how many pass each condition; so we count, a little and then more, and in between try the nodes.
+# A search may be driven by the nodes that one of its conditions finds, or go through all in the order asked until the page is full.
+# Which is better depends on how many pass each condition; so we count, a little and then more, and in between try the next nodes.
 FEW: Final = (100, 1_000)
 MANY: Final = (10_000, 100_000)
 TRIED_NODES: Final = 5_000
@@ -40,7 +40,8 @@ class _Select(NamedTuple):
         values: list[Any] = []
         source = f"{kind} n"
         if driver is not None:  # CROSS JOIN: in this order.
-            source = f"(select distinct id from ({driver.sql.text})) d cross join {kind} n on n.id = d.id"
+            driving = driver.sql.text if driver.ascending else f"select distinct id from ({driver.sql.text})"
+            source = f"({driving}) d cross join {kind} n on n.id = d.id"
             values += driver.sql.values
         if self.listing.context_id is not None:
             link = "attribution" if kind == "artifact" else "association"
@@ -53,7 +54,9 @@ class _Select(NamedTuple):
         values += [value for condition in conditions for value in condition.values]
         direction = "asc" if self.listing.ascending else "desc"
         # Create times never go back from one id to the next (see schema.sql), so ids are in their order, and need no index.
-        ordered = f"n.{order} {direction}, n.id" if self.listing.order_by is OrderBy.UPDATE_TIME else "n.id"
+        ordered = "n.id" if driver is None else "d.id"
+        if self.listing.order_by is OrderBy.UPDATE_TIME:
+            ordered = f"n.{order} {direction}, {ordered}"
         sql += f" order by {ordered} {direction}"
         if self.listing.limit is not None:
             sql += " limit ?"
@@ -103,34 +106,57 @@ def _rows(
 
 def _searched(connection: apsw.Connection, select: _Select, found: Compiled, missed: Missed) -> list[Any]:
     """Return the page of a filter, driven by whatever finds the fewest nodes."""
-    have = indexed(connection, select.listing.kind)
+    started = time.perf_counter()
+    have = indexed(connection, select.listing.kind) if any(driver.property for driver in found.drivers) else set()
     drivers = [driver for driver in found.drivers if driver.property is None or driver.property in have]
     lacking = [one.property for one in found.drivers if one.property is not None and one.property not in have]
-    started = time.perf_counter()
-    driver = _smallest(connection, drivers, FEW)
-    if driver is None and drivers:
-        if (tried := _tried(connection, select)) is not None:
-            return tried
-        driver = _smallest(connection, drivers, MANY)
-    rows = select.rows(connection, driver)
+    rows = _driven(connection, select, drivers)
     if lacking:
         missed.add(select.listing.kind, lacking, time.perf_counter() - started)
     return rows
 
 
+def _driven(connection: apsw.Connection, select: _Select, drivers: list[Driver]) -> list[Any]:
+    for number, driver in enumerate(drivers):
+        if driver.far is not None:
+            far: Any = connection.execute(driver.far.text + " limit 2", driver.far.values).fetchall()
+            if not far:
+                return []
+            if len(far) == 1:
+                drivers[number] = driver.by_one(far[0][0])
+    in_order = [driver for driver in drivers if driver.ascending and select.listing.order_by is not OrderBy.UPDATE_TIME]
+    if len(drivers) == len(in_order) == 1:
+        return select.rows(connection, drivers[0])
+    chosen = _smallest(connection, drivers, FEW)
+    if chosen is None and in_order:
+        chosen = min(in_order, key=lambda one: _density(connection, one))
+    if chosen is None and drivers:
+        if (tried := _tried(connection, select)) is not None:
+            return tried
+        chosen = _smallest(connection, drivers, MANY)
+    return select.rows(connection, chosen)
+
+
 def _smallest(connection: apsw.Connection, drivers: list[Driver], limits: Iterable[int]) -> Driver | None:
     """Return the driver that finds the fewest nodes, None where each finds more than the last of the limits."""
     for limit in limits:
-        counts = [_count(connection, driver, limit) for driver in drivers]
+        counts = [_counted(connection, driver, limit)[0] for driver in drivers]
         if counts and min(counts) < limit:
             return drivers[counts.index(min(counts))]
     return None
 
 
-def _count(connection: apsw.Connection, driver: Driver, limit: int) -> int:
-    sql = f"select count(*) from (select 1 from ({driver.sql.text}) limit ?)"
+def _density(connection: apsw.Connection, driver: Driver) -> float:
+    """Return how many of the nodes a driver finds, by the first of them; it finds more than those."""
+    count, first, last = _counted(connection, driver, FEW[-1])
+    return count / (last - first + 1)
+
+
+def _counted(connection: apsw.Connection, driver: Driver, limit: int) -> tuple[int, int, int]:
+    """Return the number of ids that a driver finds, `limit` at most, and the lowest and highest of those."""
+    sql = f"select count(*), min(id), max(id) from (select id from ({driver.sql.text}) limit ?)"
     rows: Any = connection.execute(sql, (*driver.sql.values, limit)).fetchall()
-    return rows[0][0]
+    return rows[0]
 
 
 def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:

@@ -26,6 +26,10 @@ _IN = "in (select value from json_each(?))"
 
 _BY_ID: Final = {kind: f"select body from {kind} where id = ?" for kind in KINDS}
 _BY_IDS: Final = {kind: f"select body from {kind} where id {_IN} order by id" for kind in KINDS}
+_TYPES_WITH: Final = f"select body from type where id {_IN} order by id"
+_TYPED: Final = {
+    kind: f"select n.body, n.type_id from json_each(?) j cross join {kind} n on n.id = j.value" for kind in KINDS
+}
 _NAMED: Final = {kind: f"select body from {kind} where type_id = ? and name = ?" for kind in KINDS}
 _ID_NAMED: Final = {kind: f"select id from {kind} where type_id = ? and name = ?" for kind in KINDS}
 _ID_EXTERNAL: Final = {kind: f"select id from {kind} where external_id = ?" for kind in KINDS}
@@ -50,6 +54,7 @@ _RELATIVES: Final = {
 _ANCESTORS: Final = """
 with recursive up(id) as (select ? union select l.parent_id from up join parent_context l on l.child_id = up.id)
 select id from up"""
+_ANSWERED: Final = "select request, response from answered where transaction_id = ?"
 _TABLES: Final = frozenset({"type", *KINDS, "event", "attribution", "association", "parent_context"})
 _LAST_ID: Final = {
     table: f"select coalesce(max(id), 0) from {table}" for table in ("type", *KINDS, "event", "parent_context")
@@ -94,6 +99,11 @@ class Lookup:
             return self._all(_BY_ID[kind], (ids[0],))
         return self._all(_BY_IDS[kind], (_json(list(ids)),))
 
+    def typed_nodes(self, kind: Kind, ids: Sequence[int]) -> list[tuple[bytes, int]]:
+        """Return the bodies of those that exist, each with the id of its type, in the order asked."""
+        rows: list[Any] = self._execute(_TYPED[kind], (_json(ids),)).fetchall()
+        return rows
+
     def node_named(self, kind: Kind, type_id: int, name: str) -> bytes | None:
         """Return the body of the node of a type with a name."""
         return self._one(_NAMED[kind], (type_id, name))
@@ -131,6 +141,10 @@ class Lookup:
     def types(self, kind: Kind) -> list[bytes]:
         """Return the bodies of all types of a kind, by ascending id."""
         return self._all("select body from type where kind = ? order by id", (kind,))
+
+    def types_with(self, ids: Collection[int]) -> list[bytes]:
+        """Return the bodies of the types with these ids, ascending."""
+        return self._all(_TYPES_WITH, (_json(list(ids)),))
 
     def type_id_external(self, kind: Kind, external_id: str) -> int | None:
         """Return the id of the type with an external id."""
@@ -188,6 +202,11 @@ class Lookup:
     def ancestors(self, context_id: int) -> list[int]:
         """Return the ids of all contexts above a context, its own first."""
         return self._all(_ANCESTORS, (context_id,))
+
+    def answered(self, transaction: bytes) -> tuple[bytes, bytes] | None:
+        """Return (hash of the request, response) of a put whose caller chose the transaction, None where there was none."""
+        rows: Any = self._execute(_ANSWERED, (transaction,)).fetchall()
+        return rows[0] if rows else None
 
     # Ids ------------------------------------------------------------------------------------------------------------
 

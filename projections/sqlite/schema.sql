@@ -95,7 +95,7 @@ create table attribution (
     seq integer not null,           -- grows in the order in which links were put
     primary key (context_id, artifact_id)
 ) strict, without rowid;
-create index attribution_artifact on attribution (artifact_id, context_id);
+create index attribution_artifact on attribution (artifact_id, context_id, seq);
 
 create table association (
     context_id integer not null,
@@ -103,7 +103,7 @@ create table association (
     seq integer not null,           -- grows in the order in which links were put
     primary key (context_id, execution_id)
 ) strict, without rowid;
-create index association_execution on association (execution_id, context_id);
+create index association_execution on association (execution_id, context_id, seq);
 
 create table parent_context (
     id integer primary key,         -- the order in which links were made
@@ -112,3 +112,9 @@ create table parent_context (
 ) strict;
 create unique index parent_context_child on parent_context (child_id, parent_id);
 create index parent_context_parent on parent_context (parent_id, child_id);
+
+create table answered (
+    transaction_id blob primary key,    -- chosen by the caller, so that a put can be sent again
+    request blob not null,              -- hash of what was asked
+    response blob not null              -- what was answered, and will be again
+) strict, without rowid;

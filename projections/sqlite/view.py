@@ -206,12 +206,20 @@ class View:
 
     def close(self) -> None:
         """Close every connection. A closed view is one file, without a write-ahead log beside it."""
-        for reader in list(self._readers):
-            reader.close()
+        self._close_readers()
         if self.writable and self._only is None:
             with contextlib.suppress(apsw.Error):  # Others may be at work; the last to close it brings it to the disk.
                 database.settle(self._connection)
         self._connection.close()
+
+    def abandon(self) -> None:
+        """Close every connection and write nothing. Should the machine stop before others settle it, the view is made anew."""
+        self._close_readers()
+        self._connection.close()
+
+    def _close_readers(self) -> None:
+        for reader in list(self._readers):
+            reader.close()
 
 
 def peek(folder: Path) -> tuple[bytes, int] | None:

@@ -32,7 +32,8 @@ REQUIREMENTS: Final = ("ml-metadata==1.17.1", "pytest>=8.3")
 CHECK: Final = (
     "import absl.testing.parameterized, pytest; from ml_metadata.metadata_store.pywrap import metadata_store_extension"
 )
-IS_CPYTHON_311: Final = "import ensurepip, sys, venv; sys.exit(sys.implementation.cache_tag != 'cpython-311')"
+VERSION: Final = "3.11"
+IS_CPYTHON: Final = "import ensurepip, sys, venv; sys.exit(sys.implementation.cache_tag != 'cpython-' + sys.argv[1])"
 INSTALL_S: Final = 900
 
 
@@ -59,27 +60,31 @@ def requirements_text() -> str:
     return "".join(f"{line}\n" for line in REQUIREMENTS)
 
 
-def candidates() -> Iterator[Path]:
-    """Yield every path that may be a CPython 3.11, the running one first. They may be missing, or shims that lead nowhere."""
+def candidates(version: str) -> Iterator[Path]:
+    """Yield every path that may be a CPython `version`, the running one first. They may be missing, or shims that lead nowhere."""
     yield Path(sys.executable)
-    if found := shutil.which("python3.11"):
+    if found := shutil.which(f"python{version}"):
         yield Path(found)
     roots = [os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv"]
     for root in roots:
         if root:
-            yield from sorted((Path(root) / "versions").glob("3.11*/bin/python"), reverse=True)
+            yield from sorted((Path(root) / "versions").glob(f"{version}*/bin/python"), reverse=True)
 
 
-def cpython_311() -> Path:
-    """Return the first candidate that is a CPython 3.11 able to make an environment with pip in it."""
-    for python in candidates():
+def cpython(version: str) -> Path:
+    """Return the first candidate that is a CPython `version`, such as 3.11, able to make an environment with pip in it."""
+    for python in candidates(version):
         try:
-            answer = subprocess.run([python, "-c", IS_CPYTHON_311], capture_output=True, check=False)
+            answer = subprocess.run(
+                [python, "-c", IS_CPYTHON, version.replace(".", "")], capture_output=True, check=False
+            )
         except OSError:
             continue
         if answer.returncode == 0:
             return python
-    raise NotMadeError("no CPython 3.11 with venv and ensurepip was found: on PATH, under PYENV_ROOT or in ~/.pyenv")
+    raise NotMadeError(
+        f"no CPython {version} with venv and ensurepip was found: on PATH, under PYENV_ROOT or in ~/.pyenv"
+    )
 
 
 def run(what: str, *command: str | Path) -> None:
@@ -95,7 +100,7 @@ def run(what: str, *command: str | Path) -> None:
 
 def make() -> Path:
     """Make the environment anew, whatever stood there, and return its interpreter."""
-    base = cpython_311()
+    base = cpython(VERSION)
     run("making the environment", base, "-m", "venv", "--clear", FOLDER)
     install = ("-m", "pip", "install", "--disable-pip-version-check", "-q", *REQUIREMENTS)
     run("installing " + ", ".join(REQUIREMENTS), PYTHON, *install)

@@ -2,8 +2,9 @@
 
 `python tests/reference/suite.py [-k PATTERN]` runs every `*_test.py` of the reference in our interpreter. Each file is loaded
 from the reference's site-packages; whatever it imports as `ml_metadata` or below is our module of the same place in `mlmd`,
-one module object under both names. `--on-reference` runs the same files in the reference's interpreter against the reference
-itself, which shows that this runner counts right.
+one module object under both names. `--on-compat` runs the same files on CPython 3.12 where the distribution `ml-metadata` of
+compat/ml-metadata is installed: `import ml_metadata` is that of a user there, and nothing is put in its way. `--on-reference`
+runs them in the reference's interpreter against the reference itself, which shows that this runner counts right.
 
 The last line is `N passed, M failed, K skipped`; before it stand the failing names, each with its last line. Exit 1 on a
 failure that is not in EXPECTED, 2 when nothing can be run. A name of EXPECTED that passes is reported: strike it.
@@ -26,13 +27,18 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from environment import packages_of_reference, python_of_reference
 
+ROOT: Final = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "compat"))
+
+from installed import python_of  # noqa: E402 - found by the line above
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
 THEIRS: Final = "ml_metadata"
 OURS: Final = "mlmd"
-ROOT: Final = Path(__file__).resolve().parents[2]
+COMPAT_VERSION: Final = "3.12"
 
 # What the suite imports besides the reference and may be missing in our environment. Nothing else is served from the
 # reference's site-packages: its protobuf is older than ours.
@@ -180,20 +186,21 @@ def main() -> int:
     """Run the suite as the command line says and return the exit status."""
     parser = argparse.ArgumentParser(description="Run the suite that ml-metadata ships against mlmd.")
     parser.add_argument("-k", metavar="PATTERN", default="", help="run the tests that pytest's -k selects")
-    parser.add_argument(
-        "--on-reference", action="store_true", help="against the reference itself, in its own interpreter"
-    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--on-compat", action="store_true", help="against the installed distribution ml-metadata")
+    where.add_argument("--on-reference", action="store_true", help="against the reference, in its own interpreter")
     options = parser.parse_args()
 
     python = python_of_reference()
-    if isinstance(python, str):
-        print(python, file=sys.stderr)
-        return 2
-    in_reference = Path(sys.prefix) == python.parents[1]
-    if options.on_reference and not in_reference:
-        return subprocess.run([python, __file__, *sys.argv[1:]], check=False).returncode
+    elsewhere = python if options.on_reference else python_of(COMPAT_VERSION) if options.on_compat else None
+    for reason in (python, elsewhere):
+        if isinstance(reason, str):
+            print(reason, file=sys.stderr)
+            return 2
+    if elsewhere and Path(sys.prefix) != elsewhere.parents[1]:
+        return subprocess.run([elsewhere, __file__, *sys.argv[1:]], check=False).returncode
 
-    if not in_reference:
+    if not elsewhere:
         sys.path.append(str(ROOT))  # Last: an installed mlmd, or one on PYTHONPATH, is the one to test.
         sys.meta_path.insert(0, TheirNames())
         sys.meta_path.append(Borrowed())
@@ -202,7 +209,7 @@ def main() -> int:
     if not (count.passed or count.failed or count.skipped):
         print("no test was run", file=sys.stderr)
         return 2
-    return 0 if report(count, {} if in_reference else EXPECTED) else 1
+    return 0 if report(count, {} if options.on_reference else EXPECTED) else 1
 
 
 if __name__ == "__main__":

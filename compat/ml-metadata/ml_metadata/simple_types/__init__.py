@@ -1,0 +1,1 @@
+"""The messages of `mlmd.simple_types`."""
