@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 CACHED_FILTERS: Final = 256
+_INT64_MAX: Final = 2**63 - 1
 
 
 class T(StrEnum):
@@ -131,7 +132,12 @@ _AGGREGATE_NAMES: Final = (
     " variance"
 )
 _AGGREGATES: Final = frozenset(_AGGREGATE_NAMES.split())
-_CASTS: Final = {"INT64": T.INT, "FLOAT64": T.DOUBLE, "DOUBLE": T.DOUBLE, "STRING": T.STRING, "BOOL": T.BOOL}
+_CASTS: Final = {
+    **dict.fromkeys(("INT64", "INT32", "UINT64", "UINT32"), T.INT),
+    **dict.fromkeys(("FLOAT64", "DOUBLE", "FLOAT", "FLOAT32"), T.DOUBLE),
+    "STRING": T.STRING,
+    **dict.fromkeys(("BOOL", "BOOLEAN"), T.BOOL),
+}
 _CAST_NAMES: Final = {T.INT: "cast_int", T.DOUBLE: "cast_double", T.STRING: "cast_string", T.BOOL: "cast_bool"}
 
 
@@ -273,6 +279,7 @@ class _Checker:
             raise self._no_signature(node, f"operator {node.name.removeprefix('unary')}", operands)
         if node.name == "unary+":
             return operands[0]
+        self._refuse_unsigned(node, operands)
         first = operands[0].expression
         if node.name == "unary-" and isinstance(first, Constant) and isinstance(first.value, int | float):
             return Typed(Constant(-first.value), operands[0].type)
@@ -283,7 +290,16 @@ class _Checker:
         operands = self._operands(node)
         if any(one.type not in (T.INT, T.NULL) for one in operands):
             raise self._no_signature(node, f"operator {node.name.removeprefix('unary')}", operands)
+        self._refuse_unsigned(node, operands)
         return Typed(Operation(node.name, tuple(one.expression for one in operands)), T.INT)
+
+    def _refuse_unsigned(self, node: Node, operands: Sequence[Typed]) -> None:
+        """Raise FilterError where a literal is too large to count with; to compare with, any unsigned one will do."""
+        most = _INT64_MAX + (node.name == "unary-")
+        for one in operands:
+            value = one.expression.value if isinstance(one.expression, Constant) else None
+            if isinstance(value, int) and value > most:
+                raise self._fail(f"Could not cast literal {value} to type INT64", node)
 
     # Functions ------------------------------------------------------------------------------------------------------
 

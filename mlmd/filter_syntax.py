@@ -90,7 +90,7 @@ _FIELD: Final = re.compile(rf"(?P<relation>{'|'.join(RELATIONS)})_(?P<alias>\w+)
 _WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _QUOTED: Final = re.compile(r"`([^`\n]*)`")
 _NUMBER: Final = re.compile(
-    r"(?P<hex>0[xX][0-9A-Fa-f]+)|(?P<float>\d+\.\d*|\.\d+|\d+(?=[eE][+-]?\d))(?:[eE][+-]?\d+)?|\d+"
+    r"(?P<hex>0[xX][0-9A-Fa-f]+)|(?P<float>\d+\.\d*|\.\d+|\d+(?=[eE][+-]?\d))(?:[eE][+-]?\d+)?|\d+", re.ASCII
 )
 _STRING: Final = re.compile(r"(?P<prefix>[rR]?[bB]?|[bB][rR])(?P<quote>'''|\"\"\"|'|\")")
 _SIGN: Final = re.compile(r"!=|<>|<=|>=|<<|>>|\|\||@@|[-=<>+*/&|^~(),.;?@\[\]{}:]")

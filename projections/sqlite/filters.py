@@ -244,7 +244,7 @@ def _parts(tree: _Tree) -> tuple[_Tree, ...]:
 # Expressions ---------------------------------------------------------------------------------------------------------
 
 _SAME_IN_SQLITE: Final = (
-    "length lower upper substr trim ltrim rtrim replace unicode round abs sign coalesce ifnull nullif format"
+    "length lower upper substr trim ltrim rtrim replace unicode round sign coalesce ifnull nullif format"
 )
 _FUNCTIONS: Final = frozenset(_SAME_IN_SQLITE.split())
 _TEMPLATES: Final = {  # {} is an operand; repeated operands are given twice.
@@ -261,6 +261,7 @@ _TEMPLATES: Final = {  # {} is an operand; repeated operands are given twice.
     "cast_double": "cast({} as real)",
     "cast_string": "cast({} as text)",
     "cast_bool": "(cast({} as numeric) <> 0)",
+    "abs": "(case {0} when -9223372036854775808 then 9223372036854775808.0 else abs({0}) end)",  # Like other overflows.
     "starts_with": "(substr({0}, 1, length({1})) = {1})",
     "ends_with": "({1} = '' or substr({0}, -length({1})) = {1})",
 }

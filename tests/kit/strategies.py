@@ -250,7 +250,7 @@ def _pools(*, wild: bool) -> Pools:
         values={arm: st.sampled_from(_values_of(pool, arm)) for arm in pool},
         any_value=st.sampled_from([value for arm in pool for value in _values_of(pool, arm)]),
         # The reference mixes up a custom property with a typed one of the same key.
-        custom_keys=["c", "c.d", ""] + (["i", "s", 'q"uo\\te', "a\0"] if wild else []),
+        custom_keys=["c", "text", "c.d", ""] + (["i", "s", 'q"uo\\te', "a\0"] if wild else []),
         wild=wild,
     )
 
@@ -323,7 +323,9 @@ def _fill(draw: Callable[..., Any], pools: Pools, kind: str, node: Any) -> None:
         draw(_properties(pools, kind, node.properties))
     if draw(st.booleans()):
         for key in draw(st.lists(st.sampled_from(pools.custom_keys), max_size=2, unique=True)):
-            node.custom_properties[key].CopyFrom(draw(pools.any_value))
+            node.custom_properties[key].CopyFrom(
+                draw(pools.values["string_value"] if key == "text" else pools.any_value)
+            )
     if pools.wild and draw(_RARELY):
         node.custom_properties["unset"].SetInParent()
 

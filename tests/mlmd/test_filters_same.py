@@ -26,6 +26,18 @@ CASES = [
     ("2.5 NOT BETWEEN properties.d.double_value AND -2.25", []),
     ("NOT (2.5 BETWEEN properties.d.double_value AND -2.25)", []),
     ("2.5 NOT BETWEEN properties.i.double_value AND -2.25", [1]),
+    ("abs(-9223372036854775808) < abs(properties.new.int_value)", []),
+    # Literals, and names of types.
+    ("id > -9223372036854775808", [1, 2]),
+    ("id > -9223372036854775809", INVALID),
+    ("id < 18446744073709551615", [1, 2]),
+    ("id & 18446744073709551615 = id", INVALID),
+    ("9223372036854775808 + id > 0", INVALID),
+    ("id = １", INVALID),
+    ("CAST(id AS INT32) = 1", [1]),
+    ("CAST(id AS float) / 2 = 0.5", [1]),
+    ("CAST(id AS BOOLEAN)", [1, 2]),
+    ("CAST(id AS INTEGER) = 1", INVALID),
     # What follows an enum attribute is a word, unless it cannot be taken for one.
     ("state = properties.i.int_value", INVALID),
     ("state != contexts_a.id", INVALID),
