@@ -9,8 +9,23 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
-from evlog.records import RECORD_VERSION, Envelope
+from evlog.records import RECORD_VERSION, Answered, Envelope
+
+
+class Caller(NamedTuple):
+    """Who asks for one put through a server.
+
+    transaction: 16 bytes of the caller's choice, so that sending the put again does not repeat it; None leaves it to us.
+    """
+
+    actor: str
+    auth: str
+    application: str
+    host: str
+    reason: str | None = None
+    transaction: bytes | None = None
 
 
 class Author:
@@ -28,8 +43,27 @@ class Author:
         self.host = socket.gethostname()
         self.pid = os.getpid()
 
-    def envelope(self, api: str, wall_us: int) -> Envelope:
-        """Return the envelope of one call of `api` made now, with a transaction id of its own."""
+    def envelope(
+        self, api: str, wall_us: int, caller: Caller | None = None, answered: Answered | None = None
+    ) -> Envelope:
+        """Return the envelope of one call of `api` made now, by this process or the caller that it speaks for.
+
+        answered: given with a transaction that the caller chose; any other gets an id of its own.
+        """
+        if caller is not None:
+            return Envelope(
+                RECORD_VERSION,
+                caller.transaction or transaction_id(wall_us // 1000),
+                wall_us,
+                api,
+                caller.actor,
+                caller.auth,
+                caller.application,
+                caller.host,
+                0,
+                caller.reason,
+                answered,
+            )
         return Envelope(
             RECORD_VERSION,
             transaction_id(wall_us // 1000),

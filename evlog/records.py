@@ -151,11 +151,18 @@ Change = (
 )
 
 
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """How a put was answered whose caller may send it again. request: SHA-256 of what was asked."""
+
+    request: bytes
+    response: bytes
+
+
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Who put the record, when, through what, and why.
 
-    transaction: UUIDv7, names the put across retries. auth: how the actor is known ("os", "asserted"); never more than
-    was checked. wall_us: the writer's clock as it read, while the frame's time never goes back.
+    transaction: a UUID, names the put across retries; `answered` is there if the caller chose it. auth: how the actor is known
+    ("os", "asserted", "tls"); never more than was checked. host, pid: of the caller; pid is 0 where only its address is known. wall_us: the writer's clock as it read, while the frame's time never goes back.
     """
 
     v: int
@@ -168,6 +175,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     host: str
     pid: int
     reason: str | None = None
+    answered: Answered | None = None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

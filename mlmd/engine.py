@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
+from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from evlog.author import Author, clock_us
 from evlog.errors import ForkedError, RecordTooLargeError
-from evlog.records import Record
+from evlog.records import Answered, Record
 from mlmd import errors
 from mlmd.draft import Draft, TypeCache
 from mlmd.line import Line, Ticket
@@ -25,7 +26,9 @@ from replay.rebuild import follow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from evlog.author import Caller
     from evlog.log import Group, Log
+    from evlog.records import Envelope
     from mlmd.methods import Method
     from mlmd.opening import Opened
     from projections.sqlite.lookup import Lookup
@@ -37,11 +40,11 @@ _LOG: Final = logging.getLogger(__name__)
 class _Put(Ticket):
     """One put that waits for its group, then its answer."""
 
-    __slots__ = ("error", "method", "request", "response")
+    __slots__ = ("caller", "error", "method", "request", "response")
 
-    def __init__(self, method: Method, request: Any) -> None:
+    def __init__(self, method: Method, request: Any, caller: Caller | None) -> None:
         super().__init__()
-        self.method, self.request = method, request
+        self.method, self.request, self.caller = method, request, caller
         self.response: Any = None
         self.error: BaseException | None = None
 
@@ -65,7 +68,14 @@ class Engine:
             self._start()
 
     def call(self, method: Method, request: Any) -> Any:
-        """Answer one request. Raises StatusError."""
+        """Answer one request with a message. Raises StatusError."""
+        return method.message(self.answer(method, request))
+
+    def answer(self, method: Method, request: Any, caller: Caller | None = None) -> Any:
+        """Answer one request: with the bytes of the response where they are at hand, else with the message. Raises StatusError.
+
+        caller: who puts, if not this process for itself.
+        """
         try:
             if os.getpid() != self._pid:
                 raise ForkedError(opened_by=self._pid, used_by=os.getpid())
@@ -76,7 +86,7 @@ class Engine:
                 return answer
             if not self._opened.writable:
                 return self._refuse_write(method, request)
-            return self._put(method, request)
+            return self._put(method, request, caller)
         except errors.StatusError:
             raise
         except Exception as error:
@@ -161,8 +171,8 @@ class Engine:
         if empty:
             self._put(CREATE_STORE, None)
 
-    def _put(self, method: Method, request: Any) -> Any:
-        put = _Put(method, request)
+    def _put(self, method: Method, request: Any, caller: Caller | None = None) -> Any:
+        put = _Put(method, request, caller)
         self._line.stand(put)
         if put.error is not None:
             raise put.error
@@ -234,10 +244,11 @@ class Engine:
                 break
             taken += 1
             try:
+                if put.caller is not None and put.caller.transaction is not None and self._answered_before(put):
+                    continue
                 now_us = group.now()
                 draft = self._decided(put, now_us)
-                envelope = self._author.envelope(put.method.name, clock_us())
-                entry = group.add(Record(envelope, draft.changes), now_us)
+                entry = group.add(Record(self._envelope(put), draft.changes), now_us)
             except (errors.StatusError, RecordTooLargeError) as error:
                 put.error = error  # A refusal: no trace, and the others go on.
                 continue
@@ -247,12 +258,37 @@ class Engine:
             catch_up(self.view, (entry,))
         return taken
 
+    def _answered_before(self, put: _Put) -> bool:
+        """Answer a put that was sent before as it was answered then. Raises InvalidArgumentError if it is another one."""
+        assert put.caller is not None, "the caller checked"
+        assert put.caller.transaction is not None, "the caller checked"
+        found = self.view.lookup.answered(put.caller.transaction)
+        if found is None:
+            return False
+        request, put.response = found
+        if request != _request_hash(put):
+            raise errors.InvalidArgumentError(
+                f"the transaction {put.caller.transaction.hex()} was used for another request: take a new UUID for each put"
+            )
+        return True
+
+    def _envelope(self, put: _Put) -> Envelope:
+        answered = None
+        if put.caller is not None and put.caller.transaction is not None:
+            answered = Answered(_request_hash(put), put.response.SerializeToString(deterministic=True))
+        return self._author.envelope(put.method.name, clock_us(), put.caller, answered)
+
     def _decided(self, put: _Put, now_us: int) -> Draft:
         """Return the draft of a put. Raises StatusError for a refusal."""
         draft = Draft(self.view.lookup, self._types, now_us // 1000, self._last_ids)
         assert put.method.command is not None, "only puts wait in line"
         put.response = put.method.command(draft, put.request)
         return draft
+
+
+def _request_hash(put: _Put) -> bytes:
+    request = put.request.SerializeToString(deterministic=True)
+    return sha256(put.method.name.encode() + b"\0" + request).digest()
 
 
 def _outcome(error: BaseException) -> BaseException:

@@ -36,9 +36,7 @@ _LEADING: Final[dict[int, dict[Kind, bool | None]]] = {
 }
 
 
-def get_lineage_subgraph(
-    lookup: Lookup, request: service.GetLineageSubgraphRequest
-) -> service.GetLineageSubgraphResponse:
+def get_lineage_subgraph(lookup: Lookup, request: service.GetLineageSubgraphRequest) -> bytes:
     """GetLineageSubgraph: ids of nodes, whole events, all types there are; what the mask leaves out is not looked up."""
     with lookup.snapshot():
         answer = _Answer(lookup, request)
@@ -49,10 +47,10 @@ def get_lineage_subgraph(
                 answer.add(_PLURALS[kind], map(_id_alone, answer.ids(kind)))
         answer.add_edges()
     graph = answer.graph()
-    return service.GetLineageSubgraphResponse.FromString(b"\x0a" + varint(len(graph)) + graph)
+    return b"\x0a" + varint(len(graph)) + graph
 
 
-def get_whole_lineage_subgraph(lookup: Lookup, request: service.GetLineageSubgraphRequest) -> pb.LineageGraph:
+def get_whole_lineage_subgraph(lookup: Lookup, request: service.GetLineageSubgraphRequest) -> bytes:
     """Return what MLMD's Python client makes of GetLineageSubgraph and five more calls: whole nodes, and the types they have."""
     with lookup.snapshot():
         answer = _Answer(lookup, request)
@@ -62,7 +60,7 @@ def get_whole_lineage_subgraph(lookup: Lookup, request: service.GetLineageSubgra
                 answer.add(f"{kind}_types", lookup.types_with({type_id for _, type_id in nodes}))
                 answer.add(_PLURALS[kind], (body for body, _ in nodes))
         answer.add_edges()
-    return pb.LineageGraph.FromString(answer.graph())
+    return answer.graph()
 
 
 class _Answer:

@@ -15,15 +15,26 @@ from mlmd.proto import metadata_store_service_pb2 as service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from projections.sqlite.lookup import Lookup
+
 
 class Method(NamedTuple):
-    """One RPC. Exactly one of command(draft, request) and query(lookup, request) is there."""
+    """One RPC. Exactly one of command(draft, request) and query(lookup, request) is there; a query may answer in bytes."""
 
     name: str
     request: type[Any]
     response: type[Any]
     command: Callable[[Any, Any], Any] | None
     query: Callable[[Any, Any], Any] | None
+
+    def ask(self, lookup: Lookup, request: Any) -> Any:
+        """Return the message that a get answers with."""
+        assert self.query is not None, "a get"
+        return self.message(self.query(lookup, request))
+
+    def message(self, answer: Any) -> Any:
+        """Return an answer as a message, if it is in bytes."""
+        return self.response.FromString(answer) if answer.__class__ is bytes else answer
 
 
 def _commands() -> dict[str, Callable[[Any, Any], Any]]:

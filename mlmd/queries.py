@@ -1,6 +1,6 @@
-"""Answer: what a get request reads. Every query takes a Lookup and a request, and returns the response.
+"""Answer: what a get request reads. Every query takes a Lookup and a request, and returns the response, as bytes or as a message.
 
-Lists of nodes, types and events are the view's bodies joined: see `convert`. Source: the contract of ml-metadata 1.17.1;
+Lists of nodes, types and events are the view's bodies joined (see `convert`): a server sends them as they are. Source: the contract of ml-metadata 1.17.1;
 departures are listed in docs/compatibility.md.
 """
 
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from projections.sqlite.lookup import Lookup
 
     Query = Callable[[Lookup, Any], Any]
+    """What it returns is bytes where they are at hand, else the message."""
 
 _EMPTY_EXTERNAL_ID: Final = "Invalid argument because at least one empty external_id exists."
 
 
-def _response(name: str) -> Callable[[bytes], Any]:
-    parse: Callable[[bytes], Any] = getattr(service, f"{name}Response").FromString
-    return parse
+def _response(name: str) -> type[Any]:
+    found: type[Any] = getattr(service, f"{name}Response")
+    return found
 
 
 # Types ---------------------------------------------------------------------------------------------------------------
@@ -38,14 +39,13 @@ def _response(name: str) -> Callable[[bytes], Any]:
 
 def get_type(kind: Kind) -> Query:
     """Return the query of Get{Artifact,Execution,Context}Type."""
-    parse = _response(f"Get{kind.name.capitalize()}Type")
 
-    def query(lookup: Lookup, request: Any) -> Any:
+    def query(lookup: Lookup, request: Any) -> bytes:
         body = lookup.type_named(kind.name, request.type_name, request.type_version)
         if body is None:
             version = request.type_version or "nullopt"
             raise errors.NotFoundError(f"No type found for query, name: `{request.type_name}`, version: `{version}`")
-        return parse(body)
+        return body
 
     return query
 
@@ -53,15 +53,17 @@ def get_type(kind: Kind) -> Query:
 def get_types(kind: Kind) -> Query:
     """Return the query of Get{Artifact,Execution,Context}Types. System types are hidden, by name, but not of contexts."""
     name = f"Get{kind.name.capitalize()}Types"
-    parse, field = _response(name), f"{kind.name}_types"
+    response_class, field = _response(name), f"{kind.name}_types"
 
     def query(lookup: Lookup, _request: Any) -> Any:
-        response = parse(b"".join(lookup.types(kind.name)))
-        if kind is not CONTEXT:
-            types = getattr(response, field)
-            shown = [message for message in types if message.name not in SYSTEM_TYPE_NAMES]
-            del types[:]
-            types.extend(shown)
+        bodies = b"".join(lookup.types(kind.name))
+        if kind is CONTEXT:
+            return bodies
+        response = response_class.FromString(bodies)
+        types = getattr(response, field)
+        shown = [message for message in types if message.name not in SYSTEM_TYPE_NAMES]
+        del types[:]
+        types.extend(shown)
         return response
 
     return query
@@ -69,26 +71,24 @@ def get_types(kind: Kind) -> Query:
 
 def get_types_by_id(kind: Kind) -> Query:
     """Return the query of Get{Artifact,Execution,Context}TypesByID: in the order asked, repeats repeated."""
-    parse = _response(f"Get{kind.name.capitalize()}TypesByID")
 
-    def query(lookup: Lookup, request: Any) -> Any:
+    def query(lookup: Lookup, request: Any) -> bytes:
         with lookup.snapshot():
-            return parse(_types(lookup, kind, request.type_ids))
+            bodies = _types(lookup, kind, request.type_ids)
+        return b"".join(bodies)
 
     return query
 
 
-def _types(lookup: Lookup, kind: Kind, type_ids: Iterable[int]) -> bytes:
-    return b"".join(body for type_id in type_ids if (body := lookup.type(kind.name, type_id)) is not None)
+def _types(lookup: Lookup, kind: Kind, type_ids: Iterable[int]) -> list[bytes]:
+    return [body for type_id in type_ids if (body := lookup.type(kind.name, type_id)) is not None]
 
 
 def get_types_by_external_ids(kind: Kind) -> Query:
     """Return the query of Get{Artifact,Execution,Context}TypesByExternalIds."""
-    parse = _response(f"Get{kind.name.capitalize()}TypesByExternalIds")
 
-    def query(lookup: Lookup, request: Any) -> Any:
-        bodies = _external(request.external_ids, "types", lambda ids: lookup.types_external(kind.name, ids))
-        return parse(b"".join(bodies))
+    def query(lookup: Lookup, request: Any) -> bytes:
+        return b"".join(_external(request.external_ids, "types", lambda ids: lookup.types_external(kind.name, ids)))
 
     return query
 
@@ -107,76 +107,75 @@ def _external(external_ids: Sequence[str], what: str, find: Callable[[Sequence[s
 
 def get_nodes(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions,Contexts}."""
-    parse, candidates = _response(f"Get{kind.plural.capitalize()}"), Listing(kind.name)
+    response, candidates = _response(f"Get{kind.plural.capitalize()}"), Listing(kind.name)
 
-    def query(lookup: Lookup, request: Any) -> Any:
-        return _list(lookup, parse, candidates, request)
+    def query(lookup: Lookup, request: Any) -> bytes:
+        return _list(lookup, response, candidates, request)
 
     return query
 
 
 def get_nodes_by_type(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions,Contexts}ByType."""
-    parse = _response(f"Get{kind.plural.capitalize()}ByType")
+    response = _response(f"Get{kind.plural.capitalize()}ByType")
 
-    def query(lookup: Lookup, request: Any) -> Any:
+    def query(lookup: Lookup, request: Any) -> bytes:
         type_id = lookup.type_id_named(kind.name, request.type_name, request.type_version)
         if type_id is None:
-            return parse(b"")
-        return _list(lookup, parse, Listing(kind.name, type_id=type_id), request, last_token="")
+            return b""
+        return _list(lookup, response, Listing(kind.name, type_id=type_id), request, last_token="")
 
     return query
 
 
 def get_nodes_by_context(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions}ByContext."""
-    parse = _response(f"Get{kind.plural.capitalize()}ByContext")
+    response = _response(f"Get{kind.plural.capitalize()}ByContext")
 
-    def query(lookup: Lookup, request: Any) -> Any:
-        return _list(lookup, parse, Listing(kind.name, context_id=request.context_id), request)
+    def query(lookup: Lookup, request: Any) -> bytes:
+        return _list(lookup, response, Listing(kind.name, context_id=request.context_id), request)
 
     return query
 
 
 def _list(
-    lookup: Lookup, parse: Callable[[bytes], Any], candidates: Listing, request: Any, *, last_token: str | None = None
-) -> Any:
+    lookup: Lookup, response: type[Any], candidates: Listing, request: Any, *, last_token: str | None = None
+) -> bytes:
     """Return the candidates, or the page of them that the request's options ask for.
 
     last_token: what the response's token is on the last page; None leaves it unset.
     """
     if not request.HasField("options"):
-        return parse(b"".join([listed.body for listed in lookup.page(candidates)]))
+        return b"".join([listed.body for listed in lookup.page(candidates)])
     with lookup.snapshot():
         everything = candidates.type_id is None and candidates.context_id is None
         if not everything and not lookup.page(candidates._replace(limit=1)):
-            return parse(b"")  # As in MLMD, options of an empty candidate set are not even looked at.
+            return b""  # As in MLMD, options of an empty candidate set are not even looked at.
         found = page(candidates, request.options, lookup.page)
-    response = parse(b"".join(found.bodies))
     token = last_token if found.token is None else found.token
-    if token is not None:
-        response.next_page_token = token
-    return response
+    # Messages one after the other are read as one.
+    last = b"" if token is None else response(next_page_token=token).SerializeToString()
+    return b"".join(found.bodies) + last
 
 
 def get_nodes_by_id(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions,Contexts}ByID: by ascending id, each once."""
-    parse, field = _response(f"Get{kind.plural.capitalize()}ByID"), f"{kind.name}_ids"
+    field = f"{kind.name}_ids"
 
-    def query(lookup: Lookup, request: Any) -> Any:
-        return parse(b"".join(lookup.nodes(kind.name, getattr(request, field))))
+    def query(lookup: Lookup, request: Any) -> bytes:
+        return b"".join(lookup.nodes(kind.name, getattr(request, field)))
 
     return query
 
 
-def get_artifacts_by_id(lookup: Lookup, request: service.GetArtifactsByIDRequest) -> service.GetArtifactsByIDResponse:
+def get_artifacts_by_id(lookup: Lookup, request: service.GetArtifactsByIDRequest) -> Any:
     """GetArtifactsByID: with the types of the artifacts, in the order of their first use, if asked."""
     if not request.populate_artifact_types:
         return _ARTIFACTS_BY_ID(lookup, request)
     with lookup.snapshot():
-        response: service.GetArtifactsByIDResponse = _ARTIFACTS_BY_ID(lookup, request)
+        response = service.GetArtifactsByIDResponse.FromString(_ARTIFACTS_BY_ID(lookup, request))
         type_ids = dict.fromkeys(artifact.type_id for artifact in response.artifacts)
-        types = service.GetArtifactTypesByIDResponse.FromString(_types(lookup, ARTIFACT, type_ids))
+        types = service.GetArtifactTypesByIDResponse.FromString(b"".join(_types(lookup, ARTIFACT, type_ids)))
     response.artifact_types.extend(types.artifact_types)
     return response
 
@@ -186,30 +185,26 @@ _ARTIFACTS_BY_ID: Final = get_nodes_by_id(ARTIFACT)
 
 def get_node_by_type_and_name(kind: Kind) -> Query:
     """Return the query of Get{Artifact,Execution,Context}ByTypeAndName: the node, or nothing."""
-    parse, field = _response(f"Get{kind.name.capitalize()}ByTypeAndName"), f"{kind.name}_name"
+    field = f"{kind.name}_name"
 
-    def query(lookup: Lookup, request: Any) -> Any:
+    def query(lookup: Lookup, request: Any) -> bytes:
         type_id = lookup.type_id_named(kind.name, request.type_name, request.type_version)
         body = None if type_id is None else lookup.node_named(kind.name, type_id, getattr(request, field))
-        return parse(body or b"")
+        return body or b""
 
     return query
 
 
 def get_nodes_by_external_ids(kind: Kind) -> Query:
     """Return the query of Get{Artifacts,Executions,Contexts}ByExternalIds."""
-    parse = _response(f"Get{kind.plural.capitalize()}ByExternalIds")
 
-    def query(lookup: Lookup, request: Any) -> Any:
-        bodies = _external(request.external_ids, kind.plural, lambda ids: lookup.nodes_external(kind.name, ids))
-        return parse(b"".join(bodies))
+    def query(lookup: Lookup, request: Any) -> bytes:
+        return b"".join(_external(request.external_ids, kind.plural, lambda ids: lookup.nodes_external(kind.name, ids)))
 
     return query
 
 
-def get_artifacts_by_uri(
-    lookup: Lookup, request: service.GetArtifactsByURIRequest
-) -> service.GetArtifactsByURIResponse:
+def get_artifacts_by_uri(lookup: Lookup, request: service.GetArtifactsByURIRequest) -> bytes:
     """GetArtifactsByURI: uri by uri in the order asked, each once."""
     unknown: Any = UnknownFieldSet(request)
     if any(field.field_number == 1 for field in unknown):
@@ -219,7 +214,7 @@ def get_artifacts_by_uri(
     uris = dict.fromkeys(texts(request.uris))
     with lookup.snapshot() if len(uris) > 1 else nullcontext():
         bodies = [body for uri in uris for body in lookup.artifacts_at(uri)]
-    return service.GetArtifactsByURIResponse.FromString(b"".join(bodies))
+    return b"".join(bodies)
 
 
 # Events and links ----------------------------------------------------------------------------------------------------
@@ -227,12 +222,15 @@ def get_artifacts_by_uri(
 
 def get_events(kind: Kind) -> Query:
     """Return the query of GetEventsBy{Artifact,Execution}IDs."""
-    parse, field = _response(f"GetEventsBy{kind.name.capitalize()}IDs"), f"{kind.name}_ids"
+    field = f"{kind.name}_ids"
 
     def query(lookup: Lookup, request: Any) -> Any:
-        response = parse(b"".join(lookup.events_of(kind.name, getattr(request, field))))
-        if kind is ARTIFACT:  # Between two nodes the number of the event's type decides, not the order of the puts.
-            response.events.sort(key=lambda event: (event.artifact_id, event.execution_id, event.type))
+        bodies = b"".join(lookup.events_of(kind.name, getattr(request, field)))
+        if kind is not ARTIFACT:
+            return bodies
+        # Between two nodes the number of the event's type decides, not the order of the puts.
+        response = service.GetEventsByArtifactIDsResponse.FromString(bodies)
+        response.events.sort(key=lambda event: (event.artifact_id, event.execution_id, event.type))
         return response
 
     return query
@@ -240,24 +238,26 @@ def get_events(kind: Kind) -> Query:
 
 def get_contexts_of(kind: Kind) -> Query:
     """Return the query of GetContextsBy{Artifact,Execution}."""
-    parse, field = _response(f"GetContextsBy{kind.name.capitalize()}"), f"{kind.name}_id"
+    field = f"{kind.name}_id"
 
-    def query(lookup: Lookup, request: Any) -> Any:
+    def query(lookup: Lookup, request: Any) -> bytes:
         node_id = getattr(request, field)
         bodies = lookup.contexts_of(kind.name, node_id)
         if not bodies:
             raise errors.NotFoundError(f"No contexts found for {field}: {node_id}")
-        return parse(b"".join(bodies))
+        return b"".join(bodies)
 
     return query
 
 
 def get_relatives(relation: str, many: str) -> Query:
     """Return the query of Get{Parent,Children}ContextsByContext. relation: "parent" or "child"."""
-    parse = _response(f"Get{many}ContextsByContext")
+    response_class = _response(f"Get{many}ContextsByContext")
 
     def query(lookup: Lookup, request: Any) -> Any:
-        response = parse(b"".join(body for _, body in lookup.relatives(relation, [request.context_id])))
+        response = response_class.FromString(
+            b"".join(body for _, body in lookup.relatives(relation, [request.context_id]))
+        )
         response.contexts.sort(key=lambda context: context.id)
         return response
 
@@ -266,7 +266,7 @@ def get_relatives(relation: str, many: str) -> Query:
 
 def get_relatives_of_many(relation: str, many: str) -> Query:
     """Return the query of Get{Parent,Children}ContextsByContexts: a map with an entry for each context that has any."""
-    response_class = getattr(service, f"Get{many}ContextsByContextsResponse")
+    response_class = _response(f"Get{many}ContextsByContexts")
     field = f"{'parent' if relation == 'parent' else 'children'}_contexts"
 
     def query(lookup: Lookup, request: Any) -> Any:
@@ -274,14 +274,11 @@ def get_relatives_of_many(relation: str, many: str) -> Query:
             raise errors.InvalidArgumentError("context_ids is empty")
         response = response_class()
         for context_id, body in lookup.relatives(relation, request.context_ids):
-            (context,) = _CONTEXTS(body).contexts
+            (context,) = service.GetContextsResponse.FromString(body).contexts
             getattr(response.contexts[context_id], field).append(context)
         return response
 
     return query
-
-
-_CONTEXTS: Final = _response("GetContexts")
 
 
 def get_lineage_graph(_lookup: Lookup, _request: Any) -> Any:

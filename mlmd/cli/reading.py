@@ -33,9 +33,8 @@ class Store:
     def get(self, method: str, **fields: Any) -> Any:
         """Return the answer to a get of `mlmd.methods`. Raises StatusError."""
         found = METHODS[method]
-        assert found.query is not None, "commands that read only get"
-        query, request = found.query, found.request(**fields)
-        return self.view.ask(lambda lookup: query(lookup, request))
+        request = found.request(**fields)
+        return self.view.ask(lambda lookup: found.ask(lookup, request))
 
 
 def find(settings: Settings) -> Path:

@@ -101,9 +101,8 @@ def _look_back(engine: Engine, ids: Workflow, offset: int, say: Say) -> Row:
 
     method = METHODS["GetExecutionsByID"]
     view = as_of(engine.log, offset, BODIES)
-    assert method.query is not None, "a get"
-    query, request = method.query, method.request(execution_ids=[ids.run])
-    [run] = view.ask(lambda lookup: query(lookup, request)).executions
+    request = method.request(execution_ids=[ids.run])
+    [run] = view.ask(lambda lookup: method.ask(lookup, request)).executions
     view.close()
     state = run.properties["state"].string_value
     say(f"\nAs of #{offset}, before it was done, run:{run.id} was {state}.")

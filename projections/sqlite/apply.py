@@ -81,6 +81,8 @@ _NODES: Final[dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]]] = {
 _EVENT = "insert into event (id, artifact_id, execution_id, type, is_output, time, body) values (?, ?, ?, ?, ?, ?, ?)"
 _ATTRIBUTION = "insert into attribution (context_id, artifact_id, seq) values (?, ?, ?)"
 _ASSOCIATION = "insert into association (context_id, execution_id, seq) values (?, ?, ?)"
+# Whoever writes to one store through two servers may repeat itself; the first answer stands.
+_ANSWERED = "insert into answered (transaction_id, request, response) values (?, ?, ?) on conflict do nothing"
 _PARENT = "insert into parent_context (id, parent_id, child_id) values (?, ?, ?)"
 
 
@@ -112,6 +114,9 @@ class Applier:
         self._seq = entry.offset << _CHANGES_BITS
         for change in entry.record.changes:
             appliers[change.__class__](change)
+        answered = entry.record.envelope.answered
+        if answered is not None:
+            self._execute(_ANSWERED, (entry.record.envelope.transaction, answered.request, answered.response))
 
     def forget(self) -> None:
         """Drop what was learned from rows that a rollback took back."""

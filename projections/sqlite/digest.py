@@ -23,9 +23,10 @@ _STATE: Final = {
     "execution": f"select id, type_id, name, external_id, state, {_NODE} from execution order by id",
     "context": f"select id, type_id, name, external_id, {_NODE} from context order by id",
     "event": "select id, artifact_id, execution_id, type, is_output, time, body from event order by id",
-    "attribution": "select context_id, artifact_id from attribution order by context_id, artifact_id",
-    "association": "select context_id, execution_id from association order by context_id, execution_id",
+    "attribution": "select context_id, artifact_id, seq from attribution order by context_id, artifact_id",
+    "association": "select context_id, execution_id, seq from association order by context_id, execution_id",
     "parent_context": "select id, parent_id, child_id from parent_context order by id",
+    "answered": "select transaction_id, request, response from answered order by transaction_id",
 }
 _encode: Final = msgspec.msgpack.Encoder().encode
 

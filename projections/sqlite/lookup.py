@@ -54,6 +54,7 @@ _RELATIVES: Final = {
 _ANCESTORS: Final = """
 with recursive up(id) as (select ? union select l.parent_id from up join parent_context l on l.child_id = up.id)
 select id from up"""
+_ANSWERED: Final = "select request, response from answered where transaction_id = ?"
 _TABLES: Final = frozenset({"type", *KINDS, "event", "attribution", "association", "parent_context"})
 _LAST_ID: Final = {
     table: f"select coalesce(max(id), 0) from {table}" for table in ("type", *KINDS, "event", "parent_context")
@@ -201,6 +202,11 @@ class Lookup:
     def ancestors(self, context_id: int) -> list[int]:
         """Return the ids of all contexts above a context, its own first."""
         return self._all(_ANCESTORS, (context_id,))
+
+    def answered(self, transaction: bytes) -> tuple[bytes, bytes] | None:
+        """Return (hash of the request, response) of a put whose caller chose the transaction, None where there was none."""
+        rows: Any = self._execute(_ANSWERED, (transaction,)).fetchall()
+        return rows[0] if rows else None
 
     # Ids ------------------------------------------------------------------------------------------------------------
 

@@ -112,3 +112,9 @@ create table parent_context (
 ) strict;
 create unique index parent_context_child on parent_context (child_id, parent_id);
 create index parent_context_parent on parent_context (parent_id, child_id);
+
+create table answered (
+    transaction_id blob primary key,    -- chosen by the caller, so that a put can be sent again
+    request blob not null,              -- hash of what was asked
+    response blob not null              -- what was answered, and will be again
+) strict, without rowid;

@@ -103,7 +103,7 @@ class Histories(RuleBasedStateMachine):
         view = as_of(self.log, offset, BODIES)
         try:
             for call in everything():
-                answer = view.ask(lambda lookup, call=call: METHODS[call.method].query(lookup, call.request))
+                answer = view.ask(lambda lookup, call=call: METHODS[call.method].ask(lookup, call.request))
                 assert wire(answer) == wire(self.moments[offset].call(call.method, call.request, 0)), call
         finally:
             view.close()

@@ -3,8 +3,8 @@
 This file runs inside the reference's interpreter too, so it knows the standard library and the package it is told of, `mlmd`
 or `ml_metadata`, and nothing else of ours.
 
-    python questions.py PACKAGE make FOLDER ARTIFACTS      a store of so many artifacts; FOLDER is there and empty
-    python questions.py PACKAGE ask FOLDER ARTIFACTS CALLS
+    python reading.py PACKAGE make FOLDER ARTIFACTS      a store of so many artifacts; FOLDER is there and empty
+    python reading.py PACKAGE ask FOLDER ARTIFACTS CALLS
 
 A quarter as many executions each read four of the newest artifacts and make four: twice as many events as artifacts. 25 executions
 are a run, a context with a hundred artifacts and more; every hundredth run is of the same pipeline. "ask" prints one line of JSON,
