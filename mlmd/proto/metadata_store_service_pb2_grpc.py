@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import grpc
+import grpc.experimental
 
 from mlmd.proto import metadata_store_service_pb2 as service
 
@@ -59,3 +60,45 @@ def add_MetadataStoreServiceServicer_to_server(servicer: MetadataStoreServiceSer
         for name, (request, response) in _METHODS.items()
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE.full_name, handlers),))
+
+
+class MetadataStoreService:
+    """Calls without a channel of one's own: each method is a static function of request and target."""
+
+
+def _single_call(name: str) -> Any:
+    request_class, response_class = _METHODS[name]
+
+    def call(
+        request: Any,
+        target: str,
+        options: Any = (),
+        channel_credentials: Any = None,
+        call_credentials: Any = None,
+        insecure: bool = False,
+        compression: Any = None,
+        wait_for_ready: bool | None = None,
+        timeout: float | None = None,
+        metadata: Any = None,
+    ) -> Any:
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            f"/{_SERVICE.full_name}/{name}",
+            request_class.SerializeToString,
+            response_class.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+        )
+
+    return call
+
+
+for _name in _METHODS:
+    setattr(MetadataStoreService, _name, staticmethod(_single_call(_name)))

@@ -119,6 +119,10 @@ def test_the_generated_stub_and_servicer_of_mlmd_work_with_it(engine: Engine) ->
         answer = stubs.MetadataStoreServiceStub(channel).GetArtifactTypes(service.GetArtifactTypesRequest())
         assert answer == service.GetArtifactTypesResponse()
         channel.close()
+        alone: Any = stubs.MetadataStoreService
+        request, target = service.GetArtifactTypesRequest(), f"localhost:{server.port}"
+        with pytest.warns(grpc.experimental.ExperimentalApiWarning):
+            assert alone.GetArtifactTypes(request, target, insecure=True) == service.GetArtifactTypesResponse()
     assert len(stubs._METHODS) == 52
 
 
