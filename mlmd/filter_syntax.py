@@ -228,6 +228,8 @@ def _words(lexer: _Lexer, enums: dict[Attribute, frozenset[str]]) -> dict[int, t
         if comparison is None:
             continue
         negated, listed, first = comparison
+        if listed and _one_letter_between_commas(tokens, first):
+            continue
         stop = first
         given = []
         while tokens[stop].kind in _WORD_LIKE:
@@ -241,6 +243,19 @@ def _words(lexer: _Lexer, enums: dict[Attribute, frozenset[str]]) -> dict[int, t
         if given and (not listed or tokens[stop].text == ")") and tokens[stop - 1].text != ",":
             found[index] = (negated, tuple(given), stop + listed)
     return found
+
+
+def _one_letter_between_commas(tokens: list[Token], stop: int) -> bool:
+    """Tell whether a list has an element of one letter or digit that is neither its first nor its last.
+
+    MLMD then reads it as a list of expressions, so `IN (2, 3, 4)` finds what `IN (2, 3)` is refused for. TFX sends the former.
+    """
+    first = stop
+    while tokens[stop].kind in (Is.WORD, Is.INTEGER) and tokens[stop + 1].text == ",":
+        if stop > first and len(tokens[stop].text) == 1:
+            return True
+        stop += 2
+    return False
 
 
 def _attribute(token: Token) -> Attribute:

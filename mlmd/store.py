@@ -1,4 +1,4 @@
-"""MetadataStore: MLMD's Python client, in process. One method is one RPC of `methods`, a few page through several."""
+"""MetadataStore: MLMD's Python client, in process or of a server. One method is one RPC of `methods`, a few page through several."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from mlmd.proto import metadata_store_service_pb2 as service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from mlmd.client import Remote
+    from mlmd.methods import Method
 
 MAX_NUM_RESULT: Final = 100
 _RETRIES: Final = 5
@@ -60,37 +63,46 @@ class MetadataStore:
     record in the log, when it returns. Safe for many threads and many processes. Every method takes `extra_options`, ignored.
     """
 
-    def __init__(self, config: pb.ConnectionConfig, enable_upgrade_migration: bool = False) -> None:
+    def __init__(
+        self, config: pb.ConnectionConfig | pb.MetadataStoreClientConfig, enable_upgrade_migration: bool = False
+    ) -> None:
         """Open what the config names: see docs/compatibility.md. Raises RuntimeError where it cannot be opened.
 
-        enable_upgrade_migration: without effect, there is no older schema.
+        A MetadataStoreClientConfig names a server, which is not asked before the first call. enable_upgrade_migration: without
+        effect, there is no older schema; ValueError for a server, which is not ours to migrate.
         """
+        self._max_num_retries = _RETRIES
         if isinstance(config, pb.MetadataStoreClientConfig):
-            raise errors.UnimplementedError(
-                "a gRPC client is not in this release of evlog-mlmd: use a ConnectionConfig"
-            )
-        if not isinstance(config, pb.ConnectionConfig):
+            if enable_upgrade_migration:
+                message = "enable_upgrade_migration is not for a client: start the server with it"
+                raise ValueError(message)
+            from mlmd.client import Remote  # noqa: PLC0415 - a store in process needs no gRPC
+
+            self._backend: Engine | Remote = Remote(config)
+        elif isinstance(config, pb.ConnectionConfig):
+            if config.HasField("retry_options"):
+                self._max_num_retries = config.retry_options.max_num_retries
+            self._backend = Engine(open_config(config))
+        else:
             message = (
                 f"MetadataStore is expecting either a ConnectionConfig or a MetadataStoreClientConfig, not {config!r}"
             )
-            raise ValueError(message)  # noqa: TRY004 - MLMD's
-        del enable_upgrade_migration
-        self._max_num_retries = _RETRIES
-        if config.HasField("retry_options"):
-            self._max_num_retries = config.retry_options.max_num_retries
-        self._engine = Engine(open_config(config))
+            raise ValueError(message)  # noqa: TRY004 - as MLMD does
         # MLMD's store has no `close`, so its users drop stores, TFX several for each component.
-        weakref.finalize(self, self._engine.abandon).atexit = False
+        weakref.finalize(self, self._backend.abandon).atexit = False
 
     def close(self) -> None:
         """Close the store. Not needed for safety: whatever a put acknowledged is durable."""
-        self._engine.close()
+        self._backend.close()
 
     def _call(self, name: str, request: Any) -> Any:
-        method, attempt = METHODS[name], 1
+        return self._answer(METHODS[name], request)
+
+    def _answer(self, method: Method, request: Any) -> Any:
+        attempt = 1
         while True:
             try:
-                return self._engine.call(method, request)
+                return self._backend.call(method, request)
             except errors.AbortedError:
                 if attempt >= self._max_num_retries:
                     raise
@@ -583,7 +595,7 @@ class MetadataStore:
         """
         request = service.GetLineageSubgraphRequest(lineage_subgraph_query_options=query_options)
         request.read_mask.paths.extend(field_mask_paths or ())
-        return self._engine.call(WHOLE_LINEAGE, request)
+        return self._answer(WHOLE_LINEAGE, request)
 
     @property
     def pipeline_asset(self) -> None:

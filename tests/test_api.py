@@ -7,8 +7,6 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 import mlmd
 import mlmd.metadata_store
 from mlmd import errors, proto
@@ -95,11 +93,4 @@ def test_importing_the_package_brings_no_server_no_analytics_and_no_terminal() -
 def test_any_value_of_extra_options_is_ignored() -> None:
     store = mlmd.MetadataStore(pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig()))
     assert store.get_artifacts(extra_options=object()) == []  # type: ignore[arg-type]
-    store.close()
-
-
-def test_what_this_release_lacks_says_so() -> None:
-    store = mlmd.MetadataStore(pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig()))
-    with pytest.raises(errors.UnimplementedError, match="gRPC client"):
-        mlmd.MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=1))  # type: ignore[arg-type]
     store.close()

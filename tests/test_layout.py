@@ -14,6 +14,8 @@ HOMES = {
     "apsw": "projections/sqlite",
     "duckdb": "projections/duck",
     "grpc": "mlmd",
+    "grpc_health": "mlmd/server.py",
+    "grpc_reflection": "mlmd/server.py",
     "google.protobuf": "mlmd",
     "click": "mlmd/cli",
     "rich": "mlmd/cli",

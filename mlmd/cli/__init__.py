@@ -44,6 +44,9 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Time": {
         "log": Entry("history", "Show the records: who put what, when, through what, why."),
     },
+    "Serve": {
+        "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
+    },
     "Trust": {
         "verify": Entry("verifying", "Check every byte of the log, and the view against a replay."),
         "replay": Entry("rebuilding", "Make the view anew from the log."),

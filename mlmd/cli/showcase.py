@@ -11,6 +11,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_one
 from mlmd.cli.refusal import DAMAGE, Refusal
 from mlmd.demo import ask, record_workflow
+from mlmd.engine import Engine
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.store import MetadataStore
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from mlmd.cli.settings import Settings
     from mlmd.demo import Workflow
-    from mlmd.engine import Engine
 
     Say = Callable[[str], None]
 
@@ -45,7 +45,8 @@ def demo(settings: Settings, folder: Path) -> None:
     say = click.echo if settings.form == "table" else _nothing
     store = MetadataStore(config)
     try:
-        engine = store._engine  # noqa: SLF001 - the demo looks under the bonnet
+        engine = store._backend  # noqa: SLF001 - the demo looks under the bonnet
+        assert isinstance(engine, Engine), "a store in a folder"
         steps: list[Row] = []
 
         def told(step: int, text: str) -> None:

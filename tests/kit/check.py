@@ -24,7 +24,7 @@ DENSE: Final = ("type", "artifact", "execution", "context", "event", "parent_con
 
 def check_store(store: MetadataStore | Engine) -> None:
     """Fail unless log and view are sound, and say the same."""
-    engine: Engine = getattr(store, "_engine", store)
+    engine: Engine = getattr(store, "_backend", store)
     log, view = engine.log, engine.view
     assert view.watermark() == log.end == log.refresh()
     report = verify_log(log.folder)

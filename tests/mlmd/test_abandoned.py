@@ -50,7 +50,7 @@ def test_a_dropped_store_gives_back_its_files_at_once_and_loses_nothing(tmp_path
 def test_a_store_in_memory_is_gone_when_it_is_dropped() -> None:
     store = MetadataStore(pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig()))
     put(store, "first")
-    engine = weakref.ref(store._engine)
+    engine = weakref.ref(store._backend)
     del store
     gc.collect()
     assert engine() is None
@@ -66,7 +66,7 @@ def test_a_store_is_collected_even_while_this_thread_holds_the_lock_of_its_folde
     del dropped
 
     def collect() -> None:
-        with kept._engine.log.claim():
+        with kept._backend.log.claim():
             gc.collect()
 
     thread = threading.Thread(target=collect, daemon=True)

@@ -234,12 +234,12 @@ def test_14_the_time_moves_when_only_the_output_only_type_is_missing(
     store: MetadataStore, types: tuple[int, int, int]
 ) -> None:
     [artifact] = store.get_artifacts_by_id(store.put_artifacts([pb.Artifact(type_id=types[0])]))
-    before = store._engine.log.end
+    before = store._backend.log.end
     store.put_artifacts([artifact])
     assert store.get_artifacts_by_id([artifact.id]) == [artifact]
     artifact.ClearField("type")
     store.put_artifacts([artifact])
-    changed = [entry.record.changes for entry in store._engine.log.read(before)]
+    changed = [entry.record.changes for entry in store._backend.log.read(before)]
     assert [len(changes) for changes in changed] == [0, 1]
 
 
@@ -251,7 +251,7 @@ def test_15_no_retries_is_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
         attempts.append(1)
         raise errors.AbortedError("busy")
 
-    monkeypatch.setattr(store._engine, "call", abort)
+    monkeypatch.setattr(store._backend, "call", abort)
     with pytest.raises(errors.AbortedError):
         store.get_artifacts()
     assert len(attempts) == 1
@@ -292,10 +292,10 @@ def test_21_strings_that_are_not_utf_8_are_refused(store: MetadataStore, types: 
     spoiled = pb.Artifact(type_id=types[0], name="NAME").SerializeToString().replace(b"NAME", b"\xff\xfe\xfd\xfc")
     request = service.PutArtifactsRequest()
     request.artifacts.add().MergeFromString(spoiled)
-    before = store._engine.log.end
+    before = store._backend.log.end
     with pytest.raises(errors.InvalidArgumentError):
         store._call("PutArtifacts", request)
-    assert store._engine.log.end == before
+    assert store._backend.log.end == before
 
 
 def test_a_page_token_has_the_published_bytes(store: MetadataStore, types: tuple[int, int, int]) -> None:

@@ -58,6 +58,15 @@ CASES = [
     ("state IN (properties.i.int_value)", []),
     ("state IN (LIVE, -1)", INVALID),
     ("state IN ((2), LIVE)", INVALID),
+    # A single letter or digit between two commas makes it a list of expressions.
+    ("state IN (2, 3, 4)", [2]),
+    ("state IN ( 2 ,3,44 )", [2]),
+    ("NOT state IN (1, 3, 4)", [2]),
+    ("id IN (1,2) AND (type IN ('T', 'U', 'V') OR state IN (1, 2, 3))", [2]),
+    ("state IN (2, 33, 4)", INVALID),
+    ("state IN (LIVE, 2, PENDING)", INVALID),
+    ("state IN (LIVE, PENDING, LIVE)", [2]),
+    ("state IN (2,,3)", INVALID),
 ]
 
 

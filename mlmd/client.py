@@ -1,0 +1,101 @@
+"""The other end of the wire: what `MetadataStore` asks when its config names a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import grpc
+
+from evlog.author import Author
+from mlmd import errors
+from mlmd.kinds import KINDS
+from mlmd.methods import METHODS, WHOLE_LINEAGE
+from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.proto import metadata_store_service_pb2 as service
+from mlmd.service import ACTOR, NAME, REASON
+
+if TYPE_CHECKING:
+    from mlmd.kinds import Kind
+    from mlmd.methods import Method
+
+_PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+class Remote:
+    """A server. Connects when it is first asked."""
+
+    def __init__(self, config: pb.MetadataStoreClientConfig) -> None:
+        options = _options(config.channel_arguments)
+        target = f"{config.host}:{config.port}"
+        if config.HasField("ssl_config"):
+            self._channel = grpc.secure_channel(target, _credentials(config.ssl_config), options)
+        else:
+            self._channel = grpc.insecure_channel(target, options)
+        self._timeout_s = config.client_timeout_sec if config.HasField("client_timeout_sec") else None
+        author = Author()
+        said = {ACTOR: author.actor, REASON: author.reason}
+        self._metadata = tuple((key, quote(value, safe=_PRINTABLE)) for key, value in said.items() if value)
+        self._calls: dict[str, Any] = {}
+
+    def call(self, method: Method, request: Any) -> Any:
+        """Return the answer to a request. Raises StatusError, the gRPC error as its cause."""
+        return self._whole_lineage(request) if method is WHOLE_LINEAGE else self._send(method, request)
+
+    def _send(self, method: Method, request: Any) -> Any:
+        call = self._calls.get(method.name)
+        if call is None:
+            call = self._calls[method.name] = self._channel.unary_unary(
+                f"/{NAME}/{method.name}", method.request.SerializeToString, method.response.FromString
+            )
+        try:
+            return call(request, timeout=self._timeout_s, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise errors.make_exception(error.details() or "", error.code().value[0]) from error
+
+    def _whole_lineage(self, request: service.GetLineageSubgraphRequest) -> pb.LineageGraph:
+        """Return a subgraph with whole nodes: a server gives their ids, and further calls the rest."""
+        wanted = set(request.read_mask.paths or pb.LineageGraph.DESCRIPTOR.fields_by_name)
+        kinds = [kind for kind in KINDS if wanted & {kind.plural, f"{kind.name}_types"}]
+        skeleton = service.GetLineageSubgraphRequest()
+        skeleton.lineage_subgraph_query_options.CopyFrom(request.lineage_subgraph_query_options)
+        # An empty mask would be everything, so it names what is always empty.
+        skeleton.read_mask.paths.extend([kind.plural for kind in kinds] or ["parent_contexts"])
+        skeleton.read_mask.paths.extend(sorted(wanted & {"events", "attributions", "associations"}))
+        graph: pb.LineageGraph = self._send(METHODS["GetLineageSubgraph"], skeleton).lineage_subgraph
+        for kind in kinds:
+            ids = [node.id for node in getattr(graph, kind.plural)]
+            graph.ClearField(kind.plural)  # type: ignore[arg-type]
+            self._fill(graph, kind, ids, wanted)
+        return graph
+
+    def _fill(self, graph: pb.LineageGraph, kind: Kind, ids: list[int], wanted: set[str]) -> None:
+        """Put whole nodes of a kind, and the types they have, into a graph, as far as they are wanted."""
+        by_id = METHODS[f"Get{kind.plural.capitalize()}ByID"]
+        nodes = getattr(self._send(by_id, by_id.request(**{f"{kind.name}_ids": ids})), kind.plural)
+        if kind.plural in wanted:
+            getattr(graph, kind.plural).extend(nodes)
+        if (types := f"{kind.name}_types") in wanted:
+            by_id = METHODS[f"Get{kind.name.capitalize()}TypesByID"]
+            type_ids = sorted({node.type_id for node in nodes})
+            getattr(graph, types).extend(getattr(self._send(by_id, by_id.request(type_ids=type_ids)), types))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    abandon = close
+
+
+def _options(arguments: pb.GrpcChannelArguments) -> list[tuple[str, int]]:
+    options = []
+    if arguments.HasField("max_receive_message_length"):
+        options.append(("grpc.max_receive_message_length", arguments.max_receive_message_length))
+    if arguments.HasField("http2_max_ping_strikes"):
+        options.append(("grpc.http2.max_ping_strikes", arguments.http2_max_ping_strikes))
+    return options
+
+
+def _credentials(config: pb.MetadataStoreClientConfig.SSLConfig) -> grpc.ChannelCredentials:
+    given = {field.name: text.encode("ascii") for field, text in config.ListFields()}
+    return grpc.ssl_channel_credentials(given.get("custom_ca"), given.get("client_key"), given.get("server_cert"))

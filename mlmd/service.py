@@ -1,0 +1,105 @@
+"""MetadataStoreService over gRPC: bytes in, the engine, bytes out. One handler for each method of the table.
+
+Who puts goes into the record's envelope: the identity that TLS proved, else what the caller says of itself in `x-evlog-actor`,
+else its user agent. `x-evlog-transaction`, a UUID, makes a put safe to send again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from evlog.author import Caller
+from mlmd import errors
+from mlmd.methods import METHODS
+from mlmd.proto import metadata_store_service_pb2 as service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlmd.engine import Engine
+    from mlmd.methods import Method
+
+    Handler = Callable[[bytes, grpc.ServicerContext], bytes]
+
+NAME: Final = service.DESCRIPTOR.services_by_name["MetadataStoreService"].full_name
+ACTOR: Final = "x-evlog-actor"
+REASON: Final = "x-evlog-reason"
+TRANSACTION: Final = "x-evlog-transaction"
+_USER_AGENT: Final = "user-agent"
+_TEXT_MAX: Final = 1_024  # Of what a caller says of itself.
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+_IDENTITIES: Final = ("x509_common_name", "x509_subject_alternative_name")
+
+
+def handlers(engine: Engine) -> grpc.GenericRpcHandler[bytes, bytes]:
+    """Return the service of a store: all methods, as gRPC wants them."""
+    methods = {name: grpc.unary_unary_rpc_method_handler(_handler(engine, method)) for name, method in METHODS.items()}
+    return grpc.method_handlers_generic_handler(NAME, methods)
+
+
+def _handler(engine: Engine, method: Method) -> Handler:
+    parse, answer, puts = method.request.FromString, engine.answer, method.command is not None
+
+    def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
+        try:
+            found = answer(method, parse(data), caller_of(context) if puts else None)
+            return found if found.__class__ is bytes else found.SerializeToString()
+        except errors.StatusError as error:
+            return _refuse(context, error)
+        except DecodeError:
+            return _refuse(context, errors.InvalidArgumentError("Could not parse proto"))
+
+    return handle
+
+
+def _refuse(context: grpc.ServicerContext, error: errors.StatusError) -> bytes:
+    context.set_code(_CODES[error.error_code])
+    context.set_details(error.message)
+    return b""
+
+
+def caller_of(context: grpc.ServicerContext) -> Caller:
+    """Return who calls. Raises InvalidArgumentError for metadata that cannot be kept."""
+    said = dict(context.invocation_metadata())
+    agent = _text(said, _USER_AGENT) or "grpc"
+    actor, auth = _proven(context), "tls"
+    if actor is None:
+        actor, auth = _text(said, ACTOR) or agent, "asserted"
+    return Caller(actor, auth, agent, _host(context.peer()), _text(said, REASON), _transaction(said))
+
+
+def _proven(context: grpc.ServicerContext) -> str | None:
+    """Return the name in the certificate that the caller proved to own, None where none was asked for."""
+    proven: Any = context.auth_context()
+    return next((proven[key][0].decode("utf-8", "replace") for key in _IDENTITIES if proven.get(key)), None)
+
+
+def _text(said: dict[str, Any], key: str) -> str | None:
+    """Return what is said under a key: percent-encoded UTF-8, for metadata is ASCII."""
+    value = unquote(said.get(key, ""))
+    if len(value) > _TEXT_MAX:
+        raise errors.InvalidArgumentError(f"{key}: {len(value):,} characters; {_TEXT_MAX:,} at most")
+    return value or None
+
+
+def _transaction(said: dict[str, Any]) -> bytes | None:
+    value = said.get(TRANSACTION)
+    if value is None:
+        return None
+    try:
+        return uuid.UUID(value).bytes
+    except ValueError:
+        raise errors.InvalidArgumentError(
+            f"{TRANSACTION}: {value!r} is no UUID; send a new one with each put"
+        ) from None
+
+
+def _host(peer: str) -> str:
+    """Return the address in gRPC's name of a peer, such as "ipv4:127.0.0.1:5000" or "ipv6:%5B::1%5D:5000"."""
+    _, _, address = peer.partition(":")
+    return address.rpartition(":")[0].replace("%5B", "").replace("%5D", "") or peer

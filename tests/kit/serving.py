@@ -1,0 +1,96 @@
+"""A server of a store, in this process or in one of its own, for tests and measurements."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+
+from mlmd.engine import Engine
+from mlmd.methods import METHODS
+from mlmd.opening import open_memory
+from mlmd.server import Options, Server
+from mlmd.service import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def served(engine: Engine | None = None, **options: Any) -> Iterator[Server]:
+    """Serve a store, one in memory if none is given, on a free port of this process."""
+    own = engine is None
+    engine = engine or Engine(open_memory())
+    server = Server(engine, Options(port=0, **options))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop(5)
+        if own:
+            engine.close()
+
+
+class Process:
+    """`evlog serve` in a process of its own."""
+
+    def __init__(self, store: Path | None, *arguments: str) -> None:
+        place = ["-s", str(store)] if store is not None else []
+        command = [sys.executable, "-m", "mlmd.cli", *place, "serve", "--grpc", "0", *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.line = self.process.stdout.readline().strip()
+        self.port = int(self.line.rpartition(":")[2]) if self.line else 0
+
+    def end(self) -> tuple[int, str]:
+        """Tell the server to end; return its exit status and what it said."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        _, said = self.process.communicate(timeout=60)
+        return self.process.returncode, said
+
+    def kill(self) -> None:
+        """End the server at once."""
+        self.process.kill()
+        self.process.communicate(timeout=60)
+
+
+class Caller:
+    """A plain gRPC client: no retries, and the status as it travels."""
+
+    def __init__(self, port: int, credentials: grpc.ChannelCredentials | None = None, host: str = "localhost") -> None:
+        limit = [("grpc.max_receive_message_length", -1)]
+        target = f"{host}:{port}"
+        self.channel = (
+            grpc.insecure_channel(target, limit)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, limit)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.channel.close()
+
+    def ask(self, name: str, request: Any = None, **metadata: str) -> Any:
+        """Return the answer to a request. Raises grpc.RpcError. metadata: with _ for -."""
+        method = METHODS[name]
+        call: Any = self.channel.unary_unary(
+            f"/{NAME}/{name}", method.request.SerializeToString, method.response.FromString
+        )
+        said = tuple((key.replace("_", "-"), value) for key, value in metadata.items())
+        return call(request if request is not None else method.request(), timeout=30, metadata=said)
+
+    def refused(self, name: str, request: Any = None, **metadata: str) -> tuple[grpc.StatusCode, str]:
+        """Return status and details of a request that is refused."""
+        try:
+            answer = self.ask(name, request, **metadata)
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+        message = f"{name} was not refused: {answer}"
+        raise AssertionError(message)
