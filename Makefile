@@ -41,8 +41,10 @@ faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full
 bench: $(VENV)/dev .reference/tried  ## speed, beside the reference
 	$(BIN)/python tests/bench/bench.py
 
-reference: $(VENV)/dev .reference/tried  ## the reference's own test suite, run against mlmd and against compat on 3.12
+reference: $(VENV)/dev .reference/tried  ## the reference's own test suite: in process, over gRPC by two clients, on compat
 	$(BIN)/python tests/reference/suite.py
+	$(BIN)/python tests/reference/suite.py --over-grpc --on-reference
+	$(BIN)/python tests/reference/suite.py --over-grpc
 	$(BIN)/python tests/compat/installed.py 3.12
 	@test ! -e .compat/3.12/made || $(BIN)/python tests/reference/suite.py --on-compat
 

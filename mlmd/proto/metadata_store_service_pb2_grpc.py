@@ -5,10 +5,10 @@ Made from the descriptor, so that there is one list of methods. For programs wri
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, Final
 
 import grpc
+import grpc.experimental
 
 from mlmd.proto import metadata_store_service_pb2 as service
 
@@ -62,41 +62,43 @@ def add_MetadataStoreServiceServicer_to_server(servicer: MetadataStoreServiceSer
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE.full_name, handlers),))
 
 
-def _direct(name: str) -> Any:
-    """Return the function that calls one method of a server without a stub."""
-    request_type, response_type = _METHODS[name]
+class MetadataStoreService:
+    """Calls without a channel of one's own: each method is a static function of request and target."""
+
+
+def _single_call(name: str) -> Any:
+    request_class, response_class = _METHODS[name]
 
     def call(
         request: Any,
         target: str,
         options: Any = (),
-        channel_credentials: grpc.ChannelCredentials | None = None,
-        call_credentials: grpc.CallCredentials | None = None,
+        channel_credentials: Any = None,
+        call_credentials: Any = None,
         insecure: bool = False,
         compression: Any = None,
         wait_for_ready: bool | None = None,
         timeout: float | None = None,
         metadata: Any = None,
     ) -> Any:
-        experimental = import_module("grpc.experimental")  # Few want it, and type checkers do not know it.
-        return experimental.unary_unary(
+        return grpc.experimental.unary_unary(
             request,
             target,
             f"/{_SERVICE.full_name}/{name}",
-            request_serializer=request_type.SerializeToString,
-            response_deserializer=response_type.FromString,
-            options=options,
-            channel_credentials=channel_credentials,
-            insecure=insecure,
-            call_credentials=call_credentials,
-            compression=compression,
-            wait_for_ready=wait_for_ready,
-            timeout=timeout,
-            metadata=metadata,
+            request_class.SerializeToString,
+            response_class.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
         )
 
-    return staticmethod(call)
+    return call
 
 
-# Each method of the service as a static method that takes request and target: gRPC's experimental way to call without a stub.
-MetadataStoreService: Any = type("MetadataStoreService", (), {name: _direct(name) for name in _METHODS})
+for _name in _METHODS:
+    setattr(MetadataStoreService, _name, staticmethod(_single_call(_name)))

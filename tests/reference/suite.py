@@ -4,7 +4,8 @@
 from the reference's site-packages; whatever it imports as `ml_metadata` or below is our module of the same place in `mlmd`,
 one module object under both names. `--on-compat` runs the same files on CPython 3.12 where the distribution `ml-metadata` of
 compat/ml-metadata is installed: `import ml_metadata` is that of a user there, and nothing is put in its way. `--on-reference`
-runs them in the reference's interpreter against the reference itself, which shows that this runner counts right.
+runs them in the reference's interpreter against the reference itself, which shows that this runner counts right. `--over-grpc`
+runs them through a client, ours or with `--on-reference` the published one, on `evlog serve` and a fresh store.
 
 The last line is `N passed, M failed, K skipped`; before it stand the failing names, each with its last line. Exit 1 on a
 failure that is not in EXPECTED, 2 when nothing can be run. A name of EXPECTED that passes is reported: strike it.
@@ -49,6 +50,15 @@ TEST_S: Final = 120
 
 # Full test name -> why it fails for now.
 EXPECTED: Final[Mapping[str, str]] = {}
+# These call a helper of theirs with too few arguments, or a name that is not there; they do so against any server.
+_AT_FAULT: Final = "the test itself is at fault"
+_CONFIGS: Final = "metadata_store_test.MetadataStoreTest.test_connection_config_with_grpc_"
+EXPECTED_OVER_GRPC: Final[Mapping[str, str]] = {
+    f"{_CONFIGS}client_timeout_sec_errors": _AT_FAULT,
+    f"{_CONFIGS}http2_max_ping_strikes": _AT_FAULT,
+    f"{_CONFIGS}max_receive_message_length": _AT_FAULT,
+    f"{_CONFIGS}max_receive_message_length_errors": _AT_FAULT,
+}
 
 
 class OurModule(Loader):
@@ -141,8 +151,8 @@ def last_line(report: pytest.CollectReport | pytest.TestReport) -> str:
     return (lines[0] if crash else lines[-1]) if lines else "no text"
 
 
-def run(files: Sequence[Path], pattern: str) -> Count:
-    """Run the tests of `files` in this process."""
+def run(files: Sequence[Path], pattern: str, port: int | None = None) -> Count:
+    """Run the tests of `files` in this process, on stores of their own or, through its port, on that of a server."""
     count = Count()
     with tempfile.TemporaryDirectory() as folder:
         # By a link from outside the package: from inside it pytest would import the package's own __init__ and conftest.
@@ -164,6 +174,8 @@ def run(files: Sequence[Path], pattern: str) -> Count:
             pattern,
         ]
         arguments.append("--continue-on-collection-errors")
+        if port is not None:
+            arguments += ["--use_grpc_backend", "--grpc_host=localhost", f"--grpc_port={port}"]
         if importlib.util.find_spec("pytest_timeout"):
             arguments.append(f"--timeout={TEST_S}")
         pytest.main([*arguments, *map(str, links)], plugins=[count])
@@ -189,8 +201,12 @@ def main() -> int:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--on-compat", action="store_true", help="against the installed distribution ml-metadata")
     where.add_argument("--on-reference", action="store_true", help="against the reference, in its own interpreter")
+    parser.add_argument("--over-grpc", action="store_true", help="through a client, on a server of ours")
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
 
+    if options.over_grpc and options.port is None:
+        return over_grpc()
     python = python_of_reference()
     elsewhere = python if options.on_reference else python_of(COMPAT_VERSION) if options.on_compat else None
     for reason in (python, elsewhere):
@@ -205,11 +221,27 @@ def main() -> int:
         sys.meta_path.insert(0, TheirNames())
         sys.meta_path.append(Borrowed())
     files = sorted((packages_of_reference() / THEIRS).rglob("*_test.py"))
-    count = run(files, options.k)
+    count = run(files, options.k, options.port)
     if not (count.passed or count.failed or count.skipped):
         print("no test was run", file=sys.stderr)
         return 2
-    return 0 if report(count, {} if options.on_reference else EXPECTED) else 1
+    return 0 if report(count, EXPECTED_OVER_GRPC if options.over_grpc else EXPECTED) else 1
+
+
+def over_grpc() -> int:
+    """Run this program anew beside a server on a fresh store, and return its exit status."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "kit")]
+    from serving import Process  # the reference's interpreter has no server
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        subprocess.run([sys.executable, "-m", "mlmd.cli", "-q", "init", store], check=True, stdout=subprocess.DEVNULL)
+        server = Process(store)
+        try:
+            command = [sys.executable, __file__, *sys.argv[1:], "--port", str(server.port)]
+            return subprocess.run(command, check=False).returncode
+        finally:
+            server.end()
 
 
 if __name__ == "__main__":
