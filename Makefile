@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo-store
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test oldest deep faults bench reference compat lint type format wire golden build check clean
+.PHONY: help demo test oldest deep faults soak bench reference compat lint type format wire golden build check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ deep: $(VENV)/dev .reference/tried  ## property and conformance tests, long
 
 faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full
 	EVLOG_FAULTS=full $(PYTEST) -n auto -q -m faults --timeout 7200
+
+soak: $(VENV)/dev  ## 32 clients on one server for a minute: no error, no lost write, memory flat
+	$(BIN)/python tests/bench/soak.py
 
 bench: $(VENV)/dev .reference/tried  ## speed, beside the reference
 	$(BIN)/python tests/bench/bench.py

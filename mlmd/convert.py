@@ -28,7 +28,7 @@ from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION, PROPERTY_TYP
 from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from mlmd.kinds import Node, Type
 
@@ -294,13 +294,6 @@ def varint(number: int) -> bytes:
         number >>= 7
     parts.append(number)
     return bytes(parts)
-
-
-def retagged(bodies: Iterable[bytes], field: int) -> Iterator[bytes]:
-    """Yield bodies framed as elements of another field, one below 16."""
-    tag = bytes([field << 3 | 2])
-    for body in bodies:
-        yield tag + body[1:]
 
 
 def unframed(body: bytes) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlmd import errors
-from mlmd.convert import retagged, unframed, varint
+from mlmd.convert import unframed, varint
 from mlmd.filter_query import filter_query
 from mlmd.kinds import KINDS as NODE_KINDS
 from mlmd.proto import metadata_store_pb2 as pb
@@ -42,7 +42,7 @@ def get_lineage_subgraph(lookup: Lookup, request: service.GetLineageSubgraphRequ
         answer = _Answer(lookup, request)
         for kind in KINDS:
             if answer.wants(f"{kind}_types"):
-                answer.add(f"{kind}_types", lookup.types(kind))
+                answer.add(f"{kind}_types", (body[1:] for body in lookup.types(kind)))
             if answer.wants(_PLURALS[kind]):
                 answer.add(_PLURALS[kind], map(_id_alone, answer.ids(kind)))
         answer.add_edges()
@@ -84,9 +84,10 @@ class _Answer:
         return not self._wanted.isdisjoint(fields)
 
     def add(self, field: str, bodies: Iterable[bytes]) -> None:
-        """Add the elements of a field, if it is wanted."""
+        """Add the elements of a field, framed but for their tags, if it is wanted."""
         if field in self._wanted:
-            self._parts += retagged(bodies, _FIELDS[field])
+            tag = bytes([_FIELDS[field] << 3 | 2])
+            self._parts.append(tag.join((b"", *bodies)))
 
     def add_edges(self) -> None:
         """Add events and links, where they are wanted."""
@@ -194,15 +195,15 @@ class _Walk:
 
 def _type_number(body: bytes) -> int:
     """Return the number of an event's type: between two nodes it decides which comes first."""
-    return pb.Event.FromString(unframed(body)).type
+    return pb.Event.FromString(unframed(b"\x0a" + body)).type
 
 
 def _links(links: Iterable[Link]) -> Iterator[bytes]:
-    """Yield attributions or associations, framed. The node's id is field 1 of either, the context's field 2."""
+    """Yield attributions or associations, framed but for their tags. The node's id is field 1 of either, the context's field 2."""
     numbers = _Varints()
     for _, context_id, node_id in links:
         body = b"\x08" + numbers[node_id] + b"\x10" + numbers[context_id]
-        yield bytes((10, len(body))) + body
+        yield bytes((len(body),)) + body
 
 
 class _Varints(dict[int, bytes]):
@@ -214,6 +215,6 @@ class _Varints(dict[int, bytes]):
 
 
 def _id_alone(node_id: int) -> bytes:
-    """Return a node of which only the id is given, framed. An id is field 1 of its node."""
+    """Return a node of which only the id is given, framed but for its tag. An id is field 1 of its node."""
     number = varint(node_id)
-    return bytes((10, len(number) + 1, 8)) + number
+    return bytes((len(number) + 1, 8)) + number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -47,7 +48,7 @@ class Listed(NamedTuple):
 
 # Lineage: plain tuples, because a walk makes thousands.
 Edge = tuple[int, int, bytes]
-"""An event as met from one of its ends: the id of the node left, the id of the node reached, body."""
+"""An event as met from one of its ends: the id of the node left, the id of the node reached, body without tag."""
 Link = tuple[int, int, int]
 """An attribution or association: its place in the order of puts, the context's id, that of the artifact or execution."""
 
@@ -100,8 +101,12 @@ class Operation(NamedTuple):
 Expression = Column | Constant | Operation
 
 
-class Filter(NamedTuple):
-    """A checked filter over nodes of one kind: `expression` is a condition, `variables` are those it mentions, each once."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Filter:
+    """A checked filter over nodes of one kind: `expression` is a condition, `variables` are those it mentions, each once.
+
+    Equal to itself alone, because 1, 1.0 and true are equal and not the same.
+    """
 
     kind: Kind
     expression: Expression

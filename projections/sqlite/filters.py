@@ -10,6 +10,8 @@ Conditions that a few nodes meet may also drive the search, see `Driver`: `listi
 
 from __future__ import annotations
 
+from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _json: Final = msgspec.json.Encoder().encode
+COMPILED_FILTERS: Final = 256
 _LIST_MAX: Final = 64  # Longer lists of constants go to SQLite as one JSON array.
 STRUCT_PREFIX: Final = "mlmd-struct::"
 
@@ -79,6 +82,7 @@ _NEIGHBOURS: Final[dict[tuple[Kind, str], _Neighbour]] = {
 _PROPERTIES: Final = ("properties", "custom_properties")
 _TYPE: Final = Column("type")
 _FOUND_BY: Final = frozenset({"id", "name", "uri", "external_id", "execution_id", "artifact_id"})  # There is an index.
+_TO_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 _STRICT: Final = frozenset(
     {"=", "!=", "<", "<=", ">", ">=", "like", "in", "between"}
 )  # Never true of a null first operand.
@@ -98,7 +102,7 @@ def property_expression(column: str, key: str) -> str:
 
 
 def _folded(key: str) -> str:
-    return "".join(letter.lower() if letter.isascii() else letter for letter in key)
+    return key.translate(_TO_LOWER)
 
 
 def _present(variable: Variable) -> str:
@@ -417,6 +421,7 @@ def columns(expression: Expression) -> Iterable[Column]:
 # The whole -----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(COMPILED_FILTERS)
 def compiled(wanted: Filter) -> Compiled:
     """Return a filter as SQL over the table of its kind, called `n`."""
     compiler = _Compiler(wanted.kind, wanted.variables)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import apsw
 
     from projections.query import Edge, Filter, Kind, Link
-    from projections.sqlite.properties import Missed
+    from projections.sqlite.properties import Indexes
 
 _json: Final = msgspec.json.Encoder().encode
 _LINKS: Final = {"artifact": "attribution", "execution": "association"}
@@ -29,11 +29,11 @@ _THEN: Final = {"artifact": "e.execution_id", "execution": "e.id"}
 def edges(connection: apsw.Connection, kind: Kind, ids: Collection[int], *, outputs: bool | None) -> list[Edge]:
     """Return the events of artifacts or executions, in the order of these.
 
-    outputs: True for events that made an artifact, False for those that read one, None for both. Those of one artifact come by
+    A body comes without its first byte, the tag: the caller has another field for it. outputs: True for events that made an artifact, False for those that read one, None for both. Those of one artifact come by
     execution, those of one execution as they were put.
     """
     sql = (
-        f"select e.{kind}_id, e.{_FAR[kind]}, e.body from json_each(?) j cross join event e on e.{kind}_id = j.value"
+        f"select e.{kind}_id, e.{_FAR[kind]}, substr(e.body, 2) from json_each(?) j cross join event e on e.{kind}_id = j.value"
         f" where e.is_output {'in (0, 1)' if outputs is None else '= ?'} order by e.{kind}_id, {_THEN[kind]}"
     )
     values = (_json(sorted(ids)),) if outputs is None else (_json(sorted(ids)), outputs)
@@ -42,10 +42,10 @@ def edges(connection: apsw.Connection, kind: Kind, ids: Collection[int], *, outp
 
 
 def nodes(
-    connection: apsw.Connection, wanted: Filter, missed: Missed, among: Collection[int] | None = None
+    connection: apsw.Connection, wanted: Filter, indexes: Indexes, among: Collection[int] | None = None
 ) -> list[int]:
     """Return the ids of the nodes that a filter leaves, ascending; among: of these alone. Raises QueryError."""
-    return listing.ids(connection, Listing(wanted.kind, filter=wanted), missed, among)
+    return listing.ids(connection, Listing(wanted.kind, filter=wanted), indexes, among)
 
 
 def links(connection: apsw.Connection, kind: Kind, ids: Collection[int]) -> list[Link]:

@@ -11,12 +11,11 @@ import msgspec
 from projections.errors import QueryError
 from projections.query import Listed, Listing, OrderBy
 from projections.sqlite.filters import Compiled, Driver, Sql, compiled
-from projections.sqlite.properties import indexed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from projections.sqlite.properties import Missed
+    from projections.sqlite.properties import Indexes
 
 _json: Final = msgspec.json.Encoder().encode
 
@@ -64,10 +63,10 @@ class _Select(NamedTuple):
         return connection.execute(sql, tuple(values)).fetchall()
 
 
-def page(connection: apsw.Connection, listing: Listing, missed: Missed) -> list[Listed]:
+def page(connection: apsw.Connection, listing: Listing, indexes: Indexes) -> list[Listed]:
     """Return one page. The order is total: ties are broken by id, so paging neither loops nor skips.
 
-    missed: told how long a search took that an index on a property would have driven. Raises QueryError.
+    indexes: told how long a search took that an index on a property would have driven. Raises QueryError.
     """
     conditions = []
     if listing.type_id is not None:
@@ -75,15 +74,15 @@ def page(connection: apsw.Connection, listing: Listing, missed: Missed) -> list[
     if listing.after is not None:
         conditions.append(_after(listing))
     columns = f"n.body, n.id, n.{listing.order_by}"
-    return [Listed(*row) for row in _rows(connection, listing, columns, conditions, missed)]
+    return [Listed(*row) for row in _rows(connection, listing, columns, conditions, indexes)]
 
 
 def ids(
-    connection: apsw.Connection, listing: Listing, missed: Missed, among: Collection[int] | None = None
+    connection: apsw.Connection, listing: Listing, indexes: Indexes, among: Collection[int] | None = None
 ) -> list[int]:
     """Return the ids of the nodes in a listing; among: of these alone. Raises QueryError."""
     given = None if among is None else Driver(Sql("select value as id from json_each(?)", (_json(list(among)),)))
-    return [row[0] for row in _rows(connection, listing, "n.id", [], missed, given)]
+    return [row[0] for row in _rows(connection, listing, "n.id", [], indexes, given)]
 
 
 def _rows(
@@ -91,7 +90,7 @@ def _rows(
     listing: Listing,
     columns: str,
     conditions: list[Sql],
-    missed: Missed,
+    indexes: Indexes,
     given: Driver | None = None,
 ) -> list[Any]:
     if listing.filter is None:
@@ -99,20 +98,20 @@ def _rows(
     found = compiled(listing.filter)
     select = _Select(listing, columns, (*conditions, found.condition))
     try:
-        return _searched(connection, select, found, missed) if given is None else select.rows(connection, given)
+        return _searched(connection, select, found, indexes) if given is None else select.rows(connection, given)
     except apsw.SQLError as error:  # Not of the view: of the filter, such as an overflow.
         raise QueryError(f"Error when executing query: {error}") from error
 
 
-def _searched(connection: apsw.Connection, select: _Select, found: Compiled, missed: Missed) -> list[Any]:
+def _searched(connection: apsw.Connection, select: _Select, found: Compiled, indexes: Indexes) -> list[Any]:
     """Return the page of a filter, driven by whatever finds the fewest nodes."""
     started = time.perf_counter()
-    have = indexed(connection, select.listing.kind) if any(driver.property for driver in found.drivers) else set()
+    have = indexes.known(connection, select.listing.kind) if any(driver.property for driver in found.drivers) else ()
     drivers = [driver for driver in found.drivers if driver.property is None or driver.property in have]
     lacking = [one.property for one in found.drivers if one.property is not None and one.property not in have]
     rows = _driven(connection, select, drivers)
     if lacking:
-        missed.add(select.listing.kind, lacking, time.perf_counter() - started)
+        indexes.add(select.listing.kind, lacking, time.perf_counter() - started)
     return rows
 
 

@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from projections.sqlite.properties import Missed
+    from projections.sqlite.properties import Indexes
 
 _json: Final = msgspec.json.Encoder().encode
 _IN = "in (select value from json_each(?))"
 
 _BY_ID: Final = {kind: f"select body from {kind} where id = ?" for kind in KINDS}
 _BY_IDS: Final = {kind: f"select body from {kind} where id {_IN} order by id" for kind in KINDS}
-_TYPES_WITH: Final = f"select body from type where id {_IN} order by id"
+_TYPES_WITH: Final = f"select substr(body, 2) from type where id {_IN} order by id"
 _TYPED: Final = {
-    kind: f"select n.body, n.type_id from json_each(?) j cross join {kind} n on n.id = j.value" for kind in KINDS
+    kind: f"select substr(n.body, 2), n.type_id from json_each(?) j cross join {kind} n on n.id = j.value"
+    for kind in KINDS
 }
 _NAMED: Final = {kind: f"select body from {kind} where type_id = ? and name = ?" for kind in KINDS}
 _ID_NAMED: Final = {kind: f"select id from {kind} where type_id = ? and name = ?" for kind in KINDS}
@@ -66,8 +67,8 @@ _COUNT_BY_TYPE: Final = {kind: f"select type_id, count(*) from {kind} group by t
 class Lookup:
     """Look-ups on one connection; sees what that connection sees, its own uncommitted rows included."""
 
-    def __init__(self, connection: apsw.Connection, missed: Missed) -> None:
-        self._connection, self._missed = connection, missed
+    def __init__(self, connection: apsw.Connection, indexes: Indexes) -> None:
+        self._connection, self._indexes = connection, indexes
         self._execute = connection.cursor().execute
 
     def snapshot(self) -> apsw.Connection:
@@ -76,11 +77,11 @@ class Lookup:
 
     def page(self, listing: Listing) -> list[Listed]:
         """Return one page of nodes."""
-        return listing_page(self._connection, listing, self._missed)
+        return listing_page(self._connection, listing, self._indexes)
 
     def worth_an_index(self, wanted: Property) -> bool:
         """Tell whether filters by a property have cost as much as an index of it."""
-        return properties.worth_an_index(self._connection, wanted, self._missed.seconds(wanted))
+        return properties.worth_an_index(self._connection, wanted, self._indexes.seconds(wanted))
 
     def indexed_properties(self) -> list[Property]:
         """Return the properties that have an index."""
@@ -100,7 +101,7 @@ class Lookup:
         return self._all(_BY_IDS[kind], (_json(list(ids)),))
 
     def typed_nodes(self, kind: Kind, ids: Sequence[int]) -> list[tuple[bytes, int]]:
-        """Return the bodies of those that exist, each with the id of its type, in the order asked."""
+        """Return the bodies, without tags, of those that exist, each with the id of its type, in the order asked."""
         rows: list[Any] = self._execute(_TYPED[kind], (_json(ids),)).fetchall()
         return rows
 
@@ -143,7 +144,7 @@ class Lookup:
         return self._all("select body from type where kind = ? order by id", (kind,))
 
     def types_with(self, ids: Collection[int]) -> list[bytes]:
-        """Return the bodies of the types with these ids, ascending."""
+        """Return the bodies, without tags, of the types with these ids, ascending."""
         return self._all(_TYPES_WITH, (_json(list(ids)),))
 
     def type_id_external(self, kind: Kind, external_id: str) -> int | None:
@@ -175,7 +176,7 @@ class Lookup:
 
     def nodes_where(self, wanted: Filter, among: Collection[int] | None = None) -> list[int]:
         """Return the ids of the nodes that a filter leaves, ascending; among: of these alone. Raises QueryError."""
-        return lineage.nodes(self._connection, wanted, self._missed, among)
+        return lineage.nodes(self._connection, wanted, self._indexes, among)
 
     def links(self, kind: Kind, ids: Collection[int]) -> list[Link]:
         """Return the links of artifacts or executions to contexts, as they were put."""

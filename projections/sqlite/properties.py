@@ -33,13 +33,23 @@ class Property(NamedTuple):
     key: str
 
 
-class Missed:
-    """What filters have cost that an index would have made cheap, by property. Shared by the threads of a view."""
+class Indexes:
+    """Which properties of a view have an index, and what filters have cost that lacked one. Shared by the view's threads."""
 
     def __init__(self) -> None:
         self._guard = Lock()
         self._seconds: dict[Property, float] = {}
         self._news = False
+        self._known: dict[Kind, tuple[int, frozenset[tuple[str, str]]]] = {}
+
+    def known(self, connection: apsw.Connection, kind: Kind) -> frozenset[tuple[str, str]]:
+        """Return the (column, key) of the properties of a kind that have an index; another process may make one at any time."""
+        rows: Any = connection.execute("pragma schema_version").fetchall()
+        version = rows[0][0]
+        known = self._known.get(kind)
+        if known is None or known[0] != version:
+            known = self._known[kind] = (version, indexed(connection, kind))
+        return known[1]
 
     def add(self, kind: Kind, properties: Iterable[tuple[str, str]], seconds: float) -> None:
         """Note what one search cost."""
@@ -72,7 +82,7 @@ def _prefix(kind: Kind, column: str) -> str:
     return f"{kind}_{column}_"
 
 
-def indexed(connection: apsw.Connection, kind: Kind) -> set[tuple[str, str]]:
+def indexed(connection: apsw.Connection, kind: Kind) -> frozenset[tuple[str, str]]:
     """Return the (column, key) of the properties of a kind that have an index."""
     found = set()
     for column in ("properties", "custom_properties"):
@@ -81,7 +91,7 @@ def indexed(connection: apsw.Connection, kind: Kind) -> set[tuple[str, str]]:
             "select name from sqlite_schema where type = 'index' and name >= ? and name < ?", (prefix, prefix + "g")
         )
         found |= {(column, bytes.fromhex(name[len(prefix) :]).decode()) for (name,) in names.fetchall()}
-    return found
+    return frozenset(found)
 
 
 def create_index(connection: apsw.Connection, wanted: Property) -> None:

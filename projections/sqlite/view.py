@@ -18,7 +18,7 @@ from projections.sqlite import database, properties
 from projections.sqlite.apply import Applier, Bodies
 from projections.sqlite.digest import state_digest
 from projections.sqlite.lookup import Lookup
-from projections.sqlite.properties import Missed
+from projections.sqlite.properties import Indexes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,8 @@ class View:
             raise
         self._applied_before = self.applied
         self._execute = self._connection.cursor().execute
-        self._missed = Missed()
-        self.lookup = Lookup(self._connection, self._missed)
+        self._indexes = Indexes()
+        self.lookup = Lookup(self._connection, self._indexes)
         self._applier = Applier(self._connection, bodies)
         self._apply = self._applier.apply
         # In memory there is one connection for all: a reader waits while a group is written.
@@ -147,14 +147,14 @@ class View:
 
     def index_wanted(self) -> Property | None:
         """Return a property whose filters have cost as much as an index of it does, None where there is none: see `properties`."""
-        for wanted in self._missed.dear():
+        for wanted in self._indexes.dear():
             if self.ask(lambda lookup: lookup.worth_an_index(wanted)):  # noqa: B023 - asked at once
                 return wanted
         return None
 
     def index_property(self, wanted: Property) -> None:
         """Make the index of a property. Nobody else may be writing."""
-        self._missed.forget(wanted)
+        self._indexes.forget(wanted)
         try:
             with self._only or nullcontext(), self._connection:
                 properties.create_index(self._connection, wanted)
@@ -183,7 +183,7 @@ class View:
         except AttributeError:
             connection = database.connect(self.path, writable=False)
             self._readers.add(connection)
-            lookup = self._threads.lookup = Lookup(connection, self._missed)
+            lookup = self._threads.lookup = Lookup(connection, self._indexes)
         return lookup
 
     def watermark(self) -> int:

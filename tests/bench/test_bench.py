@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import bench
+import soak
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,9 @@ def test_a_line_without_anything_to_compare_with_reaches_nothing() -> None:
     assert alone.reached is None
     assert bench.Line("open", 10.0, "ms", target=10.0, at_most=True).reached is True
     assert bench.Line("replay", 10.0, "records/s", target=11.0).reached is False
+
+
+def test_a_short_soak_is_sound(tmp_path: Path) -> None:
+    told: list[str] = []
+    assert soak.soak(tmp_path / "store", clients=8, seconds=4, tell=told.append) == []
+    assert "calls" in told[0]
