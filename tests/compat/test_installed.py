@@ -13,6 +13,7 @@ import pytest
 from check import check_store
 from environment import python_of_reference
 from installed import VERSIONS, python_of
+from serving import Process
 
 import mlmd
 from mlmd.proto import metadata_store_pb2 as pb
@@ -87,6 +88,27 @@ def test_a_pipeline_runs_on_a_store_path_and_its_second_run_is_served_from_the_c
     place = tmp_path / "metadata" / "taxi" / "metadata.db"  # TFX makes the parent, the store makes the folder.
     run_three_times(lambda steps: run_pipeline(python, tmp_path / "root", steps, "--store", str(place)))
     subprocess.run([python.with_name("evlog"), "-s", place, "verify"], check=True, capture_output=True)
+    store = mlmd.MetadataStore(config_of(place))
+    check(store)
+    check_store(store)
+    store.close()
+
+
+def test_a_pipeline_runs_through_a_server_and_its_second_run_is_served_from_the_cache(
+    python: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "metadata"
+    subprocess.run([python.with_name("evlog"), "init", place], check=True, capture_output=True)
+    server = Process(place, python=python)
+    try:
+        address = f"127.0.0.1:{server.port}"
+        run_three_times(lambda steps: run_pipeline(python, tmp_path / "root", steps, "--server", address))
+        store = mlmd.MetadataStore(pb.MetadataStoreClientConfig(host="127.0.0.1", port=server.port))
+        check(store)
+        store.close()
+    finally:
+        status, said = server.end()
+    assert status == 0, said
     store = mlmd.MetadataStore(config_of(place))
     check(store)
     check_store(store)

@@ -61,6 +61,9 @@ OFFERED = {
     "ml_metadata.proto": [*MESSAGES, "metadata_store_pb2"],
     "ml_metadata.proto.metadata_store_pb2": [*MESSAGES, *SERVER_MESSAGES, "INT", "UNKNOWN", "Value", "DESCRIPTOR"],
     "ml_metadata.proto.metadata_store_service_pb2": ["PutExecutionRequest", "GetLineageSubgraphResponse", "DESCRIPTOR"],
+    "ml_metadata.proto.metadata_store_service_pb2_grpc": [
+        *("MetadataStoreServiceStub", "MetadataStoreServiceServicer", "add_MetadataStoreServiceServicer_to_server"),
+    ],
     "ml_metadata.simple_types.proto": [],
     "ml_metadata.simple_types.proto.simple_types_pb2": ["SimpleTypes", "DESCRIPTOR"],
 }

@@ -39,9 +39,10 @@ def served(engine: Engine | None = None, **options: Any) -> Iterator[Server]:
 class Process:
     """`evlog serve` in a process of its own."""
 
-    def __init__(self, store: Path | None, *arguments: str) -> None:
+    def __init__(self, store: Path | None, *arguments: str, python: Path | None = None) -> None:
+        """python: another interpreter than this one, which has the package installed."""
         place = ["-s", str(store)] if store is not None else []
-        command = [sys.executable, "-m", "mlmd.cli", *place, "serve", "--grpc", "0", *arguments]
+        command = [python or sys.executable, "-m", "mlmd.cli", *place, "serve", "--grpc", "0", *arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline().strip()
