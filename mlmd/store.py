@@ -31,6 +31,14 @@ _SCHEMA_VERSION: Final = 10  # Of MLMD; the log has a format of its own.
 _LOG: Final = logging.getLogger(__name__)
 
 
+def _given(**fields: Any) -> dict[str, Any]:
+    """Return the fields of a request. Raises TypeError for None, as MLMD does: messages take it for unset without a word."""
+    for name, value in fields.items():
+        if value is None:
+            raise TypeError(f"{name} must be given, not None")
+    return fields
+
+
 class OrderByField(enum.Enum):
     """What a listing is ordered by."""
 
@@ -186,7 +194,7 @@ class MetadataStore:
         self, type_name: str, type_version: str | None = None, extra_options: ExtraOptions | None = None
     ) -> pb.ArtifactType:
         """Return one type. Raises NotFoundError where there is none."""
-        request = service.GetArtifactTypeRequest(type_name=type_name, type_version=type_version or None)
+        request = service.GetArtifactTypeRequest(**_given(type_name=type_name), type_version=type_version or None)
         return self._call("GetArtifactType", request).artifact_type
 
     def get_artifact_types(self, extra_options: ExtraOptions | None = None) -> list[pb.ArtifactType]:
@@ -197,7 +205,7 @@ class MetadataStore:
         self, type_ids: Iterable[int], extra_options: ExtraOptions | None = None
     ) -> list[pb.ArtifactType]:
         """Return the types that exist, in the order asked."""
-        request = service.GetArtifactTypesByIDRequest(type_ids=type_ids)
+        request = service.GetArtifactTypesByIDRequest(**_given(type_ids=type_ids))
         return list(self._call("GetArtifactTypesByID", request).artifact_types)
 
     def get_artifact_types_by_external_ids(
@@ -211,7 +219,7 @@ class MetadataStore:
         self, type_name: str, type_version: str | None = None, extra_options: ExtraOptions | None = None
     ) -> pb.ExecutionType:
         """Return one type. Raises NotFoundError where there is none."""
-        request = service.GetExecutionTypeRequest(type_name=type_name, type_version=type_version or None)
+        request = service.GetExecutionTypeRequest(**_given(type_name=type_name), type_version=type_version or None)
         return self._call("GetExecutionType", request).execution_type
 
     def get_execution_types(self, extra_options: ExtraOptions | None = None) -> list[pb.ExecutionType]:
@@ -222,7 +230,7 @@ class MetadataStore:
         self, type_ids: Iterable[int], extra_options: ExtraOptions | None = None
     ) -> list[pb.ExecutionType]:
         """Return the types that exist, in the order asked."""
-        request = service.GetExecutionTypesByIDRequest(type_ids=type_ids)
+        request = service.GetExecutionTypesByIDRequest(**_given(type_ids=type_ids))
         return list(self._call("GetExecutionTypesByID", request).execution_types)
 
     def get_execution_types_by_external_ids(
@@ -236,7 +244,7 @@ class MetadataStore:
         self, type_name: str, type_version: str | None = None, extra_options: ExtraOptions | None = None
     ) -> pb.ContextType:
         """Return one type. Raises NotFoundError where there is none."""
-        request = service.GetContextTypeRequest(type_name=type_name, type_version=type_version or None)
+        request = service.GetContextTypeRequest(**_given(type_name=type_name), type_version=type_version or None)
         return self._call("GetContextType", request).context_type
 
     def get_context_types(self, extra_options: ExtraOptions | None = None) -> list[pb.ContextType]:
@@ -247,7 +255,7 @@ class MetadataStore:
         self, type_ids: Iterable[int], extra_options: ExtraOptions | None = None
     ) -> list[pb.ContextType]:
         """Return the types that exist, in the order asked."""
-        request = service.GetContextTypesByIDRequest(type_ids=type_ids)
+        request = service.GetContextTypesByIDRequest(**_given(type_ids=type_ids))
         return list(self._call("GetContextTypesByID", request).context_types)
 
     def get_context_types_by_external_ids(
@@ -270,7 +278,7 @@ class MetadataStore:
         field_mask_paths: which fields an update writes; all if None. All or nothing. Raises InvalidArgumentError,
         NotFoundError for an unknown type, AlreadyExistsError where a name or external id is taken.
         """
-        request = service.PutArtifactsRequest(artifacts=artifacts)
+        request = service.PutArtifactsRequest(**_given(artifacts=artifacts))
         if field_mask_paths:
             request.update_mask.paths.extend(field_mask_paths)
         return list(self._call("PutArtifacts", request).artifact_ids)
@@ -286,14 +294,16 @@ class MetadataStore:
     ) -> list[pb.Artifact]:
         """Return the artifacts that exist, by id, each once."""
         return list(
-            self._call("GetArtifactsByID", service.GetArtifactsByIDRequest(artifact_ids=artifact_ids)).artifacts
+            self._call(
+                "GetArtifactsByID", service.GetArtifactsByIDRequest(**_given(artifact_ids=artifact_ids))
+            ).artifacts
         )
 
     def get_artifacts_by_type(
         self, type_name: str, type_version: str | None = None, extra_options: ExtraOptions | None = None
     ) -> list[pb.Artifact]:
         """Return the artifacts of a type, by id; none where the type is unknown."""
-        request = service.GetArtifactsByTypeRequest(type_name=type_name, type_version=type_version or None)
+        request = service.GetArtifactsByTypeRequest(**_given(type_name=type_name), type_version=type_version or None)
         return list(self._call("GetArtifactsByType", request).artifacts)
 
     def get_artifact_by_type_and_name(
@@ -305,7 +315,7 @@ class MetadataStore:
     ) -> pb.Artifact | None:
         """Return the artifact of a type with a name, or None."""
         request = service.GetArtifactByTypeAndNameRequest(
-            type_name=type_name, type_version=type_version or None, artifact_name=artifact_name
+            **_given(type_name=type_name, artifact_name=artifact_name), type_version=type_version or None
         )
         response = self._call("GetArtifactByTypeAndName", request)
         return response.artifact if response.HasField("artifact") else None
@@ -328,7 +338,7 @@ class MetadataStore:
         field_mask_paths: which fields an update writes; all if None. All or nothing. Raises InvalidArgumentError,
         NotFoundError for an unknown type, AlreadyExistsError where a name or external id is taken.
         """
-        request = service.PutExecutionsRequest(executions=executions)
+        request = service.PutExecutionsRequest(**_given(executions=executions))
         if field_mask_paths:
             request.update_mask.paths.extend(field_mask_paths)
         return list(self._call("PutExecutions", request).execution_ids)
@@ -344,14 +354,16 @@ class MetadataStore:
     ) -> list[pb.Execution]:
         """Return the executions that exist, by id, each once."""
         return list(
-            self._call("GetExecutionsByID", service.GetExecutionsByIDRequest(execution_ids=execution_ids)).executions
+            self._call(
+                "GetExecutionsByID", service.GetExecutionsByIDRequest(**_given(execution_ids=execution_ids))
+            ).executions
         )
 
     def get_executions_by_type(
         self, type_name: str, type_version: str | None = None, extra_options: ExtraOptions | None = None
     ) -> list[pb.Execution]:
         """Return the executions of a type, by id; none where the type is unknown."""
-        request = service.GetExecutionsByTypeRequest(type_name=type_name, type_version=type_version or None)
+        request = service.GetExecutionsByTypeRequest(**_given(type_name=type_name), type_version=type_version or None)
         return list(self._call("GetExecutionsByType", request).executions)
 
     def get_execution_by_type_and_name(
@@ -363,7 +375,7 @@ class MetadataStore:
     ) -> pb.Execution | None:
         """Return the execution of a type with a name, or None."""
         request = service.GetExecutionByTypeAndNameRequest(
-            type_name=type_name, type_version=type_version or None, execution_name=execution_name
+            **_given(type_name=type_name, execution_name=execution_name), type_version=type_version or None
         )
         response = self._call("GetExecutionByTypeAndName", request)
         return response.execution if response.HasField("execution") else None
@@ -386,7 +398,7 @@ class MetadataStore:
         field_mask_paths: which fields an update writes; all if None. All or nothing. Raises InvalidArgumentError,
         NotFoundError for an unknown type, AlreadyExistsError where a name or external id is taken.
         """
-        request = service.PutContextsRequest(contexts=contexts)
+        request = service.PutContextsRequest(**_given(contexts=contexts))
         if field_mask_paths:
             request.update_mask.paths.extend(field_mask_paths)
         return list(self._call("PutContexts", request).context_ids)
@@ -401,13 +413,15 @@ class MetadataStore:
         self, context_ids: Iterable[int], extra_options: ExtraOptions | None = None
     ) -> list[pb.Context]:
         """Return the contexts that exist, by id, each once."""
-        return list(self._call("GetContextsByID", service.GetContextsByIDRequest(context_ids=context_ids)).contexts)
+        return list(
+            self._call("GetContextsByID", service.GetContextsByIDRequest(**_given(context_ids=context_ids))).contexts
+        )
 
     def get_contexts_by_type(
         self, type_name: str, type_version: str | None = None, extra_options: ExtraOptions | None = None
     ) -> list[pb.Context]:
         """Return the contexts of a type, by id; none where the type is unknown."""
-        request = service.GetContextsByTypeRequest(type_name=type_name, type_version=type_version or None)
+        request = service.GetContextsByTypeRequest(**_given(type_name=type_name), type_version=type_version or None)
         return list(self._call("GetContextsByType", request).contexts)
 
     def get_context_by_type_and_name(
@@ -419,7 +433,7 @@ class MetadataStore:
     ) -> pb.Context | None:
         """Return the context of a type with a name, or None."""
         request = service.GetContextByTypeAndNameRequest(
-            type_name=type_name, type_version=type_version or None, context_name=context_name
+            **_given(type_name=type_name, context_name=context_name), type_version=type_version or None
         )
         response = self._call("GetContextByTypeAndName", request)
         return response.context if response.HasField("context") else None
@@ -447,20 +461,20 @@ class MetadataStore:
 
     def put_events(self, events: Iterable[pb.Event], extra_options: ExtraOptions | None = None) -> None:
         """Put events. Raises InvalidArgumentError for an unknown node, AlreadyExistsError for an event that is there."""
-        self._call("PutEvents", service.PutEventsRequest(events=events))
+        self._call("PutEvents", service.PutEventsRequest(**_given(events=events)))
 
     def get_events_by_execution_ids(
         self, execution_ids: Iterable[int], extra_options: ExtraOptions | None = None
     ) -> list[pb.Event]:
         """Return the events of executions, in the order in which they were put."""
-        request = service.GetEventsByExecutionIDsRequest(execution_ids=execution_ids)
+        request = service.GetEventsByExecutionIDsRequest(**_given(execution_ids=execution_ids))
         return list(self._call("GetEventsByExecutionIDs", request).events)
 
     def get_events_by_artifact_ids(
         self, artifact_ids: Iterable[int], extra_options: ExtraOptions | None = None
     ) -> list[pb.Event]:
         """Return the events of artifacts, by artifact, execution and type."""
-        request = service.GetEventsByArtifactIDsRequest(artifact_ids=artifact_ids)
+        request = service.GetEventsByArtifactIDsRequest(**_given(artifact_ids=artifact_ids))
         return list(self._call("GetEventsByArtifactIDs", request).events)
 
     def put_attributions_and_associations(
@@ -470,39 +484,41 @@ class MetadataStore:
         extra_options: ExtraOptions | None = None,
     ) -> None:
         """Let artifacts and executions belong to contexts; repeats are fine. Raises InvalidArgumentError for an unknown id."""
-        request = service.PutAttributionsAndAssociationsRequest(attributions=attributions, associations=associations)
+        request = service.PutAttributionsAndAssociationsRequest(
+            **_given(attributions=attributions, associations=associations)
+        )
         self._call("PutAttributionsAndAssociations", request)
 
     def put_parent_contexts(
         self, parent_contexts: Iterable[pb.ParentContext], extra_options: ExtraOptions | None = None
     ) -> None:
         """Link contexts. Raises InvalidArgumentError for an unknown context or a cycle, AlreadyExistsError for a repeat."""
-        self._call("PutParentContexts", service.PutParentContextsRequest(parent_contexts=parent_contexts))
+        self._call("PutParentContexts", service.PutParentContextsRequest(**_given(parent_contexts=parent_contexts)))
 
     def get_contexts_by_artifact(self, artifact_id: int, extra_options: ExtraOptions | None = None) -> list[pb.Context]:
         """Return the contexts of an artifact, by id. Raises NotFoundError where there is none."""
-        request = service.GetContextsByArtifactRequest(artifact_id=artifact_id)
+        request = service.GetContextsByArtifactRequest(**_given(artifact_id=artifact_id))
         return list(self._call("GetContextsByArtifact", request).contexts)
 
     def get_contexts_by_execution(
         self, execution_id: int, extra_options: ExtraOptions | None = None
     ) -> list[pb.Context]:
         """Return the contexts of an execution, by id. Raises NotFoundError where there is none."""
-        request = service.GetContextsByExecutionRequest(execution_id=execution_id)
+        request = service.GetContextsByExecutionRequest(**_given(execution_id=execution_id))
         return list(self._call("GetContextsByExecution", request).contexts)
 
     def get_artifacts_by_context(
         self, context_id: int, list_options: ListOptions | None = None, extra_options: ExtraOptions | None = None
     ) -> list[pb.Artifact]:
         """Return the artifacts of a context: all by id, or those that the options ask for."""
-        request = service.GetArtifactsByContextRequest(context_id=context_id)
+        request = service.GetArtifactsByContextRequest(**_given(context_id=context_id))
         return self._pages("GetArtifactsByContext", request, "artifacts", list_options)
 
     def get_executions_by_context(
         self, context_id: int, list_options: ListOptions | None = None, extra_options: ExtraOptions | None = None
     ) -> list[pb.Execution]:
         """Return the executions of a context: the newest first, or those that the options ask for."""
-        request = service.GetExecutionsByContextRequest(context_id=context_id)
+        request = service.GetExecutionsByContextRequest(**_given(context_id=context_id))
         newest_first = ListOptions(order_by=OrderByField.CREATE_TIME, is_asc=False)
         return self._pages("GetExecutionsByContext", request, "executions", list_options or newest_first)
 
@@ -510,14 +526,14 @@ class MetadataStore:
         self, context_id: int, extra_options: ExtraOptions | None = None
     ) -> list[pb.Context]:
         """Return the direct parents of a context, by id."""
-        request = service.GetParentContextsByContextRequest(context_id=context_id)
+        request = service.GetParentContextsByContextRequest(**_given(context_id=context_id))
         return list(self._call("GetParentContextsByContext", request).contexts)
 
     def get_children_contexts_by_context(
         self, context_id: int, extra_options: ExtraOptions | None = None
     ) -> list[pb.Context]:
         """Return the direct children of a context, by id."""
-        request = service.GetChildrenContextsByContextRequest(context_id=context_id)
+        request = service.GetChildrenContextsByContextRequest(**_given(context_id=context_id))
         return list(self._call("GetChildrenContextsByContext", request).contexts)
 
     # Several at once ------------------------------------------------------------------------------------------------

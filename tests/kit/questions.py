@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     Strategy = st.SearchStrategy[Any]
 
 
+class Cut(NamedTuple):
+    """A request of which only the first bytes arrive."""
+
+    call: Call
+    size: int
+
+
 class Resume(NamedTuple):
     """A listing that goes on from a page seen before: `page` counts them. same_order: in the order of that page."""
 
@@ -193,6 +200,13 @@ def odd_bytes(draw: Callable[..., Any], calls: Strategy) -> Call:
     if draw(st.booleans()) and "transaction_options" in copy.DESCRIPTOR.fields_by_name:
         copy.transaction_options.tag = draw(st.sampled_from(["", "t", "größe 🙂"]))
     return Call(method, copy)
+
+
+@st.composite
+def cuts(draw: Callable[..., Any], calls: Strategy) -> Cut:
+    """Draw a request that is cut off somewhere."""
+    call = draw(calls)
+    return Cut(call, draw(st.integers(0, call.request.ByteSize())))
 
 
 URI_RETIRED: Final = service.GetArtifactsByURIRequest.FromString(b"\x0a\x01u")
