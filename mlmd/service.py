@@ -30,8 +30,10 @@ NAME: Final = service.DESCRIPTOR.services_by_name["MetadataStoreService"].full_n
 ACTOR: Final = "x-evlog-actor"
 REASON: Final = "x-evlog-reason"
 TRANSACTION: Final = "x-evlog-transaction"
+_PLAIN: Final = frozenset(range(0x20, 0x7F)) - frozenset(b"%")
 _USER_AGENT: Final = "user-agent"
 _TEXT_MAX: Final = 1_024  # Of what a caller says of itself.
+DETAILS_MAX: Final = 4_096  # Bytes on the wire. Above 8 KiB of trailers gRPC answers with a status of its own.
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _IDENTITIES: Final = ("x509_common_name", "x509_subject_alternative_name")
 
@@ -59,8 +61,19 @@ def _handler(engine: Engine, method: Method) -> Handler:
 
 def _refuse(context: grpc.ServicerContext, error: errors.StatusError) -> bytes:
     context.set_code(_CODES[error.error_code])
-    context.set_details(error.message)
+    context.set_details(_details(error.message))
     return b""
+
+
+def _details(message: str) -> str:
+    """Return as much of a message as DETAILS_MAX allows: on the wire a byte is one, or three where it is not plain ASCII."""
+    size = 0
+    data = message.encode()
+    for at, byte in enumerate(data):
+        size += 1 if byte in _PLAIN else 3
+        if size > DETAILS_MAX:
+            return data[:at].decode(errors="ignore") + " ..."
+    return message
 
 
 def caller_of(context: grpc.ServicerContext) -> Caller:

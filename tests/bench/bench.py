@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,10 +29,11 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "reference")]
 
 from environment import python_of_reference  # noqa: E402 - found by the line above
 from machine import facts  # noqa: E402
+from reading import STEPS as QUESTIONS  # noqa: E402
 from workload import STEPS  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 CHILD_S: Final = 1_800
 
@@ -48,6 +50,8 @@ class Sizes:
     large_records: int
     memory: dict[str, int]
     syncs: int
+    questions: dict[str, int]
+    wire: dict[str, int]
 
 
 # An opening reads the last segment, which takes 65,536 records: these counts leave it all but full, the slowest case.
@@ -60,6 +64,8 @@ FULL: Final = Sizes(
     large_records=16 * 65_536 - 1,
     memory={"single": 5_000, "bulk": 20},
     syncs=2_000,
+    questions={"artifacts": 100_000, "many": 1_000_000, "calls": 10, "warm_up": 3_000},
+    wire={"gets": 5_000, "puts": 200},
 )
 QUICK: Final = Sizes(
     rounds=3,
@@ -70,6 +76,8 @@ QUICK: Final = Sizes(
     large_records=2 * 65_536 - 1,
     memory={"single": 500, "bulk": 5},
     syncs=500,
+    questions={"artifacts": 20_000, "many": 60_000, "calls": 5, "warm_up": 500},
+    wire={"gets": 2_000, "puts": 50},
 )
 TINY: Final = Sizes(  # For the test of this program.
     rounds=1,
@@ -80,6 +88,8 @@ TINY: Final = Sizes(  # For the test of this program.
     large_records=1_500,
     memory={"single": 5, "bulk": 1},
     syncs=5,
+    questions={"artifacts": 400, "many": 800, "calls": 1, "warm_up": 3},
+    wire={"gets": 20, "puts": 2},
 )
 
 STEP_NAMES: Final = {
@@ -91,6 +101,17 @@ STEP_NAMES: Final = {
     "get by uri": ("get by uri", "us", 3.0),
 }
 assert tuple(STEP_NAMES) == STEPS, "a line for every step of the workload"
+QUESTION_NAMES: Final = {
+    "filter one": ("filter by a property, page of 100", 20.0),
+    "filter three": ("filter by two properties and a context, page of 100", 10.0),
+    "first page": ("first page of a listing", 5.0),
+    "far page": ("thousandth page of a listing", 5.0),
+    "lineage": ("lineage, 20 hops up from an artifact", 10.0),
+    "context": ("artifacts of a context", 3.0),
+}
+assert tuple(QUESTION_NAMES) == QUESTIONS, "a line for every question"
+GROWTH_MAX: Final = 3.0  # How much slower a question may be in the large store.
+CLIENTS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -167,6 +188,68 @@ class Bench:
                 name, {key: [one[step] for one in each] for key, each in runs.items()}, unit=unit, target=target
             )
             for step, (name, unit, target) in STEP_NAMES.items()
+        ]
+
+    def questions(self) -> list[Line]:
+        """Filters, pages and lineage in both libraries, then ours alone in a store ten times as large."""
+        sizes = self.sizes.questions
+        asked = (sizes["calls"], sizes["warm_up"])
+        places = {package: self._place() for package, _ in self._both(0)}
+        for package, python in self._both(0):
+            self._reading(python, package, "make", places[package], sizes["artifacts"])
+        runs: dict[str, list[dict[str, Any]]] = {"mlmd": [], "ml_metadata": []}
+        for turn in range(self.sizes.rounds):
+            for package, python in self._both(turn):
+                run = self._reading(python, package, "ask", places[package], sizes["artifacts"], *asked)
+                runs[package].append(run["steps"])
+        lines = [
+            self._compared(
+                name, {key: [one[step] for one in each] for key, each in runs.items()}, unit="us", target=target
+            )
+            for step, (name, target) in QUESTION_NAMES.items()
+        ]
+        for place in places.values():
+            shutil.rmtree(place)
+        place = self._place()
+        self._reading(sys.executable, "mlmd", "make", place, sizes["many"])
+        many = [
+            self._reading(sys.executable, "mlmd", "ask", place, sizes["many"], *asked)["steps"]
+            for _ in range(self.sizes.rounds)
+        ]
+        shutil.rmtree(place)
+        return lines + [
+            _growth_line(f"{name}, {sizes['many']:,} artifacts", step, many, runs["mlmd"])
+            for step, (name, _) in QUESTION_NAMES.items()
+        ]
+
+    def wire(self) -> list[Line]:
+        """Calls over gRPC beside a bare server that returns the same bytes."""
+        place, rates = self._place(), {(what, kind): [] for what in ("get", "put") for kind in ("store", "bare")}
+        for turn in range(self.sizes.rounds):
+            for kind in ("store", "bare")[:: -1 if turn % 2 else 1]:
+                with _process(HERE / "wire.py", "serve", kind, place / "store") as server:
+                    port = server.stdout.readline().strip()
+                    rates["get", kind].append(_load("get", port, 1, self.sizes.wire["gets"]))
+                    rates["put", kind].append(_load("put", port, CLIENTS, self.sizes.wire["puts"]))
+        shutil.rmtree(place)
+        middle = {key: statistics.median(found) for key, found in rates.items()}
+        return [
+            Line(
+                name,
+                middle[what, "store"],
+                "calls/s",
+                None,
+                "bare server",
+                bare,
+                None,
+                middle[what, "store"] / bare,
+                target,
+            )
+            for what, name, target in (
+                ("get", "get by id over gRPC, one client", 0.85),
+                ("put", f"puts over gRPC, {CLIENTS} client processes", 0.7),
+            )
+            for bare in [middle[what, "bare"]]
         ]
 
     def threads(self) -> list[Line]:
@@ -249,6 +332,9 @@ class Bench:
     def _alone(self, measure: str, place: Path, sizes: dict[str, int]) -> dict[str, Any]:
         return _child([sys.executable, HERE / "alone.py", measure, place, json.dumps(sizes)])
 
+    def _reading(self, python: Path | str, package: str, what: str, place: Path, *sizes: int) -> Any:
+        return _child([python, HERE / "reading.py", package, what, place, *sizes])
+
     def _place(self) -> Path:
         """Return a new, empty folder."""
         self._stores += 1
@@ -275,7 +361,34 @@ class Bench:
         return dataclasses.replace(line, other=other * scale, other_cpu=_median(theirs, "cpu_us"), ratio=other / value)
 
 
-MEASURES: Final = ("disk", "imports", "compare", "threads", "processes", "replay", "large")
+MEASURES: Final = ("disk", "imports", "compare", "questions", "wire", "threads", "processes", "replay", "large")
+
+
+@contextmanager
+def _process(*command: object) -> Iterator[Any]:
+    """Run a program of ours beside this one; it ends when its standard input does."""
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.communicate(timeout=CHILD_S)
+
+
+def _load(what: str, port: str, clients: int, calls: int) -> float:
+    """Return the calls a second of some clients, each in a process of its own, that begin together."""
+    with ExitStack() as running:
+        started = [running.enter_context(_process(HERE / "wire.py", what, port, calls)) for _ in range(clients)]
+        for client in started:
+            assert client.stdout.readline() == "ready\n"
+        begun = time.perf_counter()
+        for client in started:
+            client.stdin.write("go\n")
+            client.stdin.flush()
+        for client in started:
+            client.stdout.readline()
+        return clients * calls / (time.perf_counter() - begun)
 
 
 def _child(command: Sequence[object]) -> Any:
@@ -295,6 +408,13 @@ def _median(runs: Iterable[dict[str, float]], key: str) -> float:
 
 def _middle(run: dict[str, Any], key: str) -> float:
     return statistics.median(run[key])
+
+
+def _growth_line(name: str, step: str, many: list[dict[str, Any]], fewer: list[dict[str, Any]]) -> Line:
+    """Return the line of a question in a large store, beside the same in a small one; `ratio` is how much slower it is."""
+    value, other = (_median([run[step] for run in runs], "wall_us") for runs in (many, fewer))
+    cpu, other_cpu = (_median([run[step] for run in runs], "cpu_us") for runs in (many, fewer))
+    return Line(name, value, "us", cpu, "the small store", other, other_cpu, value / other, GROWTH_MAX, at_most=True)
 
 
 def _rate_line(name: str, runs: list[dict[str, Any]], other_name: str, one: str, many: str, target: float) -> Line:

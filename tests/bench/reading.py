@@ -4,7 +4,7 @@ This file runs inside the reference's interpreter too, so it knows the standard 
 or `ml_metadata`, and nothing else of ours.
 
     python reading.py PACKAGE make FOLDER ARTIFACTS      a store of so many artifacts; FOLDER is there and empty
-    python reading.py PACKAGE ask FOLDER ARTIFACTS CALLS
+    python reading.py PACKAGE ask FOLDER ARTIFACTS CALLS WARM_UP
 
 A quarter as many executions each read four of the newest artifacts and make four: twice as many events as artifacts. 25 executions
 are a run, a context with a hundred artifacts and more; every hundredth run is of the same pipeline. "ask" prints one line of JSON,
@@ -18,6 +18,7 @@ import importlib
 import json
 import random
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,9 +38,8 @@ BATCH: Final = 1_000
 PAGE: Final = 100
 FAR_PAGE: Final = 1_000
 HOPS: Final = 20
-WARM_UP: Final = (
-    40  # Calls of each kind before the first timed one: enough that a property which needs an index has it.
-)
+WARM_UP_LEAST: Final = 3
+WARM_UP_S: Final = 3.0
 
 
 class Questions:
@@ -134,13 +134,18 @@ class Questions:
 
     # Asking ----------------------------------------------------------------------------------------------------------
 
-    def ask(self, calls: int) -> dict[str, dict[str, float]]:
-        """Ask everything `calls` times, each time about something else."""
+    def ask(self, calls: int, warm_up: int) -> dict[str, dict[str, float]]:
+        """Ask everything `calls` times, each time about something else.
+
+        warm_up: how often before, so that a property which is asked for often has its index; no longer than a few seconds.
+        """
         steps = {}
         for name, (question, found) in self._questions().items():
-            for number in range(WARM_UP):
-                assert question(number)() >= found, f"{name}: what was put is found"
-            steps[name] = timed([question(WARM_UP + number) for number in range(calls)], calls)
+            warm, until = 0, time.monotonic() + WARM_UP_S
+            while warm < WARM_UP_LEAST or (warm < warm_up and time.monotonic() < until):
+                assert question(warm)() >= found, f"{name}: what was put is found"
+                warm += 1
+            steps[name] = timed([question(warm + number) for number in range(calls)], calls)
         return steps
 
     def _questions(self) -> dict[str, tuple[Callable[[int], Callable[[], int]], int]]:
@@ -209,7 +214,7 @@ def main() -> None:
         questions.make()
         print(json.dumps({}))
     else:
-        print(json.dumps({"steps": questions.ask(int(calls[0])), "library": library(package)}))
+        print(json.dumps({"steps": questions.ask(*map(int, calls)), "library": library(package)}))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[bench.Bench, list[ben
 
 def test_every_measure_gives_its_lines_with_positive_figures(run: tuple[bench.Bench, list[bench.Line]]) -> None:
     _, lines = run
-    assert len(lines) == 19
+    assert len(lines) == 33
     assert len({line.name for line in lines}) == len(lines)
     for line in lines:
         assert line.value > 0 or line.unit == "puts", line
@@ -33,7 +33,7 @@ def test_the_reference_stands_beside_what_it_can_do(run: tuple[bench.Bench, list
     if made.reference is None:
         pytest.skip(made.why_no_reference)
     beside = [line for line in lines if line.other_name == "reference"]
-    assert len(beside) == 7
+    assert len(beside) == 13
     assert all(line.other and line.other_cpu and line.ratio for line in beside)
 
 

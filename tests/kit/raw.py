@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import grpc
 from google.protobuf.message import DecodeError
 
 from mlmd import errors
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
 from mlmd.opening import open_memory
+from mlmd.server import Options, Server
+from mlmd.service import NAME
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -39,4 +42,27 @@ class RawStore:
 
     def close(self) -> None:
         """Close the store."""
+        self.engine.close()
+
+
+class ServedStore:
+    """A store in memory behind a server on loopback; call it as RawStore is called."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(open_memory())
+        self._server = Server(self.engine, Options(port=0, workers=2))
+        self._server.start()
+        self._channel = grpc.insecure_channel(f"{self._server.host}:{self._server.port}")
+
+    def call(self, name: str, request: bytes) -> tuple[int, str, bytes]:
+        """Return status code, message and response."""
+        try:
+            return errors.OK, "", self._channel.unary_unary(f"/{NAME}/{name}")(request, timeout=60)
+        except grpc.RpcError as error:
+            return error.code().value[0], error.details(), b""
+
+    def close(self) -> None:
+        """Stop the server and close the store."""
+        self._channel.close()
+        self._server.stop(0)
         self.engine.close()

@@ -240,13 +240,16 @@ class Pools(NamedTuple):
         return "WILD" if self.wild else "SAFE"
 
 
+_ODD_TEXTS: Final = ["'\"`\\$0", "e\u0301", "\n\t\x7f", "\u2028\U0010ffff", "NULL", "🙂" * 300]
+
+
 def _pools(*, wild: bool) -> Pools:
     more = ["a\0", "__MLMD_NULL__", "\ufeff", "x" * 3000] if wild else []
     pool = _WILD_VALUES if wild else _SAFE_VALUES
     return Pools(
-        names=st.sampled_from([None, None, "a", "a", "b", "b", "c", "", "größe 🙂", *more]),
-        external_ids=st.sampled_from([None, None, None, "x", "x", "y", "z", "", "ß%_", *more]),
-        uris=st.sampled_from([None, "", "u", "u", "s3://b/k ü", *more]),
+        names=st.sampled_from([None, None, "a", "a", "b", "b", "c", "", "größe 🙂", "A", "a ", *_ODD_TEXTS, *more]),
+        external_ids=st.sampled_from([None, None, None, "x", "x", "y", "z", "", "ß%_", "X", *_ODD_TEXTS, *more]),
+        uris=st.sampled_from([None, "", "u", "u", "s3://b/k ü", "U", *_ODD_TEXTS, *more]),
         values={arm: st.sampled_from(_values_of(pool, arm)) for arm in pool},
         any_value=st.sampled_from([value for arm in pool for value in _values_of(pool, arm)]),
         # The reference mixes up a custom property with a typed one of the same key.

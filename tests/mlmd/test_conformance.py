@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from questions import Resume, asks, bridges, odd_bytes, webs
-from raw import RawStore
+from raw import RawStore, ServedStore
 from strategies import FIRST_CALLS, KINDS, SAFE, Call, Rewrite, Walk, everything, puts, reads
 
 from mlmd import errors
@@ -104,9 +104,9 @@ class Clock:
 class Pair:
     """The reference and us, side by side."""
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, ours: RawStore | ServedStore) -> None:
         self.reference, self.handle = reference, reference.open(FAKE)
-        self.ours = RawStore()
+        self.ours = ours
         self.clock = Clock()
         self.parted = False
         self.tokens_seen: list[tuple[Any, str, str]] = []  # (order, ours, theirs)
@@ -380,9 +380,9 @@ _OPERATION: Final = st.sampled_from([webs(), *[_PUTS] * 5, *[_READS] * 4, *[asks
 OPERATIONS: Final = st.lists(_OPERATION, min_size=20, max_size=60)
 
 
-def compare(reference: Reference, operations: Sequence[Any]) -> None:
+def compare(reference: Reference, ours: RawStore | ServedStore, operations: Sequence[Any]) -> None:
     """Do all operations on two new stores, and read everything at the end."""
-    pair = Pair(reference)
+    pair = Pair(reference, ours)
     try:
         for operation in operations:
             note(repr(operation))
@@ -395,11 +395,21 @@ def compare(reference: Reference, operations: Sequence[Any]) -> None:
         pair.close()
 
 
-@settings(
-    max_examples=2_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 100,
+DEEP: Final = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+SETTINGS: Final = settings(
+    max_examples=2_000 if DEEP else 100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+@SETTINGS
 @given(operations=OPERATIONS)
 def test_any_sequence_of_requests_gets_the_same_answers_from_both(reference, operations):
-    compare(reference, operations)
+    compare(reference, RawStore(), operations)
+
+
+@settings(SETTINGS, max_examples=500 if DEEP else 20)
+@given(operations=OPERATIONS)
+def test_any_sequence_of_requests_to_a_server_gets_the_same_answers(reference, operations):
+    compare(reference, ServedStore(), operations)

@@ -82,6 +82,17 @@ def test_every_method_is_there_and_answers_as_the_store_in_process_does(
     assert (code.value[0], details) == (refusal.error_code, refusal.message)
 
 
+@pytest.mark.parametrize("letter", ["x", "ü", "%", "\n", "🙂"])
+def test_a_refusal_keeps_its_status_and_its_beginning_however_long_its_words(caller: Caller, letter: str) -> None:
+    for times in (1_000, 1_300, 2_000, 20_000, 300_000):
+        name = letter * times
+        code, details = caller.refused("GetArtifactType", service.GetArtifactTypeRequest(type_name=name))
+        assert code is Status.NOT_FOUND
+        assert details.startswith(f"No type found for query, name: `{letter * 100}")
+        assert (f"`{name}`" in details) == (not details.endswith(" ..."))
+        assert len(details) > 300
+
+
 def test_two_methods_that_the_published_server_lacks_answer_and_the_retired_one_names_its_successor(
     caller: Caller,
 ) -> None:
