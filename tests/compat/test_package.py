@@ -233,6 +233,7 @@ def test_the_distribution_says_what_the_package_says() -> None:
     ours = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["requires-python"] == ours["requires-python"]
     assert any(requirement.startswith(f"{ours['name']}>=") for requirement in project["dependencies"])
+    assert "protobuf<7" in project["dependencies"]
     assert (COMPAT / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
