@@ -10,7 +10,8 @@ import msgspec
 
 from projections.errors import QueryError
 from projections.query import Listed, Listing, OrderBy
-from projections.sqlite.filters import Compiled, Driver, Sql, compiled
+from projections.sqlite.expressions import Sql
+from projections.sqlite.filters import Compiled, Driver, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

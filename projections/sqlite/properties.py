@@ -10,7 +10,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from projections.sqlite.filters import property_expression
+from projections.sqlite.expressions import property_expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,10 +19,12 @@ from mlmd.filter_query import filter_query
 from mlmd.opening import open_folder
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
+from projections.choices import PROPERTIES as COLUMNS
 from projections.errors import QueryError
 from projections.query import KINDS, Listing, OrderBy
 from projections.sqlite import listing, properties
-from projections.sqlite.filters import _NEIGHBOURS, _PROPERTIES, _Compiler, _present, compiled
+from projections.sqlite.expressions import NEIGHBOURS, Compiler, present
+from projections.sqlite.filters import compiled
 from projections.sqlite.properties import Property
 
 if TYPE_CHECKING:
@@ -115,13 +117,13 @@ def store(request: pytest.FixtureRequest) -> Iterator[RawStore]:
 
 def literally(lookup: Lookup, wanted: Filter) -> list[int]:
     """Return what a filter finds by the cross product of all rows of all its variables."""
-    compiler = _Compiler(wanted.kind, wanted.variables)
+    compiler = Compiler(wanted.kind, wanted.variables)
     source, where, values = [f"{wanted.kind} n"], [], []
     for variable in wanted.variables:
-        if variable.relation in _PROPERTIES:
-            where.append(f"{_present(variable)} is not null")
+        if variable.relation in COLUMNS:
+            where.append(f"{present(variable)} is not null")
             continue
-        neighbour, table = _NEIGHBOURS[wanted.kind, variable.relation], compiler.tables[variable]
+        neighbour, table = NEIGHBOURS[wanted.kind, variable.relation], compiler.tables[variable]
         source.append(f"{neighbour.link} {table}")
         where.append(f"{table}.{neighbour.own} = n.id")
         if neighbour.table:
