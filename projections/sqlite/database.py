@@ -29,6 +29,7 @@ _BUILDING: Final = "building."
 _ABANDONED_S: Final = 24 * 3600
 _BUSY_MS: Final = 10_000
 _CACHE_KIB: Final = 32 * 1024
+_READER_CACHE_KIB: Final = 2 * 1024  # One for each thread that reads: the kernel keeps the pages once for all.
 _CHECKPOINT_PAGES: Final = 1_000
 MEMORY: Final = ":memory:"
 CLOSED: Final = ""
@@ -46,7 +47,7 @@ def connect(path: str, *, writable: bool, create: bool = False) -> apsw.Connecti
     try:
         connection = apsw.Connection(target, flags=flags)
         connection.set_busy_timeout(_BUSY_MS)
-        connection.execute(f"pragma cache_size = -{_CACHE_KIB}")
+        connection.execute(f"pragma cache_size = -{_CACHE_KIB if writable else _READER_CACHE_KIB}")
         if writable:
             connection.execute("pragma journal_mode = wal").fetchall()
             # Nothing is synced: the log is the truth. What a power cut may tear is told by `boot`, and made anew.

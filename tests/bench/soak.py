@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 
 PROCESSES = 4
 SETTLED = 0.5  # Share of the time after which memory may no longer grow.
-GROWTH_MAX = 1.15
+GROWTH_MAX = 1.1
 OWNERS = 10
+BULK = 1_000
+FIRST_PUTS = 200_000
 
 
 # Clients -------------------------------------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ def memory_mb(pid: int) -> float:
 
 
 def prepare(place: Path) -> None:
-    """Make a store with the types that the clients use."""
+    """Make a store with the types that the clients use, and nothing else."""
     engine = Engine(open_folder(place, create=True))
     made = {"artifact_type": pb.ArtifactType(name="Model"), "execution_type": pb.ExecutionType(name="Trainer")}
     for field, message in made.items():
@@ -137,10 +139,22 @@ def prepare(place: Path) -> None:
     engine.close()
 
 
-def soak(place: Path, clients: int, seconds: float, tell: Callable[[str], object] = print) -> list[str]:
-    """Run; return what is wrong."""
+def fill_caches(port: int, puts: int) -> None:
+    """Put as much as the view's page cache holds: it is to be full, and stay so, when memory is looked at."""
+    store = mlmd.MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=port))
+    type_id = store.get_artifact_type("Model").id
+    for first in range(0, puts, BULK):
+        store.put_artifacts([pb.Artifact(type_id=type_id, name=f"first-{first + number}") for number in range(BULK)])
+    store.close()
+
+
+def soak(
+    place: Path, clients: int, seconds: float, first_puts: int = FIRST_PUTS, tell: Callable[[str], object] = print
+) -> list[str]:
+    """Run; return what is wrong. first_puts: before the clients begin; memory is judged from FIRST_PUTS on."""
     prepare(place)
     server = Process(place)
+    fill_caches(server.port, first_puts)
     until = time.time() + seconds
     commands = [
         [
@@ -170,7 +184,7 @@ def soak(place: Path, clients: int, seconds: float, tell: Callable[[str], object
     )
     if code:
         wrong.append(f"the server ended with {code}: {said}")
-    if highest > settled * GROWTH_MAX:
+    if first_puts >= FIRST_PUTS and highest > settled * GROWTH_MAX:
         wrong.append(f"memory grew from {settled:.0f} to {highest:.0f} MB")
     if not put or sum(len(one["put"]) for one in found) != len(put):
         wrong.append("nothing was put, or an id was given twice")

@@ -63,5 +63,5 @@ def test_a_line_without_anything_to_compare_with_reaches_nothing() -> None:
 
 def test_a_short_soak_is_sound(tmp_path: Path) -> None:
     told: list[str] = []
-    assert soak.soak(tmp_path / "store", clients=8, seconds=4, tell=told.append) == []
+    assert soak.soak(tmp_path / "store", clients=8, seconds=4, first_puts=1_000, tell=told.append) == []
     assert "calls" in told[0]
