@@ -5,9 +5,10 @@ Threads, not asyncio: a put waits in the engine's line for its group, a read tak
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from mlmd import service
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mlmd.engine import Engine
 
@@ -104,12 +105,25 @@ def _credentials(tls: Tls) -> grpc.ServerCredentials:
     )
 
 
-def wait_for_signal() -> None:
-    """Return when the process is told to end, by SIGTERM or SIGINT. From the main thread alone."""
-    told = threading.Event()
-    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+@contextmanager
+def told_to_end() -> Iterator[Callable[[], object]]:
+    """Take SIGTERM and SIGINT from now on; yields what waits for the first of them. From the main thread alone.
+
+    A handler runs in the main thread, between any two of its steps: it must not take a lock that the waiter may hold at that moment,
+    as that of a `threading.Event`. A byte in a pipe needs none.
+    """
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+
+    def handle(*_: object) -> None:
+        with suppress(BlockingIOError):  # Full: it was told often enough.
+            os.write(tell, b"!")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        told.wait()
+        yield lambda: os.read(told, 1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(told)
+        os.close(tell)

@@ -86,7 +86,7 @@ def serve(settings: Settings, **given: Any) -> None:
     """
     # Imported here: a wrong flag should not wait for gRPC.
     from mlmd import server_config  # noqa: PLC0415
-    from mlmd.server import ListenError, Server, wait_for_signal  # noqa: PLC0415
+    from mlmd.server import ListenError, Server, told_to_end  # noqa: PLC0415
 
     _refuse_foreign(settings, given)
     try:
@@ -103,8 +103,9 @@ def serve(settings: Settings, **given: Any) -> None:
         engine.close()
         raise Refusal(str(error), f"evlog -s {name} serve --grpc 0") from None
     try:
-        _tell(settings, name, server.host, server.port)
-        wait_for_signal()
+        with told_to_end() as wait:  # Before anybody knows that the server is there to be ended.
+            _tell(settings, name, server.host, server.port)
+            wait()
     finally:
         talk(settings, "draining")
         server.stop()

@@ -52,7 +52,11 @@ class Process:
         """Tell the server to end; return its exit status and what it said."""
         if self.process.poll() is None:
             self.process.terminate()
-        _, said = self.process.communicate(timeout=60)
+        try:
+            _, said = self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.kill()  # Else it would be a later test that fails, of a process left behind.
+            raise
         return self.process.returncode, said
 
     def kill(self) -> None:
