@@ -8,16 +8,17 @@ from urllib.parse import quote
 import grpc
 
 from evlog.author import Author
-from mlmd import errors
+from mlmd import errors, moment
 from mlmd.kinds import KINDS
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
-from mlmd.service import ACTOR, NAME, REASON
+from mlmd.service import ACTOR, AS_OF, NAME, REASON
 
 if TYPE_CHECKING:
     from mlmd.kinds import Kind
     from mlmd.methods import Method
+    from mlmd.moment import At
 
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
@@ -25,7 +26,9 @@ _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code)
 class Remote:
     """A server. Connects when it is first asked."""
 
-    def __init__(self, config: pb.MetadataStoreClientConfig) -> None:
+    def __init__(self, config: pb.MetadataStoreClientConfig, at: At | None = None) -> None:
+        """Name the server. at: ask what was there then; the server says whether it knows that moment."""
+        self._config = config
         options = _options(config.channel_arguments)
         target = f"{config.host}:{config.port}"
         if config.HasField("ssl_config"):
@@ -36,6 +39,7 @@ class Remote:
         author = Author()
         said = {ACTOR: author.actor, REASON: author.reason}
         self._metadata = tuple((key, quote(value, safe=_PRINTABLE)) for key, value in said.items() if value)
+        self._at = ((AS_OF, moment.on_the_wire(at)),) if at is not None else None
         self._calls: dict[str, Any] = {}
 
     def call(self, method: Method, request: Any) -> Any:
@@ -43,13 +47,15 @@ class Remote:
         return self._whole_lineage(request) if method is WHOLE_LINEAGE else self._send(method, request)
 
     def _send(self, method: Method, request: Any) -> Any:
+        if self._at is not None and method.command is not None:
+            raise errors.FailedPreconditionError(f"{method.name}: the store as of {self._at[0][1]} cannot change")
         call = self._calls.get(method.name)
         if call is None:
             call = self._calls[method.name] = self._channel.unary_unary(
                 f"/{NAME}/{method.name}", method.request.SerializeToString, method.response.FromString
             )
         try:
-            return call(request, timeout=self._timeout_s, metadata=self._metadata)
+            return call(request, timeout=self._timeout_s, metadata=self._at or self._metadata)
         except grpc.RpcError as error:
             raise errors.make_exception(error.details() or "", error.code().value[0]) from error
 
@@ -79,6 +85,10 @@ class Remote:
             by_id = METHODS[f"Get{kind.name.capitalize()}TypesByID"]
             type_ids = sorted({node.type_id for node in nodes})
             getattr(graph, types).extend(getattr(self._send(by_id, by_id.request(type_ids=type_ids)), types))
+
+    def at(self, at: At) -> Remote:
+        """Return the same server as of another moment."""
+        return Remote(self._config, at)
 
     def close(self) -> None:
         """Close the connection."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ from mlmd.draft import Draft, TypeCache
 from mlmd.line import Line, Ticket
 from projections.errors import ViewError
 from projections.projector import catch_up
+from projections.sqlite.lookup import Lookup
+from replay.asof import offset_of
 from replay.rebuild import follow
 
 if TYPE_CHECKING:
@@ -30,11 +33,13 @@ if TYPE_CHECKING:
     from evlog.log import Group, Log
     from evlog.records import Envelope
     from mlmd.methods import Method
+    from mlmd.moment import At
     from mlmd.opening import Opened
-    from projections.sqlite.lookup import Lookup
     from projections.sqlite.view import View
 
 _LOG: Final = logging.getLogger(__name__)
+_SHOWN_S: Final = 2.0
+_SHOWN_STEP_S: Final = 0.005
 
 
 class _Put(Ticket):
@@ -71,19 +76,23 @@ class Engine:
         """Answer one request with a message. Raises StatusError."""
         return method.message(self.answer(method, request))
 
-    def answer(self, method: Method, request: Any, caller: Caller | None = None) -> Any:
+    def answer(self, method: Method, request: Any, caller: Caller | None = None, at: int | None = None) -> Any:
         """Answer one request: with the bytes of the response where they are at hand, else with the message. Raises StatusError.
 
-        caller: who puts, if not this process for itself.
+        caller: who puts, if not this process for itself. at: an offset of `offset_at`, to get what was there then.
         """
         try:
             if os.getpid() != self._pid:
                 raise ForkedError(opened_by=self._pid, used_by=os.getpid())
             if method.query is not None:
                 query = method.query
-                answer = self._ask(lambda lookup: query(lookup, request))
+                answer = self._ask(lambda lookup: query(lookup, request), at)
                 self._index_what_is_dear()
                 return answer
+            if at is not None:
+                raise errors.FailedPreconditionError(
+                    f"{method.name}: this is the store as of #{at}, which cannot change: put into the store itself"
+                )
             if not self._opened.writable:
                 return self._refuse_write(method, request)
             return self._put(method, request, caller)
@@ -110,14 +119,30 @@ class Engine:
 
     # Reading --------------------------------------------------------------------------------------------------------
 
-    def _ask(self, question: Callable[[Lookup], Any]) -> Any:
+    def offset_at(self, at: At) -> int:
+        """Return how many records had been put at a moment. Raises StatusError: OUT_OF_RANGE for one that is yet to come."""
+        try:
+            offset = offset_of(self.log, at)
+            until = time.monotonic() + _SHOWN_S
+            while self._ask(Lookup.applied) < offset:  # Another process has appended it, and is about to show it.
+                if time.monotonic() > until:
+                    raise errors.UnavailableError(f"the view does not show #{offset - 1} yet: try again")
+                self._behind = self._opened.writable  # Its writer may have died in between.
+                time.sleep(_SHOWN_STEP_S)
+        except errors.StatusError:
+            raise
+        except Exception as error:
+            raise errors.status_error(error) from error
+        return offset
+
+    def _ask(self, question: Callable[[Lookup], Any], at: int | None = None) -> Any:
         view = self._current_view()
         try:
-            return view.ask(question)
+            return view.ask(question, at)
         except ViewError:
             if self._opened.is_fresh(view):
                 raise
-        return self._current_view().ask(question)  # Replaced between the look and the question.
+        return self._current_view().ask(question, at)  # Replaced between the look and the question.
 
     def _index_what_is_dear(self) -> None:
         """Make the index of a property whose filters have cost as much: see `projections.sqlite.properties`."""

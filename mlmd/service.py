@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from evlog.author import Caller
-from mlmd import errors
+from mlmd import errors, moment
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_service_pb2 as service
 
@@ -30,6 +30,7 @@ NAME: Final = service.DESCRIPTOR.services_by_name["MetadataStoreService"].full_n
 ACTOR: Final = "x-evlog-actor"
 REASON: Final = "x-evlog-reason"
 TRANSACTION: Final = "x-evlog-transaction"
+AS_OF: Final = "x-evlog-as-of"
 _PLAIN: Final = frozenset(range(0x20, 0x7F)) - frozenset(b"%")
 _USER_AGENT: Final = "user-agent"
 _TEXT_MAX: Final = 1_024  # Of what a caller says of itself.
@@ -49,7 +50,10 @@ def _handler(engine: Engine, method: Method) -> Handler:
 
     def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            found = answer(method, parse(data), caller_of(context) if puts else None)
+            if puts:
+                found = answer(method, parse(data), caller_of(context))
+            else:
+                found = answer(method, parse(data), at=_at(engine, context))
             return found if found.__class__ is bytes else found.SerializeToString()
         except errors.StatusError as error:
             return _refuse(context, error)
@@ -79,11 +83,28 @@ def _details(message: str) -> str:
 def caller_of(context: grpc.ServicerContext) -> Caller:
     """Return who calls. Raises InvalidArgumentError for metadata that cannot be kept."""
     said = dict(context.invocation_metadata())
+    if AS_OF in said:
+        raise errors.InvalidArgumentError(
+            f"{AS_OF}: the past cannot be put into; leave it out, or ask with a Get method"
+        )
     agent = _text(said, _USER_AGENT) or "grpc"
     actor, auth = _proven(context), "tls"
     if actor is None:
         actor, auth = _text(said, ACTOR) or agent, "asserted"
     return Caller(actor, auth, agent, _host(context.peer()), _text(said, REASON), _transaction(said))
+
+
+def _at(engine: Engine, context: grpc.ServicerContext) -> int | None:
+    """Return the offset as of which a caller asks, None for now. Raises StatusError."""
+    asked = next((value for key, value in context.invocation_metadata() if key == AS_OF), None)
+    if asked is None:
+        return None
+    try:
+        return engine.offset_at(
+            moment.from_the_wire(asked if isinstance(asked, str) else asked.decode("ascii", "replace"))
+        )
+    except ValueError as error:
+        raise errors.InvalidArgumentError(f"{AS_OF}: {error}") from None
 
 
 def _proven(context: grpc.ServicerContext) -> str | None:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import errors
+from mlmd import moment as moments
 from mlmd.engine import Engine
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.opening import open_config
+from mlmd.past import Past
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlmd.client import Remote
     from mlmd.methods import Method
+    from mlmd.moment import At
 
 MAX_NUM_RESULT: Final = 100
 _RETRIES: Final = 5
@@ -29,6 +32,28 @@ _RETRY_MEAN_S: Final = 2.0
 _PAIR: Final = 2
 _SCHEMA_VERSION: Final = 10  # Of MLMD; the log has a format of its own.
 _LOG: Final = logging.getLogger(__name__)
+
+
+def _at(moment: At | str) -> At:
+    """Return a moment that a caller names. Raises InvalidArgumentError."""
+    try:
+        return moments.at(moment)
+    except ValueError as error:
+        raise errors.InvalidArgumentError(str(error)) from None
+
+
+def _past(config: pb.ConnectionConfig, at: At) -> Past:
+    """Open what a config names for reading, as of a moment. Raises OpenError, StatusError."""
+    readonly = pb.ConnectionConfig()
+    readonly.CopyFrom(config)
+    if readonly.WhichOneof("config") == "sqlite" and readonly.sqlite.filename_uri:
+        readonly.sqlite.connection_mode = readonly.sqlite.READONLY
+    engine = Engine(open_config(readonly))
+    try:
+        return Past(engine, at, owns=True)
+    except BaseException:
+        engine.close()
+        raise
 
 
 def _given(**fields: Any) -> dict[str, Any]:
@@ -71,13 +96,19 @@ class MetadataStore:
     record in the log, when it returns. Safe for many threads and many processes. Every method takes `extra_options`, ignored.
     """
 
+    _of: MetadataStore | None = None  # Whose past this is.
+
     def __init__(
-        self, config: pb.ConnectionConfig | pb.MetadataStoreClientConfig, enable_upgrade_migration: bool = False
+        self,
+        config: pb.ConnectionConfig | pb.MetadataStoreClientConfig,
+        enable_upgrade_migration: bool = False,
+        as_of: At | str | None = None,
     ) -> None:
         """Open what the config names: see docs/compatibility.md. Raises RuntimeError where it cannot be opened.
 
         A MetadataStoreClientConfig names a server, which is not asked before the first call. enable_upgrade_migration: without
-        effect, there is no older schema; ValueError for a server, which is not ours to migrate.
+        effect, there is no older schema; ValueError for a server, which is not ours to migrate. as_of: open it for reading, as it
+        was then: see the method.
         """
         self._max_num_retries = _RETRIES
         if isinstance(config, pb.MetadataStoreClientConfig):
@@ -86,11 +117,11 @@ class MetadataStore:
                 raise ValueError(message)
             from mlmd.client import Remote  # noqa: PLC0415 - a store in process needs no gRPC
 
-            self._backend: Engine | Remote = Remote(config)
+            self._backend: Engine | Past | Remote = Remote(config, None if as_of is None else _at(as_of))
         elif isinstance(config, pb.ConnectionConfig):
             if config.HasField("retry_options"):
                 self._max_num_retries = config.retry_options.max_num_retries
-            self._backend = Engine(open_config(config))
+            self._backend = _past(config, _at(as_of)) if as_of is not None else Engine(open_config(config))
         else:
             message = (
                 f"MetadataStore is expecting either a ConnectionConfig or a MetadataStoreClientConfig, not {config!r}"
@@ -98,6 +129,22 @@ class MetadataStore:
             raise ValueError(message)  # noqa: TRY004 - as MLMD does
         # MLMD's store has no `close`, so its users drop stores, TFX several for each component.
         weakref.finalize(self, self._backend.abandon).atexit = False
+
+    def as_of(self, moment: At | str) -> MetadataStore:
+        """Return the store as it was at a moment: the same gets, filters, pages and lineage, answered as they would have been then.
+
+        moment: an offset (how many records had been put), a datetime with a zone, or a text: "2026-03-01T09:30Z", "yesterday",
+        "3 days ago", "#31907". Before the first record the store is empty. Any number of them live side by side with this store,
+        which goes on; a put is a FailedPreconditionError. Raises InvalidArgumentError for what is no moment, OutOfRangeError for one
+        that is yet to come (a server says so when it is first asked).
+        """
+        backend = self._backend
+        at = _at(moment)
+        store = object.__new__(MetadataStore)
+        store._max_num_retries = self._max_num_retries
+        store._backend = Past(backend, at) if isinstance(backend, Engine) else backend.at(at)
+        store._of = self  # Its engine answers: who keeps the past keeps the store.
+        return store
 
     def close(self) -> None:
         """Close the store. Not needed for safety: whatever a put acknowledged is durable."""

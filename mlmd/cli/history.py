@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from evlog.log import Log
     from evlog.records import Entry
-    from mlmd.cli.moment import Moment
     from mlmd.cli.settings import Settings
     from mlmd.cli.things import Named
+    from mlmd.moment import Moment
 
 _STRETCH_MIN: Final = 64
 _STRETCH_MAX: Final = (

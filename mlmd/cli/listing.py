@@ -36,9 +36,9 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
                 Listing(kind.name, type_id=type_id, order_by=_ORDERS[sort], ascending=not desc, limit=limit or None)
                 for type_id in (type_ids or [None])
             ]
-            found = [listed for one in listings for listed in store.view.ask(lambda lookup, one=one: lookup.page(one))]  # type: ignore[misc]
+            found = [listed for one in listings for listed in store.ask(lambda lookup, one=one: lookup.page(one))]  # type: ignore[misc]
             found.sort(key=lambda listed: (listed.value, listed.id), reverse=desc)
-            total = store.view.ask(lambda lookup: sum(lookup.count(kind.name, one.type_id) for one in listings))
+            total = store.ask(lambda lookup: sum(lookup.count(kind.name, one.type_id) for one in listings))
             shown = found[:limit] if limit else found
             rows = [node_row(kind, kind.message.FromString(unframed(listed.body))) for listed in shown]
         took_ms = (time.perf_counter() - started) * 1000

@@ -5,36 +5,43 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlmd.cli.output import local_time, rfc3339, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
+from mlmd.engine import Engine
 from mlmd.methods import METHODS
-from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER, open_folder
+from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER, open_folder
 from projections.sqlite.view import peek
-from replay.asof import as_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from evlog.log import Log
     from mlmd.cli.settings import Settings
-    from projections.sqlite.view import View
+    from projections.sqlite.lookup import Lookup
+
+_Answer = TypeVar("_Answer")
 
 
 class Store:
     """An open store at one moment: `end` is the offset up to which it is looked at."""
 
-    def __init__(self, place: Path, log: Log, view: View) -> None:
-        self.place, self.log, self.view = place, log, view
-        self.end = view.applied
+    def __init__(self, place: Path, engine: Engine, at: int | None) -> None:
+        self.place, self.log = place, engine.log
+        self.end = engine.view.applied if at is None else at
+        self._view, self._at = engine.view, at
+
+    def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
+        """Return the answer to a question to the view, as of the moment."""
+        return self._view.ask(question, self._at)
 
     def get(self, method: str, **fields: Any) -> Any:
         """Return the answer to a get of `mlmd.methods`. Raises StatusError."""
         found = METHODS[method]
         request = found.request(**fields)
-        return self.view.ask(lambda lookup: found.ask(lookup, request))
+        return self.ask(lambda lookup: found.ask(lookup, request))
 
 
 def find(settings: Settings) -> Path:
@@ -79,16 +86,11 @@ def store_of(settings: Settings) -> Iterator[Store]:
                 settings,
                 f"the view on disk cannot be used, this is a replay in memory: evlog -s {place} replay mends it",
             )
-        if settings.at is None:
-            yield Store(place, opened.log, opened.view)
-            return
-        with progress_of(settings, f"replaying to {settings.at}") as progress:
-            view = as_of(opened.log, settings.at.at, BODIES, progress)
-        try:
-            talk(settings, f"as of {settings.at}: {_reached(opened.log, view.applied)}")
-            yield Store(place, opened.log, view)
-        finally:
-            view.close()
+        engine = Engine(opened)
+        at = None if settings.at is None else engine.offset_at(settings.at.at)
+        if at is not None:
+            talk(settings, f"as of {settings.at}: {_reached(opened.log, at)}")
+        yield Store(place, engine, at)
     finally:
         opened.close()
 

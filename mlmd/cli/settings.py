@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mlmd.cli import moment
+from mlmd import moment
 
 if TYPE_CHECKING:
-    from mlmd.cli.moment import Moment
+    from mlmd.moment import Moment
 
 FORMATS: Final = ("table", "json", "jsonl", "tsv", "csv")
 

@@ -38,9 +38,9 @@ def status_of(store: Store) -> Row:
     """Return what there is to know of a store, as one row."""
     log, folder = store.log, store.place / LOG_FOLDER
     last = next(log.read(store.end - 1, store.end), None) if store.end else None
-    counts = {kind.plural: store.view.ask(lambda lookup, kind=kind: lookup.count(kind.name)) for kind in KINDS}  # type: ignore[misc]
+    counts = {kind.plural: store.ask(lambda lookup, kind=kind: lookup.count(kind.name)) for kind in KINDS}  # type: ignore[misc]
     tables = ("type", "event", "attribution", "association", "parent_context")
-    links = {name: store.view.ask(lambda lookup, name=name: lookup.count(name)) for name in tables}  # type: ignore[misc]
+    links = {name: store.ask(lambda lookup, name=name: lookup.count(name)) for name in tables}  # type: ignore[misc]
     seen = peek(store.place / VIEWS_FOLDER)
     row: Row = {
         "store": str(store.place),

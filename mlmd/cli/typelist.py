@@ -45,8 +45,8 @@ def type_rows(store: Store) -> list[Row]:
     """Return every type as a row, with its number of nodes."""
     rows = []
     for kind in KINDS:
-        for body in store.view.ask(lambda lookup, kind=kind: lookup.types(kind.name)):  # type: ignore[misc]
+        for body in store.ask(lambda lookup, kind=kind: lookup.types(kind.name)):  # type: ignore[misc]
             row = type_row(kind, kind.type_message.FromString(unframed(body)))
-            row["nodes"] = store.view.ask(lambda lookup, kind=kind, row=row: lookup.count(kind.name, row["id"]))  # type: ignore[misc]
+            row["nodes"] = store.ask(lambda lookup, kind=kind, row=row: lookup.count(kind.name, row["id"]))  # type: ignore[misc]
             rows.append(row)
     return rows

@@ -26,6 +26,7 @@ from evlog.records import (
     Struct,
     TypePut,
 )
+from projections.sqlite.past import SEQ_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from evlog.records import Entry
 
 _json: Final = msgspec.json.Encoder().encode
-_CHANGES_BITS: Final = 24  # No record holds as many changes: each takes more than a byte of its 16 MiB.
 _SIMPLE: Final = frozenset({int, str, bool})
 
 _TYPE_KINDS: Final[dict[type, str]] = {
@@ -69,8 +69,10 @@ def _upsert(table: str, columns: str, *, unchanging: str = "id type_id create_ti
     return f"insert into {table} ({', '.join(names)}) values ({values}) on conflict (id) do update set {sets}"
 
 
-_TYPE = _upsert("type", "id kind name version external_id description base_type properties body", unchanging="id kind")
-_SHARED_BEFORE: Final = "id type_id name external_id "
+_TYPE = _upsert(
+    "type", "id since kind name version external_id description base_type properties body", unchanging="id kind"
+)
+_SHARED_BEFORE: Final = "id since type_id name external_id "
 _SHARED_AFTER: Final = " create_time update_time properties custom_properties body"
 # How a node of each kind is put, and the columns that its kind alone has.
 _NODES: Final[dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]]] = {
@@ -78,12 +80,12 @@ _NODES: Final[dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]]] = {
     ExecutionPut: (_upsert("execution", f"{_SHARED_BEFORE} state {_SHARED_AFTER}"), lambda put: (put.state,)),
     ContextPut: (_upsert("context", f"{_SHARED_BEFORE} {_SHARED_AFTER}"), lambda _: ()),
 }
-_EVENT = "insert into event (id, artifact_id, execution_id, type, is_output, time, body) values (?, ?, ?, ?, ?, ?, ?)"
+_EVENT = "insert into event (id, artifact_id, execution_id, type, is_output, time, since, body) values (?, ?, ?, ?, ?, ?, ?, ?)"
 _ATTRIBUTION = "insert into attribution (context_id, artifact_id, seq) values (?, ?, ?)"
 _ASSOCIATION = "insert into association (context_id, execution_id, seq) values (?, ?, ?)"
 # Whoever writes to one store through two servers may repeat itself; the first answer stands.
 _ANSWERED = "insert into answered (transaction_id, request, response) values (?, ?, ?) on conflict do nothing"
-_PARENT = "insert into parent_context (id, parent_id, child_id) values (?, ?, ?)"
+_PARENT = "insert into parent_context (id, parent_id, child_id, since) values (?, ?, ?, ?)"
 
 
 class Applier:
@@ -92,6 +94,7 @@ class Applier:
     def __init__(self, connection: apsw.Connection, bodies: Bodies) -> None:
         self._execute = connection.cursor().execute
         self._bodies = bodies
+        self._offset = 0
         self._seq = 0
         self._type_names: dict[int, str] = {}  # A type's name never changes, so it may be kept across writers.
         self._appliers: dict[type, Callable[[Any], None]] = {
@@ -111,7 +114,8 @@ class Applier:
     def apply(self, entry: Entry) -> None:
         """Turn the changes of a record into rows."""
         appliers = self._appliers
-        self._seq = entry.offset << _CHANGES_BITS
+        self._offset = entry.offset
+        self._seq = entry.offset << SEQ_BITS
         for change in entry.record.changes:
             appliers[change.__class__](change)
         answered = entry.record.envelope.answered
@@ -134,6 +138,7 @@ class Applier:
             _TYPE,
             (
                 change.id,
+                self._offset,
                 _TYPE_KINDS[type(change)],
                 change.name,
                 change.version or "",
@@ -152,6 +157,7 @@ class Applier:
             sql,
             (
                 change.id,
+                self._offset,
                 change.type_id,
                 change.name,
                 change.external_id,
@@ -175,6 +181,7 @@ class Applier:
                 change.type,
                 is_output,
                 change.time_ms,
+                self._offset,
                 self._bodies.event(change),
             ),
         )
@@ -188,7 +195,7 @@ class Applier:
         self._execute(_ASSOCIATION, (change.context_id, change.execution_id, self._seq))
 
     def _parent(self, change: ParentContextPut) -> None:
-        self._execute(_PARENT, (change.id, change.parent_id, change.child_id))
+        self._execute(_PARENT, (change.id, change.parent_id, change.child_id, self._offset))
 
 
 def as_json(properties: Properties) -> bytes | None:

@@ -18,9 +18,10 @@ from typing import Final
 import apsw
 
 from projections.errors import WrongViewError
+from projections.sqlite import past
 
 LINK: Final = "current.sqlite"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _INDEXES: Final = re.findall(r"create (?:unique )?index [^;]+;", _SCHEMA)
 _TABLES: Final = re.sub(r"create (?:unique )?index [^;]+;", "", _SCHEMA)
@@ -71,6 +72,7 @@ def journal(connection: apsw.Connection) -> None:
 def create_tables(connection: apsw.Connection, log_id: bytes, *, indexes: bool = True) -> None:
     """Make an empty view of a log. Without indexes it fills faster; `create_indexes` then makes them."""
     connection.execute(_TABLES)
+    past.create_tables(connection)
     connection.execute(
         "insert into view (schema_version, log_id, applied, prev, boot) values (?, ?, 0, ?, ?)",
         (SCHEMA_VERSION, log_id, bytes(16), BOOT),
@@ -81,7 +83,7 @@ def create_tables(connection: apsw.Connection, log_id: bytes, *, indexes: bool =
 
 def create_indexes(connection: apsw.Connection) -> None:
     """Make every index of the schema."""
-    for statement in _INDEXES:
+    for statement in (*_INDEXES, *past.INDEXES):
         connection.execute(statement)
 
 

@@ -14,18 +14,25 @@ if TYPE_CHECKING:
     import apsw
 
 # Every column that is state. The schema version and the file's history are not.
-_NODE: Final = "create_time, update_time, json(properties), json(custom_properties), body"
+_NODE: Final = "create_time, update_time, json(properties), json(custom_properties), body, since"
+_TYPE: Final = "id, kind, name, version, external_id, description, base_type, json(properties), body, since"
+_VERSIONED: Final = {
+    "type": _TYPE,
+    "artifact": f"id, type_id, name, external_id, uri, state, {_NODE}",
+    "execution": f"id, type_id, name, external_id, state, {_NODE}",
+    "context": f"id, type_id, name, external_id, {_NODE}",
+}
 _STATE: Final = {
     "view": "select log_id, applied, prev from view",
-    "type": "select id, kind, name, version, external_id, description, base_type, json(properties), body"
-    " from type order by id",
-    "artifact": f"select id, type_id, name, external_id, uri, state, {_NODE} from artifact order by id",
-    "execution": f"select id, type_id, name, external_id, state, {_NODE} from execution order by id",
-    "context": f"select id, type_id, name, external_id, {_NODE} from context order by id",
-    "event": "select id, artifact_id, execution_id, type, is_output, time, body from event order by id",
+    **{table: f"select {columns} from {table} order by id" for table, columns in _VERSIONED.items()},
+    **{
+        f"{table}_past": f"select {columns}, until from {table}_past order by id, until"
+        for table, columns in _VERSIONED.items()
+    },
+    "event": "select id, artifact_id, execution_id, type, is_output, time, body, since from event order by id",
     "attribution": "select context_id, artifact_id, seq from attribution order by context_id, artifact_id",
     "association": "select context_id, execution_id, seq from association order by context_id, execution_id",
-    "parent_context": "select id, parent_id, child_id from parent_context order by id",
+    "parent_context": "select id, parent_id, child_id, since from parent_context order by id",
     "answered": "select transaction_id, request, response from answered order by transaction_id",
 }
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -229,14 +229,18 @@ class Compiler:
         condition = by_name.text.replace(_OWN_TYPE, "t.name")
         return Sql(f"select t.id from type t where t.kind = '{self.kind}' and {condition}", by_name.values)
 
-    def rows(self, tree: Exists) -> str:
-        """Return what to select a variable's rows from; the neighbour's own table only where its fields are asked for."""
+    def rows(self, tree: Exists, *, found: bool = False) -> str:
+        """Return what to select a variable's rows from; the neighbour's own table only where its fields are asked for.
+
+        found: the neighbour is found by its fields, rather than through the link.
+        """
         variable, table = tree.variable, self.tables[tree.variable]
         neighbour = NEIGHBOURS[self.kind, variable.relation]
         fields = {column.field for column in tree.body.columns if column.variable == variable}
         if not neighbour.table or fields <= {"id"}:
             return f"{neighbour.link} {table}"
-        return f"{neighbour.link} {table} join {neighbour.table} {table}n on {table}n.id = {table}.{neighbour.far}"
+        far = f"{neighbour.table}_found" if found else neighbour.table
+        return f"{neighbour.link} {table} join {far} {table}n on {table}n.id = {table}.{neighbour.far}"
 
 
 def _constant(constant: Constant) -> Sql:

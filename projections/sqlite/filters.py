@@ -106,6 +106,9 @@ def _drivers(compiler: Compiler, parts: Sequence[Tree]) -> Iterable[Driver]:
         if isinstance(part, Atom) and part.columns == {TYPE}:
             types = compiler.types_where(part.expression)
             yield Driver(Sql(f"select id from {compiler.kind} where type_id in ({types.text})", types.values))
+        elif isinstance(part, Atom) and _finds(part) and all(column.variable is None for column in part.columns):
+            own = compiler.condition(part)
+            yield Driver(Sql(f"select n.id from {compiler.kind}_found n where {own.text}", own.values))
         elif (
             isinstance(part, Exists)
             and all(column.variable == part.variable for column in part.columns)
@@ -117,11 +120,12 @@ def _drivers(compiler: Compiler, parts: Sequence[Tree]) -> Iterable[Driver]:
 def _neighbour_driver(compiler: Compiler, part: Exists) -> Driver:
     neighbour, table = NEIGHBOURS[compiler.kind, part.variable.relation], compiler.tables[part.variable]
     body = compiler.condition(part.body)
-    sql = Sql(f"select {table}.{neighbour.own} as id from {compiler.rows(part)} where {body.text}", body.values)
+    rows = compiler.rows(part, found=True)
+    sql = Sql(f"select {table}.{neighbour.own} as id from {rows} where {body.text}", body.values)
     if not neighbour.table:
         return Driver(sql)
     by_itself = body.text.replace(f"{table}.{neighbour.far}", f"{table}n.id")
-    far = Sql(f"select {table}n.id from {neighbour.table} {table}n where {by_itself}", body.values)
+    far = Sql(f"select {table}n.id from {neighbour.table}_found {table}n where {by_itself}", body.values)
     link = f"select {neighbour.own} as id from {neighbour.link} where {neighbour.far} = ?"
     return Driver(sql, far=far, link=link)
 
@@ -154,5 +158,5 @@ def _property_drivers(kind: Kind, parts: Sequence[Tree]) -> Iterable[Driver]:
             equal.add(variable)
     for variable, found_by in comparisons.items():
         condition = joined("and", found_by)
-        sql = Sql(f"select id from {kind} where {condition.text}", condition.values)
+        sql = Sql(f"select id from {kind}_found where {condition.text}", condition.values)
         yield Driver(sql, (variable.relation, variable.name), ascending=variable in equal)

@@ -38,7 +38,7 @@ class _Select(NamedTuple):
         """Return the page; driver: where to begin."""
         kind, order = self.listing.kind, self.listing.order_by.value
         values: list[Any] = []
-        source = f"{kind} n"
+        source = f"{kind}_recent n" if driver is None and self.listing.order_by is OrderBy.UPDATE_TIME else f"{kind} n"
         if driver is not None:  # CROSS JOIN: in this order.
             driving = driver.sql.text if driver.ascending else f"select distinct id from ({driver.sql.text})"
             source = f"({driving}) d cross join {kind} n on n.id = d.id"
@@ -168,8 +168,9 @@ def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:
         start = listing.after.id if listing.after is not None else 0
         nodes = Sql("n.id between ? and ?", (start, start + TRIED_NODES))
     else:
-        last: Any = connection.execute(f"select coalesce(max(id), 0) from {listing.kind}").fetchall()
-        start = min(last[0][0], listing.after.id) if listing.after is not None else last[0][0]
+        last: Any = connection.execute(f"select id from {listing.kind} order by id desc limit 1").fetchall()
+        newest = last[0][0] if last else 0
+        start = min(newest, listing.after.id) if listing.after is not None else newest
         nodes = Sql("n.id between ? and ?", (start - TRIED_NODES, start))
     rows = select.rows(connection, None, nodes)
     return rows if len(rows) == listing.limit else None

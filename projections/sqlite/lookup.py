@@ -31,10 +31,10 @@ _TYPED: Final = {
     kind: f"select substr(n.body, 2), n.type_id from json_each(?) j cross join {kind} n on n.id = j.value"
     for kind in KINDS
 }
-_NAMED: Final = {kind: f"select body from {kind} where type_id = ? and name = ?" for kind in KINDS}
-_ID_NAMED: Final = {kind: f"select id from {kind} where type_id = ? and name = ?" for kind in KINDS}
-_ID_EXTERNAL: Final = {kind: f"select id from {kind} where external_id = ?" for kind in KINDS}
-_BY_EXTERNAL: Final = {kind: f"select body from {kind} where external_id {_IN} order by id" for kind in KINDS}
+_NAMED: Final = {kind: f"select body from {kind}_found where type_id = ? and name = ?" for kind in KINDS}
+_ID_NAMED: Final = {kind: f"select id from {kind}_found where type_id = ? and name = ?" for kind in KINDS}
+_ID_EXTERNAL: Final = {kind: f"select id from {kind}_found where external_id = ?" for kind in KINDS}
+_BY_EXTERNAL: Final = {kind: f"select body from {kind}_found where external_id {_IN} order by id" for kind in KINDS}
 _LINKS: Final = {"artifact": "attribution", "execution": "association"}
 _CONTEXTS_OF: Final = {
     kind: f"select c.body from {link} l join context c on c.id = l.context_id where l.{kind}_id = ? order by c.id"
@@ -75,6 +75,10 @@ class Lookup:
         """Return a `with` block in which all look-ups see one moment."""
         return self._connection
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
     def page(self, listing: Listing) -> list[Listed]:
         """Return one page of nodes."""
         return listing_page(self._connection, listing, self._indexes)
@@ -87,6 +91,10 @@ class Lookup:
         """Return the properties that have an index."""
         found = ((kind, properties.indexed(self._connection, kind)) for kind in KINDS)
         return [Property(kind, column, key) for kind, columns in found for column, key in sorted(columns)]
+
+    def applied(self) -> int:
+        """Return the offset of the next record to apply, whatever moment is looked at."""
+        return self._one("select applied from view", ())
 
     # Nodes ----------------------------------------------------------------------------------------------------------
 
@@ -123,7 +131,7 @@ class Lookup:
 
     def artifacts_at(self, uri: str) -> list[bytes]:
         """Return the bodies of the artifacts with a uri, by ascending id."""
-        return self._all("select body from artifact where uri = ? order by id", (uri,))
+        return self._all("select body from artifact_found where uri = ? order by id", (uri,))
 
     # Types ----------------------------------------------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ class Indexes:
             self._seconds.pop(wanted, None)
 
 
-def _prefix(kind: Kind, column: str) -> str:
+def _prefix(kind: str, column: str) -> str:
     return f"{kind}_{column}_"
 
 
@@ -95,10 +95,11 @@ def indexed(connection: apsw.Connection, kind: Kind) -> frozenset[tuple[str, str
 
 
 def create_index(connection: apsw.Connection, wanted: Property) -> None:
-    """Make the index of a property, unless it is there."""
+    """Make the index of a property, of what it is now and of what it was, unless it is there."""
     value = property_expression(wanted.column, wanted.key)
-    name = _prefix(wanted.kind, wanted.column) + wanted.key.encode().hex()
-    connection.execute(f'create index if not exists "{name}" on {wanted.kind} ({value}) where ({value}) is not null')
+    for kind in (f"{wanted.kind}_past", wanted.kind):
+        name = _prefix(kind, wanted.column) + wanted.key.encode().hex()
+        connection.execute(f'create index if not exists "{name}" on {kind} ({value}) where ({value}) is not null')
 
 
 def worth_an_index(connection: apsw.Connection, wanted: Property, seconds: float) -> bool:

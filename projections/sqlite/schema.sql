@@ -1,5 +1,7 @@
 -- current.sqlite: the state of the store at one offset, one row a node, ready to answer.
 -- `body` is the answer to a read, made by the face and opaque here; the other columns find it.
+-- `since` is the offset of the record that put the row. A row that is put again moves to the table's `_past` (past.py makes
+-- those), with the offset of the record that replaced it. Edges are never replaced; their ids grow with the offset.
 -- Ids and times come from the records: the same records give the same rows, in any process, in any year.
 
 create table view (
@@ -12,6 +14,7 @@ create table view (
 
 create table type (
     id integer primary key,
+    since integer not null,
     kind text not null,             -- artifact, execution, context
     name text not null,
     version text not null,          -- '' where the type has none
@@ -26,6 +29,7 @@ create unique index type_external_id on type (kind, external_id) where external_
 
 create table artifact (
     id integer primary key,
+    since integer not null,
     type_id integer not null,
     name text,
     external_id text,
@@ -46,6 +50,7 @@ create index artifact_update_time on artifact (update_time);
 
 create table execution (
     id integer primary key,
+    since integer not null,
     type_id integer not null,
     name text,
     external_id text,
@@ -63,6 +68,7 @@ create index execution_update_time on execution (update_time);
 
 create table context (
     id integer primary key,
+    since integer not null,
     type_id integer not null,
     name text not null,
     external_id text,
@@ -84,6 +90,7 @@ create table event (
     type text not null,
     is_output integer not null,     -- 1: the execution made the artifact; 0: it read it
     time integer not null,
+    since integer not null,
     body blob not null
 ) strict;
 create unique index event_artifact on event (artifact_id, is_output, execution_id, type);
@@ -92,7 +99,7 @@ create index event_execution on event (execution_id, is_output, artifact_id);
 create table attribution (
     context_id integer not null,
     artifact_id integer not null,
-    seq integer not null,           -- grows in the order in which links were put
+    seq integer not null,           -- grows in the order in which links were put: offset * 2^24 + number in the record
     primary key (context_id, artifact_id)
 ) strict, without rowid;
 create index attribution_artifact on attribution (artifact_id, context_id, seq);
@@ -100,7 +107,7 @@ create index attribution_artifact on attribution (artifact_id, context_id, seq);
 create table association (
     context_id integer not null,
     execution_id integer not null,
-    seq integer not null,           -- grows in the order in which links were put
+    seq integer not null,           -- grows in the order in which links were put: offset * 2^24 + number in the record
     primary key (context_id, execution_id)
 ) strict, without rowid;
 create index association_execution on association (execution_id, context_id, seq);
@@ -108,7 +115,8 @@ create index association_execution on association (execution_id, context_id, seq
 create table parent_context (
     id integer primary key,         -- the order in which links were made
     parent_id integer not null,
-    child_id integer not null
+    child_id integer not null,
+    since integer not null
 ) strict;
 create unique index parent_context_child on parent_context (child_id, parent_id);
 create index parent_context_parent on parent_context (parent_id, child_id);

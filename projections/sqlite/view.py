@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from collections import OrderedDict
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import apsw
 
 from projections.errors import ViewError, WrongViewError
-from projections.sqlite import database, properties
+from projections.sqlite import database, past, properties
 from projections.sqlite.apply import Applier, Bodies
 from projections.sqlite.digest import state_digest
 from projections.sqlite.lookup import Lookup
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from projections.sqlite.properties import Property
 
 _Answer = TypeVar("_Answer")
+MOMENTS_HELD: Final = 4  # By each thread that looks back; to look at another takes a millisecond.
 
 
 class View:
@@ -167,13 +169,16 @@ class View:
 
     # Reading --------------------------------------------------------------------------------------------------------
 
-    def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
-        """Return the answer to a question; each thread asks on a connection of its own."""
+    def ask(self, question: Callable[[Lookup], _Answer], at: int | None = None) -> _Answer:
+        """Return the answer to a question; each thread asks on a connection of its own.
+
+        at: as it was after so many records, which the view must have applied; None for now.
+        """
         try:
             if self._only is not None:
                 with self._only:
-                    return question(self.lookup)
-            return question(self._lookup_of_thread())
+                    return question(self.lookup if at is None else self._lookup_at(at))
+            return question(self._lookup_of_thread() if at is None else self._lookup_at(at))
         except apsw.Error as error:
             raise ViewError(f"{self.path}: {error}; `evlog replay` makes the view anew from the log") from error
 
@@ -185,6 +190,32 @@ class View:
             self._readers.add(connection)
             lookup = self._threads.lookup = Lookup(connection, self._indexes)
         return lookup
+
+    def _lookup_at(self, at: int) -> Lookup:
+        """Return the look-ups of a moment. A thread keeps the connections of the moments it asked for last."""
+        held: OrderedDict[int, Lookup]
+        try:
+            held = self._threads.moments
+        except AttributeError:
+            held = self._threads.moments = OrderedDict()
+        lookup = held.get(at)
+        if lookup is None:
+            # In memory each is a copy: only its own connection sees the temporary views that make a moment.
+            connection = database.connect(self.path, writable=False) if self._only is None else self._copy()
+            self._readers.add(connection)
+            past.look_at(connection, at)
+            lookup = held[at] = Lookup(connection, self._indexes)
+            if len(held) > MOMENTS_HELD:
+                _, oldest = held.popitem(last=False)
+                oldest.close()
+        held.move_to_end(at)
+        return lookup
+
+    def _copy(self) -> apsw.Connection:
+        copy = apsw.Connection(database.MEMORY)
+        with copy.backup("main", self._connection, "main") as backup:
+            backup.step()
+        return copy
 
     def watermark(self) -> int:
         """Return the applied offset as the view holds it now."""

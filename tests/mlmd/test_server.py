@@ -569,7 +569,7 @@ def test_the_client_keeps_to_its_time_and_its_limits(engine: Engine, monkeypatch
         with pytest.raises(errors.ResourceExhaustedError):
             store.get_artifacts()
         store.close()
-    monkeypatch.setattr(engine, "answer", lambda *_: time.sleep(1))
+    monkeypatch.setattr(engine, "answer", lambda *_, **__: time.sleep(1))
     with served(engine) as server:
         hasty = client_of(server, client_timeout_sec=0.2)
         with pytest.raises(errors.DeadlineExceededError):
@@ -580,7 +580,7 @@ def test_the_client_keeps_to_its_time_and_its_limits(engine: Engine, monkeypatch
 def test_the_client_tries_an_aborted_call_five_times(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
-    def abort(*_: object) -> None:
+    def abort(*_: object, **__: object) -> None:
         tries.append(1)
         raise errors.AbortedError("again")
 

@@ -1,4 +1,4 @@
-"""WHEN: how a person names a moment of the store.
+"""WHEN: how a person or a program names a moment of the store.
 
 | text                          | means                                                            |
 | `#31907`                      | an offset: the store of the first 31,907 records, 0 to 31,906    |
@@ -6,7 +6,7 @@
 | `2026-03-01T09:30`, `... 09:30:15.5` | that instant, local time                                  |
 | `2026-03-01T09:30Z`, `+01:00` | that instant: RFC 3339, with its zone                            |
 | `today`, `yesterday`          | the first instant of that day, local time                        |
-| `45s`, `90m`, `2h`, `3d`, `2w`| so long ago                                                      |
+| `45s`, `90m`, `2h`, `3d`, `2w`| so long ago; also `3 days ago`, `1 hour ago`                     |
 | `now`                         | the end of the log                                               |
 """
 
@@ -20,15 +20,19 @@ FORMS: Final = "'#31907', 2026-03-01, 2026-03-01T09:30Z, yesterday, 3d, 2h or no
 NOW: Final = "now"
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _OFFSET: Final = re.compile(r"#(\d+(?:,\d{3})*)")
-_AGO: Final = re.compile(r"(\d+)([smhdw])")
+_AGO: Final = re.compile(r"(\d+)(?:([smhdw])| (second|minute|hour|day|week)s? ago)")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?")
+
+
+At = int | datetime
+"""An offset (how many records had been put), or a time with a zone."""
 
 
 class Moment(NamedTuple):
     """What WHEN meant. at: an offset, or a time with a zone; local: the zone was ours, not the text's."""
 
     text: str
-    at: int | datetime
+    at: At
     local: bool = False
 
     def __str__(self) -> str:
@@ -54,7 +58,7 @@ def parse(text: str, now: datetime | None = None) -> Moment:
     if word in ("today", "yesterday"):
         return Moment(text, _midnight(now, days_ago=word == "yesterday"), local=True)
     if match := _AGO.fullmatch(word):
-        return Moment(text, _ago(text, now, int(match[1]), _UNITS[match[2]]))
+        return Moment(text, _ago(text, now, int(match[1]), _UNITS[match[2] or match[3][0]]))
     if word.isdecimal():
         raise ValueError(
             f"{text} alone may be an offset or a year: write '#{text}' for the offset, 2026-03-01 for a date"
@@ -87,3 +91,34 @@ def _ago(text: str, now: datetime, number: int, unit: str) -> datetime:
         return (now - timedelta(**{unit: number})).astimezone()
     except OverflowError:
         raise ValueError(f"{text!r} is before the calendar begins") from None
+
+
+def at(value: At | str) -> At:
+    """Return what a program names: an offset, a datetime with a zone, or a text as above. Raises ValueError."""
+    if isinstance(value, str):
+        return parse(value).at
+    if isinstance(value, bool) or not isinstance(value, int | datetime):
+        raise ValueError(f"{value!r} is no moment: give an offset, a datetime with a zone, or a text such as {FORMS}")  # noqa: TRY004
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError(f"{value.isoformat()} has no time zone, so it names no moment: add one, such as tzinfo=UTC")
+    return value
+
+
+def on_the_wire(value: At) -> str:
+    """Return a moment as text that needs no place and no clock: an offset in digits, or RFC 3339."""
+    return str(value) if isinstance(value, int) else value.astimezone(UTC).isoformat()
+
+
+def from_the_wire(text: str) -> At:
+    """Return the moment of such a text. Raises ValueError."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    try:
+        time = datetime.fromisoformat(text.upper()) if _DATE.fullmatch(text.upper()) else None
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise ValueError(
+            f"{text!r} is neither an offset nor an RFC 3339 time with a zone, such as 2026-03-01T09:30:00Z"
+        )
+    return time

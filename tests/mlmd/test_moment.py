@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlmd.cli.moment import parse
+from mlmd.moment import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,40 @@
+"""A store as it was: every get answered as of one moment, from the versions that the view keeps; every put refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlmd.engine import Engine
+    from mlmd.methods import Method
+    from mlmd.moment import At
+
+
+class Past:
+    """An engine as of a moment. `offset`: how many records had been put."""
+
+    def __init__(self, engine: Engine, at: At, *, owns: bool = False) -> None:
+        """Settle which records that were. Raises StatusError for a moment that the store has not reached.
+
+        owns: the engine is closed with this.
+        """
+        self._engine, self._owns = engine, owns
+        self.offset = engine.offset_at(at)
+
+    def call(self, method: Method, request: Any) -> Any:
+        """Answer one request with a message. Raises StatusError: FAILED_PRECONDITION for a put."""
+        return method.message(self._engine.answer(method, request, at=self.offset))
+
+    def at(self, at: At) -> Past:
+        """Return the same store as of another moment."""
+        return Past(self._engine, at)
+
+    def close(self) -> None:
+        """Close the engine, if it is ours."""
+        if self._owns:
+            self._engine.close()
+
+    def abandon(self) -> None:
+        """Let go of the engine, if it is ours: see Engine.abandon."""
+        if self._owns:
+            self._engine.abandon()

@@ -1,0 +1,164 @@
+"""What was put before: the versions that later records replaced, and the tables as they were at a moment.
+
+A row that is put again moves to the table's `_past`, with the offset of the record that replaced it: a trigger does it, so a put that
+replaces nothing pays nothing. Looking back is a matter of names: a connection of its own has temporary views that bear the tables'
+names, so every query runs unchanged. A version held at a moment if it was put before it (`since`) and not replaced (`until`).
+
+No one reading of the two tables is fast for every query, so a kind has three names: `artifact` for nodes that are found by their id,
+`artifact_found` for those found by a value that may have been another (a name, a uri, a property), `artifact_recent` for the order of
+their update. Now all three are the same.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from projections.query import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import apsw
+
+_VERSIONED: Final = ("type", *KINDS)
+SEQ_BITS: Final = 24  # No record holds as many changes: each takes more than a byte of its 16 MiB.
+
+_OF_NODES: Final = {"name": "(name, type_id)", "type": "(type_id)", "update_time": "(update_time)"}
+_OF_ALL: Final = {"external_id": "(external_id) where external_id is not null"}
+INDEXES: Final = (
+    *(f"create index {table}_past_id on {table}_past (id, until, since)" for table in _VERSIONED),
+    *(f"create index {kind}_past_until on {kind}_past (until)" for kind in KINDS),
+    *(
+        f"create index {kind}_past_{name} on {kind}_past {columns}"
+        for kind in KINDS
+        for name, columns in {**_OF_NODES, **_OF_ALL}.items()
+    ),
+    "create index artifact_past_uri on artifact_past (uri)",
+)
+
+
+# What never changes of a row, whatever is put later.
+_FIXED: Final[dict[str, set[str]]] = {
+    "type": {"id", "kind", "name", "version"},
+    **{kind: {"id", "type_id", "create_time"} for kind in KINDS},
+}
+_FEW: Final = 1_000
+
+
+# Versions that were replaced ----------------------------------------------------------------------------------------
+
+
+def _columns(connection: apsw.Connection, table: str) -> list[str]:
+    return [name for name, _ in _declared(connection, table)]
+
+
+def _declared(connection: apsw.Connection, table: str) -> list[tuple[str, str]]:
+    rows: Any = connection.execute("select name, type from pragma_table_info(?)", (table,)).fetchall()
+    return rows
+
+
+def create_tables(connection: apsw.Connection) -> None:
+    """Make the tables of replaced versions, empty, the triggers that fill them, and the other names of the nodes."""
+    for table in _VERSIONED:
+        names = _columns(connection, table)
+        declared = ", ".join(f"{name} {form}" for name, form in _declared(connection, table))
+        connection.execute(f"create table {table}_past ({declared}, until integer not null) strict")
+        # Put twice by one record, the first was never to be seen.
+        connection.execute(
+            f"create trigger {table}_replaced before update on {table} when old.since < new.since begin"
+            f" insert into {table}_past ({', '.join(names)}, until)"
+            f" values ({', '.join(f'old.{name}' for name in names)}, new.since); end"
+        )
+    for kind in KINDS:
+        for way in ("found", "recent"):
+            connection.execute(f"create view {kind}_{way} as select * from {kind}")
+
+
+# The tables as they were --------------------------------------------------------------------------------------------
+
+
+def look_at(connection: apsw.Connection, at: int) -> None:
+    """Let the tables' names mean, on this connection alone, what they held after the first `at` records."""
+    for table in _VERSIONED:
+        names = _columns(connection, table)
+        last = _last(connection, table, partial(_was_put, connection, table, at=at))
+        _view(connection, table, _one_by_one(table, names, at, last))
+        if table != "type":
+            _view(connection, f"{table}_found", _both(table, names, at))
+            _view(connection, f"{table}_recent", _recent(connection, table, names, at))
+    for edge in ("event", "parent_context"):
+        last = _last(connection, edge, partial(_was_linked, connection, edge, at=at))
+        _view(connection, edge, f"select * from main.{edge} where id <= {last}")
+    for link in ("attribution", "association"):
+        _view(connection, link, f"select * from main.{link} where seq < {at << SEQ_BITS}")
+
+
+def _view(connection: apsw.Connection, name: str, sql: str) -> None:
+    connection.execute(f"create temp view {name} as {sql}")
+
+
+def _one_by_one(table: str, names: Sequence[str], at: int, last: int) -> str:
+    """Return the select for rows that are found by their id, or by what never changes: one look at each, two if it was replaced."""
+    columns = [
+        f"n.{name}" if name in _FIXED[table] else f"case when n.since < {at} then n.{name} else p.{name} end as {name}"
+        for name in names
+    ]
+    return (
+        f"select {', '.join(columns)} from main.{table} n left join main.{table}_past p"
+        f" on n.since >= {at} and p.id = n.id and p.until >= {at} and p.since < {at}"
+        f" where n.id <= {last} and (n.since < {at} or p.id is not null)"
+    )
+
+
+def _both(table: str, names: Sequence[str], at: int, *, driving: str = "until") -> str:
+    """Return the select for rows that are found by a value: the indexes of both tables know it."""
+    listed = ", ".join(names)
+    until = "until" if driving == "until" else "+until"
+    return (
+        f"select {listed} from main.{table} where since < {at}"
+        f" union all select {listed} from main.{table}_past where since < {at} and {until} >= {at}"
+    )
+
+
+def _recent(connection: apsw.Connection, table: str, names: Sequence[str], at: int) -> str:
+    """Return the select for rows in the order of their update.
+
+    Few versions were replaced after a late moment: those are sorted. At an early one most that were put last still held: they are
+    read in their order.
+    """
+    sql = f"select count(*) from (select 1 from main.{table}_past where until >= ? limit {_FEW})"
+    if _one(connection, sql, (at,)) == _FEW:
+        return _both(table, names, at, driving="update_time")
+    unordered = [f"+{name} as {name}" if name == "update_time" else name for name in names]
+    now, past = _both(table, names, at).split(" union all ")
+    return f"{now} union all {past.replace(', '.join(names), ', '.join(unordered))}"
+
+
+def _was_put(connection: apsw.Connection, table: str, row_id: int, at: int) -> bool:
+    if _one(connection, f"select since from main.{table} where id = ?", (row_id,)) < at:
+        return True
+    return _one(connection, f"select 1 from main.{table}_past where id = ? and since < ?", (row_id, at)) is not None
+
+
+def _was_linked(connection: apsw.Connection, table: str, edge_id: int, at: int) -> bool:
+    found: bool = _one(connection, f"select since < ? from main.{table} where id = ?", (at, edge_id))
+    return found
+
+
+def _last(connection: apsw.Connection, table: str, was_there: Callable[[int], bool]) -> int:
+    """Return the highest id that was there, 0 for none. Ids grow with the offset, so each look halves those that are left."""
+    low, high = 0, _one(connection, f"select coalesce(max(id), 0) from main.{table}", ())
+    while low < high:
+        middle = (low + high + 1) // 2
+        found = _one(connection, f"select id from main.{table} where id >= ? order by id limit 1", (middle,))
+        if was_there(found):
+            low = found
+        else:
+            high = middle - 1
+    return low
+
+
+def _one(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> Any:
+    rows: Any = connection.execute(sql, values).fetchall()
+    return rows[0][0] if rows else None
