@@ -26,6 +26,7 @@ from evlog.records import (
     Struct,
     TypePut,
 )
+from projections.query import KINDS
 from projections.sqlite.past import SEQ_BITS
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from evlog.records import Entry
 
 _json: Final = msgspec.json.Encoder().encode
+LANDMARK_STEP: Final = 1_024
 _SIMPLE: Final = frozenset({int, str, bool})
 
 _TYPE_KINDS: Final[dict[type, str]] = {
@@ -85,6 +87,8 @@ _ATTRIBUTION = "insert into attribution (context_id, artifact_id, seq) values (?
 _ASSOCIATION = "insert into association (context_id, execution_id, seq) values (?, ?, ?)"
 # Whoever writes to one store through two servers may repeat itself; the first answer stands.
 _ANSWERED = "insert into answered (transaction_id, request, response) values (?, ?, ?) on conflict do nothing"
+_LANDMARK = "insert into landmark (offset, update_time) values (?, ?)"
+_NEWEST = f"select max({', '.join(f'coalesce((select max(update_time) from {kind}), 0)' for kind in KINDS)})"
 _PARENT = "insert into parent_context (id, parent_id, child_id, since) values (?, ?, ?, ?)"
 
 
@@ -96,6 +100,7 @@ class Applier:
         self._bodies = bodies
         self._offset = 0
         self._seq = 0
+        self.newest: int | None = None  # The highest update time of all nodes, None if that has to be looked up.
         self._type_names: dict[int, str] = {}  # A type's name never changes, so it may be kept across writers.
         self._appliers: dict[type, Callable[[Any], None]] = {
             ArtifactTypePut: self._type,
@@ -114,6 +119,8 @@ class Applier:
     def apply(self, entry: Entry) -> None:
         """Turn the changes of a record into rows."""
         appliers = self._appliers
+        if entry.offset % LANDMARK_STEP == 0:
+            self._landmark(entry.offset)
         self._offset = entry.offset
         self._seq = entry.offset << SEQ_BITS
         for change in entry.record.changes:
@@ -125,6 +132,13 @@ class Applier:
     def forget(self) -> None:
         """Drop what was learned from rows that a rollback took back."""
         self._type_names.clear()
+        self.newest = None
+
+    def _landmark(self, offset: int) -> None:
+        if self.newest is None:
+            rows: Any = self._execute(_NEWEST).fetchall()
+            self.newest = rows[0][0]
+        self._execute(_LANDMARK, (offset, self.newest))
 
     def _type_name(self, type_id: int) -> str:
         name = self._type_names.get(type_id)
@@ -153,6 +167,8 @@ class Applier:
 
     def _node(self, change: NodePut) -> None:
         sql, own = _NODES[change.__class__]
+        if self.newest is not None and change.update_time_ms > self.newest:
+            self.newest = change.update_time_ms
         self._execute(
             sql,
             (

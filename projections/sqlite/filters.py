@@ -105,7 +105,8 @@ def _drivers(compiler: Compiler, parts: Sequence[Tree]) -> Iterable[Driver]:
     for part in parts:
         if isinstance(part, Atom) and part.columns == {TYPE}:
             types = compiler.types_where(part.expression)
-            yield Driver(Sql(f"select id from {compiler.kind} where type_id in ({types.text})", types.values))
+            # A node's type never changes: now is then.
+            yield Driver(Sql(f"select id from main.{compiler.kind} where type_id in ({types.text})", types.values))
         elif isinstance(part, Atom) and _finds(part) and all(column.variable is None for column in part.columns):
             own = compiler.condition(part)
             yield Driver(Sql(f"select n.id from {compiler.kind}_found n where {own.text}", own.values))
@@ -158,5 +159,8 @@ def _property_drivers(kind: Kind, parts: Sequence[Tree]) -> Iterable[Driver]:
             equal.add(variable)
     for variable, found_by in comparisons.items():
         condition = joined("and", found_by)
-        sql = Sql(f"select id from {kind}_found where {condition.text}", condition.values)
-        yield Driver(sql, (variable.relation, variable.name), ascending=variable in equal)
+        # An index gives the equal ones in the order of their ids. The rest is sorted anyhow, and looked at again.
+        one_value = variable in equal
+        table = f"{kind}_found" if one_value else f"{kind}_ever"
+        sql = Sql(f"select id from {table} where {condition.text}", condition.values)
+        yield Driver(sql, (variable.relation, variable.name), ascending=one_value)

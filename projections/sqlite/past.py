@@ -4,9 +4,9 @@ A row that is put again moves to the table's `_past`, with the offset of the rec
 replaces nothing pays nothing. Looking back is a matter of names: a connection of its own has temporary views that bear the tables'
 names, so every query runs unchanged. A version held at a moment if it was put before it (`since`) and not replaced (`until`).
 
-No one reading of the two tables is fast for every query, so a kind has three names: `artifact` for nodes that are found by their id,
-`artifact_found` for those found by a value that may have been another (a name, a uri, a property), `artifact_recent` for the order of
-their update. Now all three are the same.
+No one reading of the two tables is fast for every query, so a kind has four names: `artifact` for nodes that are found by their id,
+`artifact_found` for those found by a value that may have been another (a name, a uri, a property), `artifact_ever` for those that may
+be what is looked for, `artifact_recent` for the order of their update. Now all four are the same.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def create_tables(connection: apsw.Connection) -> None:
             f" values ({', '.join(f'old.{name}' for name in names)}, new.since); end"
         )
     for kind in KINDS:
-        for way in ("found", "recent"):
+        for way in ("found", "ever", "recent"):
             connection.execute(f"create view {kind}_{way} as select * from {kind}")
 
 
@@ -86,6 +86,7 @@ def look_at(connection: apsw.Connection, at: int) -> None:
         _view(connection, table, _one_by_one(table, names, at, last))
         if table != "type":
             _view(connection, f"{table}_found", _both(table, names, at))
+            _view(connection, f"{table}_ever", _ever(table, names))
             _view(connection, f"{table}_recent", _recent(connection, table, names, at))
     for edge in ("event", "parent_context"):
         last = _last(connection, edge, partial(_was_linked, connection, edge, at=at))
@@ -99,40 +100,53 @@ def _view(connection: apsw.Connection, name: str, sql: str) -> None:
 
 
 def _one_by_one(table: str, names: Sequence[str], at: int, last: int) -> str:
-    """Return the select for rows that are found by their id, or by what never changes: one look at each, two if it was replaced."""
+    """Return the select for rows that are found by their id, or by what never changes.
+
+    What held is looked up for each column that is asked for: a join would make every query one, for 5 us.
+    """
+    held = f"from main.{table}_past p where p.id = n.id and p.until >= {at} and p.since < {at}"
     columns = [
-        f"n.{name}" if name in _FIXED[table] else f"case when n.since < {at} then n.{name} else p.{name} end as {name}"
+        f"n.{name}"
+        if name in _FIXED[table]
+        else f"case when n.since < {at} then n.{name} else (select p.{name} {held}) end as {name}"
         for name in names
     ]
     return (
-        f"select {', '.join(columns)} from main.{table} n left join main.{table}_past p"
-        f" on n.since >= {at} and p.id = n.id and p.until >= {at} and p.since < {at}"
-        f" where n.id <= {last} and (n.since < {at} or p.id is not null)"
+        f"select {', '.join(columns)} from main.{table} n"
+        f" where n.id <= {last} and (n.since < {at} or exists (select 1 {held}))"
     )
 
 
-def _both(table: str, names: Sequence[str], at: int, *, driving: str = "until") -> str:
+def _both(table: str, names: Sequence[str], at: int) -> str:
     """Return the select for rows that are found by a value: the indexes of both tables know it."""
     listed = ", ".join(names)
-    until = "until" if driving == "until" else "+until"
     return (
         f"select {listed} from main.{table} where since < {at}"
-        f" union all select {listed} from main.{table}_past where since < {at} and {until} >= {at}"
+        f" union all select {listed} from main.{table}_past where since < {at} and until >= {at}"
     )
+
+
+def _ever(table: str, names: Sequence[str]) -> str:
+    """Return the select for every version there has been: for searches whose finds are looked at again."""
+    listed = ", ".join(names)
+    return f"select {listed} from main.{table} union all select {listed} from main.{table}_past"
 
 
 def _recent(connection: apsw.Connection, table: str, names: Sequence[str], at: int) -> str:
     """Return the select for rows in the order of their update.
 
     Few versions were replaced after a late moment: those are sorted. At an early one most that were put last still held: they are
-    read in their order.
+    read in their order, from the moment's landmark on.
     """
-    sql = f"select count(*) from (select 1 from main.{table}_past where until >= ? limit {_FEW})"
-    if _one(connection, sql, (at,)) == _FEW:
-        return _both(table, names, at, driving="update_time")
-    unordered = [f"+{name} as {name}" if name == "update_time" else name for name in names]
+    newest = _one(connection, "select update_time from main.landmark where offset >= ? order by offset limit 1", (at,))
+    bound = "" if newest is None else f" and update_time <= {newest}"
     now, past = _both(table, names, at).split(" union all ")
-    return f"{now} union all {past.replace(', '.join(names), ', '.join(unordered))}"
+    few = f"select count(*) from (select 1 from main.{table}_past where until >= ? limit {_FEW})"
+    if _one(connection, few, (at,)) == _FEW:
+        return f"{now}{bound} union all {past.replace('until >=', '+until >=')}{bound}"
+    # The cast keeps it from the index; a plus would take its affinity, and SQLite then joins nothing to a union.
+    unordered = ["cast(update_time as integer) as update_time" if name == "update_time" else name for name in names]
+    return f"{now}{bound} union all {past.replace(', '.join(names), ', '.join(unordered))}"
 
 
 def _was_put(connection: apsw.Connection, table: str, row_id: int, at: int) -> bool:

@@ -126,3 +126,8 @@ create table answered (
     request blob not null,              -- hash of what was asked
     response blob not null              -- what was answered, and will be again
 ) strict, without rowid;
+
+create table landmark (
+    offset integer primary key,         -- of a record, here and there
+    update_time integer not null        -- no node put before it has a higher one: where to begin looking for what was put last then
+) strict;

@@ -56,6 +56,8 @@ class View:
         self.lookup = Lookup(self._connection, self._indexes)
         self._applier = Applier(self._connection, bodies)
         self._apply = self._applier.apply
+        if create:  # While it is filled there are no indexes to look it up by.
+            self._applier.newest = 0
         # In memory there is one connection for all: a reader waits while a group is written.
         self._only = threading.RLock() if path == database.MEMORY else None
         self._threads = threading.local()
@@ -98,6 +100,8 @@ class View:
         try:
             self._execute("begin immediate")
             rows: Any = self._execute("select applied, prev from view").fetchall()
+            if rows[0][0] != self.applied:  # Another process has put nodes since.
+                self._applier.newest = None
             self.applied, self.prev = rows[0]
             self._applied_before = self.applied
         except BaseException as error:
@@ -212,7 +216,7 @@ class View:
         return lookup
 
     def _copy(self) -> apsw.Connection:
-        copy = apsw.Connection(database.MEMORY)
+        copy = database.connect(database.MEMORY, writable=True, create=True)
         with copy.backup("main", self._connection, "main") as backup:
             backup.step()
         return copy

@@ -314,10 +314,10 @@ def test_a_damaged_view_says_how_to_make_it_anew(tmp_path: Path) -> None:
     path = tmp_path / "v.sqlite"
     path.touch()
     view = View.create(path, LOG_ID, records.BODIES)
-    fill(view, records.small_store(artifacts=500))
+    fill(view, records.small_store(artifacts=2_000))
     view.close()
     data = bytearray(path.read_bytes())
-    for at in range(4096 * 30, len(data), 4096):
+    for at in range(len(data) // 8192 * 4096, len(data), 4096):  # The first half holds the schema.
         data[at : at + 64] = b"\xff" * 64
     path.write_bytes(data)
     damaged = View(str(path), LOG_ID, records.BODIES, writable=False, create=False, indexes=False)
