@@ -6,31 +6,31 @@ Source: the contract of ml-metadata 1.17.1; departures are listed in docs/compat
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlmd.errors import InvalidArgumentError
+from mlmd.filter_functions import (
+    AGGREGATES,
+    CASTS,
+    FUNCTIONS,
+    NUMBERS,
+    OF_ANY,
+    OF_ANY_NUMBER,
+    T,
+    common_type,
+    format_fault,
+    result_type,
+)
 from mlmd.filter_syntax import Attribute, FilterError, Node, parse
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION
 from projections.query import KINDS, Column, Constant, Expression, Filter, Kind, Operation, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 CACHED_FILTERS: Final = 256
 _INT64_MAX: Final = 2**63 - 1
-
-
-class T(StrEnum):
-    """The type of an expression; NULL is that of the literal alone."""
-
-    INT = "INT64"
-    DOUBLE = "DOUBLE"
-    STRING = "STRING"
-    BOOL = "BOOL"
-    BYTES = "BYTES"
-    NULL = "NULL"
 
 
 class Typed(NamedTuple):
@@ -109,35 +109,8 @@ _ENUMS: Final[dict[Kind, dict[Attribute, frozenset[str]]]] = {
 }
 
 
-# Functions -----------------------------------------------------------------------------------------------------------
+# Expressions ---------------------------------------------------------------------------------------------------------
 
-_FUNCTIONS: Final[dict[str, tuple[tuple[T, ...], int, T]]] = {  # name -> (operands, how many are needed, result)
-    "length": ((T.STRING,), 1, T.INT),
-    "lower": ((T.STRING,), 1, T.STRING),
-    "upper": ((T.STRING,), 1, T.STRING),
-    "substr": ((T.STRING, T.INT, T.INT), 2, T.STRING),
-    "trim": ((T.STRING, T.STRING), 1, T.STRING),
-    "ltrim": ((T.STRING, T.STRING), 1, T.STRING),
-    "rtrim": ((T.STRING, T.STRING), 1, T.STRING),
-    "replace": ((T.STRING, T.STRING, T.STRING), 3, T.STRING),
-    "starts_with": ((T.STRING, T.STRING), 2, T.BOOL),
-    "ends_with": ((T.STRING, T.STRING), 2, T.BOOL),
-    "round": ((T.DOUBLE, T.INT), 1, T.DOUBLE),
-    "unicode": ((T.STRING,), 1, T.INT),
-}
-_OF_ANY_NUMBER: Final = ("abs", "sign")
-_OF_ANY: Final = {"coalesce": (1, None), "ifnull": (2, 2), "nullif": (2, 2)}  # name -> (fewest, most) operands
-_AGGREGATE_NAMES: Final = (
-    "any_value array_agg avg bit_and bit_or bit_xor corr count countif logical_and logical_or max min stddev string_agg sum"
-    " variance"
-)
-_AGGREGATES: Final = frozenset(_AGGREGATE_NAMES.split())
-_CASTS: Final = {
-    **dict.fromkeys(("INT64", "INT32", "UINT64", "UINT32"), T.INT),
-    **dict.fromkeys(("FLOAT64", "DOUBLE", "FLOAT", "FLOAT32"), T.DOUBLE),
-    "STRING": T.STRING,
-    **dict.fromkeys(("BOOL", "BOOLEAN"), T.BOOL),
-}
 _CAST_NAMES: Final = {T.INT: "cast_int", T.DOUBLE: "cast_double", T.STRING: "cast_string", T.BOOL: "cast_bool"}
 
 
@@ -150,7 +123,8 @@ class _Checker:
             "name": self._name,
             "field": self._field,
             "property": self._property,
-            "enum": self._enum,
+            "word": lambda node: Typed(Constant(self._number(node)), T.INT),
+            "not_word": self._not_word,
             "call": self._call,
             "cast": self._cast,
             "case": self._case,
@@ -160,7 +134,8 @@ class _Checker:
             **dict.fromkeys(("=", "!=", "<", "<=", ">", ">="), self._comparison),
             **dict.fromkeys(("and", "or", "not", "is_true", "is_false", "is_unknown"), self._logic),
             "is_null": lambda node: Typed(Operation("is_null", self._expressions(node)), T.BOOL),
-            **dict.fromkeys(("+", "-", "*", "/", "unary-", "unary+"), self._arithmetic),
+            **dict.fromkeys(("+", "-", "*", "/", "unary+"), self._arithmetic),
+            "unary-": self._minus,
             **dict.fromkeys(("&", "|", "<<", ">>", "unary~"), self._bits),
         }
 
@@ -177,7 +152,12 @@ class _Checker:
         return self._fail(f"No matching signature for {what} {given}", node)
 
     def _operands(self, node: Node) -> list[Typed]:
-        return [self.check(operand) for operand in node.operands]
+        """Check the operands. A literal above INT64 is a double beside one, else the largest INT64, as in MLMD."""
+        operands = [self.check(operand) for operand in node.operands]
+        if all(one.type is not T.UINT for one in operands):
+            return operands
+        as_double = node.name == "/" or common_type(one.type for one in operands) is T.DOUBLE
+        return [_narrowed(one, as_double=as_double) for one in operands]
 
     def _expressions(self, node: Node) -> tuple[Expression, ...]:
         return tuple(one.expression for one in self._operands(node))
@@ -189,7 +169,8 @@ class _Checker:
         if isinstance(value, bytes):
             return Typed(Constant(None), T.BYTES)  # Fits nothing that a node has.
         types = {bool: T.BOOL, int: T.INT, float: T.DOUBLE, str: T.STRING, type(None): T.NULL}
-        return Typed(Constant(value), types[type(value)])
+        above = type(value) is int and value > _INT64_MAX
+        return Typed(Constant(value), T.UINT if above else types[type(value)])
 
     def _name(self, node: Node) -> Typed:
         field = _ATTRIBUTES[self._kind].get(node.value[0].lower())
@@ -224,21 +205,27 @@ class _Checker:
         self.variables[variable] = None
         return variable
 
-    def _enum(self, node: Node) -> Typed:
-        """Check an attribute compared with words; unlike other comparisons, != and NOT IN match where it is unset."""
-        (attribute,) = node.operands
+    def _number(self, word: Node) -> int:
+        attribute, text = word.value
+        fields = _RELATIONS[self._kind][attribute.relation][1] if attribute.relation else _ATTRIBUTES[self._kind]
+        numbers = fields[attribute.field].numbers
+        assert numbers is not None, "the parser was told which attributes have words"
+        return numbers[text]
+
+    def _is_one_of(self, attribute: Node, words: Sequence[Node]) -> Operation:
+        """Return that an attribute is one of its words: as words, which is how they are stored."""
         if attribute.name == "field":
             column, _ = self._neighbour(attribute)
         else:
             column = Column(_ATTRIBUTES[self._kind][attribute.value[0]].column)
-        negated, words = node.value
-        constants = tuple(Constant(word) for word in words)
-        condition: Expression = (
-            Operation("in", (column, *constants)) if len(words) > 1 else Operation("=", (column, *constants))
-        )
-        if negated:
-            condition = Operation("or", (Operation("not", (condition,)), Operation("is_null", (column,))))
-        return Typed(condition, T.BOOL)
+        return Operation("in" if len(words) > 1 else "=", (column, *(Constant(word.value[1]) for word in words)))
+
+    def _not_word(self, node: Node) -> Typed:
+        """Check != and NOT IN with words: unlike other comparisons, they match where the attribute is unset."""
+        attribute, *words = node.operands
+        condition = self._is_one_of(attribute, words)
+        unset = Operation("is_null", condition.operands[:1])
+        return Typed(Operation("or", (Operation("not", (condition,)), unset)), T.BOOL)
 
     # Operators ------------------------------------------------------------------------------------------------------
 
@@ -253,10 +240,15 @@ class _Checker:
         return Typed(Operation(called, tuple(one.expression for one in operands)), T.BOOL)
 
     def _comparison(self, node: Node) -> Typed:
+        first, *others = node.operands
+        if node.name in ("=", "in") and first.name in ("name", "field") and all(one.name == "word" for one in others):
+            return Typed(self._is_one_of(first, others), T.BOOL)
         operands = self._operands(node)
         if node.name not in ("in", "between"):
             self._refuse_null(node, operands)
-        if _common(one.type for one in operands) in (None, T.BYTES):
+        types = {one.type for one in operands}
+        signed_and_not = types == {T.INT, T.UINT} and node.name not in ("in", "between")
+        if common_type(types) in (None, T.BYTES) and not signed_and_not:
             raise self._no_signature(node, f"operator {node.name.upper()}", operands)
         return Typed(Operation(node.name, tuple(one.expression for one in operands)), T.BOOL)
 
@@ -270,49 +262,53 @@ class _Checker:
     def _refuse_null(self, node: Node, operands: Sequence[Typed]) -> None:
         for operand, one in zip(node.operands, operands, strict=True):
             if one.type is T.NULL:
-                raise self._fail(f"Operands of {node.name.upper()} cannot be literal NULL: use IS NULL", operand)
+                name = node.name.removeprefix("unary").upper()
+                raise self._fail(f"Operands of {name} cannot be literal NULL: use IS NULL", operand)
 
     def _arithmetic(self, node: Node) -> Typed:
         operands = self._operands(node)
-        common = _common(one.type for one in operands)
-        if common not in (T.INT, T.DOUBLE, T.NULL):
+        self._refuse_null(node, operands)
+        common = common_type(one.type for one in operands)
+        if common is None or common not in NUMBERS or (node.name == "unary-" and common is T.UINT):
             raise self._no_signature(node, f"operator {node.name.removeprefix('unary')}", operands)
         if node.name == "unary+":
             return operands[0]
-        self._refuse_unsigned(node, operands)
-        first = operands[0].expression
-        if node.name == "unary-" and isinstance(first, Constant) and isinstance(first.value, int | float):
-            return Typed(Constant(-first.value), operands[0].type)
-        result = T.DOUBLE if node.name == "/" or common is T.DOUBLE else T.INT
+        result = T.DOUBLE if node.name == "/" else common
         return Typed(Operation(node.name, tuple(one.expression for one in operands)), result)
+
+    def _minus(self, node: Node) -> Typed:
+        """Check a sign; before a literal it belongs to it, so that the smallest INT64 can be written."""
+        (operand,) = node.operands
+        if type(operand.value) not in (int, float):
+            return self._arithmetic(node)
+        if operand.value > _INT64_MAX + 1 and isinstance(operand.value, int):
+            raise self._fail(f"Invalid integer literal: -{operand.value}", node)
+        return Typed(Constant(-operand.value), T.INT if isinstance(operand.value, int) else T.DOUBLE)
 
     def _bits(self, node: Node) -> Typed:
         operands = self._operands(node)
-        if any(one.type not in (T.INT, T.NULL) for one in operands):
+        types = [one.type for one in operands]
+        if node.name in ("<<", ">>"):
+            fits = types[0] in (T.INT, T.UINT, T.NULL) and types[1] in (T.INT, T.NULL)
+        else:
+            self._refuse_null(node, operands)
+            fits = common_type(types) in (T.INT, T.UINT)
+        if not fits:
             raise self._no_signature(node, f"operator {node.name.removeprefix('unary')}", operands)
-        self._refuse_unsigned(node, operands)
-        return Typed(Operation(node.name, tuple(one.expression for one in operands)), T.INT)
-
-    def _refuse_unsigned(self, node: Node, operands: Sequence[Typed]) -> None:
-        """Raise FilterError where a literal is too large to count with; to compare with, any unsigned one will do."""
-        most = _INT64_MAX + (node.name == "unary-")
-        for one in operands:
-            value = one.expression.value if isinstance(one.expression, Constant) else None
-            if isinstance(value, int) and value > most:
-                raise self._fail(f"Could not cast literal {value} to type INT64", node)
+        return Typed(Operation(node.name, tuple(one.expression for one in operands)), types[0])
 
     # Functions ------------------------------------------------------------------------------------------------------
 
     def _call(self, node: Node) -> Typed:
         name = node.value
-        if name in _AGGREGATES:
+        if name in AGGREGATES:
             raise self._fail(f"Aggregate function {name.upper()} not allowed in a filter", node)
         if name == "format":
             return self._format(node)
-        if name not in _FUNCTIONS and name not in _OF_ANY_NUMBER and name not in _OF_ANY:
+        if name not in FUNCTIONS and name not in OF_ANY_NUMBER and name not in OF_ANY:
             raise self._fail(f"Function not found: {name.upper()}", node)
         operands = self._operands(node)
-        result = _result(name, [one.type for one in operands])
+        result = result_type(name, [one.type for one in operands])
         if result is None:
             raise self._no_signature(node, f"function {name.upper()}", operands)
         return Typed(Operation(name, tuple(one.expression for one in operands)), result)
@@ -321,17 +317,23 @@ class _Checker:
         operands = self._operands(node)
         if not operands or operands[0].type not in (T.STRING, T.NULL):
             raise self._no_signature(node, "function FORMAT", operands)
+        pattern = node.operands[0].value if node.operands[0].name == "literal" else None
+        fault = format_fault(pattern, [one.type for one in operands[1:]]) if isinstance(pattern, str) else None
+        if fault is not None:
+            raise self._fail(fault, node)
         return Typed(Operation("format", tuple(one.expression for one in operands)), T.STRING)
 
     def _cast(self, node: Node) -> Typed:
-        operand, to = self.check(node.operands[0]), _CASTS.get(node.value)
+        operand, to = self.check(node.operands[0]), CASTS.get(node.value)
         if to is None:
-            raise self._fail(f"Type not found: {node.value}; there are: {', '.join(_CASTS)}", node)
+            raise self._fail(f"Type not found: {node.value}; there are: {', '.join(CASTS)}", node)
         if operand.type is T.BYTES or {operand.type, to} == {T.BOOL, T.DOUBLE}:
             raise self._fail(f"Invalid cast from {operand.type} to {to}", node)
         expression = operand.expression
         if isinstance(expression, Constant) and isinstance(expression.value, float) and to is T.INT:
             return Typed(Operation(_CAST_NAMES[to], (Operation("round", (expression,)),)), to)  # A literal is rounded.
+        if operand.type is T.UINT and to is T.STRING:
+            return Typed(Constant(str(node.operands[0].value)), to)
         if operand.type is T.BOOL and to is T.STRING:
             words = (expression, Constant("true"), Operation("not", (expression,)), Constant("false"))
             return Typed(Operation("case", (*words, Constant(None))), to)
@@ -345,10 +347,10 @@ class _Checker:
         if otherwise:
             results = [*results, operands[-1]]
         if compared:
-            if _common(one.type for one in [operands[0], *conditions]) is None:
+            if common_type(one.type for one in [operands[0], *conditions]) is None:
                 raise self._no_signature(node, "operator CASE", operands)
             conditions = [Typed(Operation("=", (operands[0].expression, one.expression)), T.BOOL) for one in conditions]
-        result = _common(one.type for one in results)
+        result = common_type(one.type for one in results)
         if result is None or any(one.type not in (T.BOOL, T.NULL) for one in conditions):
             raise self._no_signature(node, "operator CASE", operands)
         pairs = [one.expression for pair in zip(conditions, results, strict=False) for one in pair]
@@ -368,33 +370,12 @@ def _value(column: Column, field: Field) -> Typed:
     return Typed(Operation("case", (*pairs, Constant(None))), field.type)
 
 
-def _common(types: Iterable[T]) -> T | None:
-    """Return the type that values of all these types have, None where there is none."""
-    found = set(types) - {T.NULL}
-    if found == {T.INT, T.DOUBLE}:
-        return T.DOUBLE
-    if len(found) > 1:
-        return None
-    return found.pop() if found else T.NULL
-
-
-def _result(name: str, types: list[T]) -> T | None:
-    """Return the type that a function has of operands of these types, None where they do not fit."""
-    if name in _OF_ANY:
-        fewest, most = _OF_ANY[name]
-        if len(types) < fewest or (most is not None and len(types) > most):
-            return None
-        return _common(types)
-    if name in _OF_ANY_NUMBER:
-        return types[0] if len(types) == 1 and types[0] in (T.INT, T.DOUBLE, T.NULL) else None
-    wanted, needed, result = _FUNCTIONS[name]
-    if not needed <= len(types) <= len(wanted):
-        return None
-    fits = all(
-        given in (want, T.NULL) or (want is T.DOUBLE and given is T.INT)
-        for given, want in zip(types, wanted, strict=False)
-    )
-    return result if fits else None
+def _narrowed(one: Typed, *, as_double: bool) -> Typed:
+    """Return a literal above INT64 as a value that is one of the view's; anything else as it is."""
+    value = one.expression.value if isinstance(one.expression, Constant) else None
+    if one.type is not T.UINT or not isinstance(value, int):
+        return one
+    return Typed(Constant(float(value)), T.DOUBLE) if as_double else Typed(Constant(_INT64_MAX), T.UINT)
 
 
 @lru_cache(CACHED_FILTERS)

@@ -37,6 +37,7 @@ class Is(Enum):
     BYTES = auto()
     INTEGER = auto()
     FLOAT = auto()
+    ENUM = auto()  # a word that an attribute is compared with: value is (attribute, word)
     SIGN = auto()
     END = auto()
 
@@ -55,7 +56,8 @@ class Node(NamedTuple):
     """One node of the tree: an operator, function or leaf by `name`, its operands, and where it stands in the text.
 
     Leaves are "literal" (value: what it stands for), "name" (value: the words between dots), "field" and "property"
-    (value: as of their tokens); "enum" (value: (negated, words)) has the attribute as its operand.
+    (value: as of their tokens), and "word" (value: (attribute, word)), which an attribute is compared with. "not_word" has the
+    attribute and such words as its operands: it is != or NOT IN.
     """
 
     name: str
@@ -214,14 +216,16 @@ class _Lexer:
 _WORD_LIKE: Final = (Is.WORD, Is.INTEGER, Is.FLOAT, Is.FIELD, Is.PROPERTY)
 
 
-def _words(lexer: _Lexer, enums: dict[Attribute, frozenset[str]]) -> dict[int, tuple[bool, tuple[str, ...], int]]:
-    """Return for the token of each attribute compared with words: (negated, words, the token after them).
+def _words(lexer: _Lexer, enums: dict[Attribute, frozenset[str]]) -> dict[int, int]:
+    """Make the words that attributes are compared with tokens of their own; return {attribute of != or NOT IN: after its words}.
 
-    Raises FilterError for a word that the attribute does not have. Looked at before the syntax, as MLMD does.
+    Raises FilterError for a word that the attribute does not have. Looked at before the syntax, as MLMD does, which writes numbers
+    in the place of the words: so `1 + state = LIVE` is a comparison with 2, while `state != LIVE` is one operand, in brackets.
     """
     found, tokens = {}, lexer.tokens
     for index, token in enumerate(tokens):
-        words = enums.get(_attribute(token))
+        attribute = _attribute(token)
+        words = enums.get(attribute)
         if words is None or (index and tokens[index - 1].text == "."):
             continue
         comparison = _comparison(tokens, index + 1)
@@ -235,13 +239,16 @@ def _words(lexer: _Lexer, enums: dict[Attribute, frozenset[str]]) -> dict[int, t
         while tokens[stop].kind in _WORD_LIKE:
             if tokens[stop].text not in words:
                 raise FilterError(f"Unsupported enum value specified in the query: {tokens[stop].text}")
-            given.append(tokens[stop].text)
+            given.append(stop)
             stop += 1
             if not listed or tokens[stop].text != ",":
                 break
             stop += 1
         if given and (not listed or tokens[stop].text == ")") and tokens[stop - 1].text != ",":
-            found[index] = (negated, tuple(given), stop + listed)
+            for at in given:
+                tokens[at] = tokens[at]._replace(kind=Is.ENUM, value=(attribute, tokens[at].text))
+            if negated:
+                found[index] = stop + listed
     return found
 
 
@@ -341,8 +348,9 @@ _CALLED: Final = frozenset({"IF", "LEFT", "RIGHT", "CAST"})  # Reserved, and nam
 
 
 class _Parser:
-    def __init__(self, lexer: _Lexer, words: dict[int, tuple[bool, tuple[str, ...], int]]) -> None:
-        self._text, self._tokens, self._words = lexer.text, lexer.tokens, words
+    def __init__(self, lexer: _Lexer, negated: dict[int, int]) -> None:
+        """negated: of `_words`."""
+        self._text, self._tokens, self._negated = lexer.text, lexer.tokens, negated
         self._index = 0
         self._depth = 0
 
@@ -386,11 +394,8 @@ class _Parser:
         self._depth += 1
         if self._depth > DEPTH_MAX:
             raise FilterError(f"nested more than {DEPTH_MAX} deep")
-        enum = self._words.get(self._index) if lowest <= _COMPARISON else None
-        left, tightest = self._prefix(lowest), _UNARY
-        if enum is not None:
-            negated, words, self._index = enum
-            left, tightest = Node("enum", (left,), left.at, (negated, words)), _AND
+        tightest = _AND if self._keyword() == "NOT" else _UNARY  # What it negates ends where AND or OR begins.
+        left = self._prefix(lowest)
         while (level := _BINARY.get(operator := self._keyword(), 0)) >= lowest and level <= tightest:
             if operator == "NOT" and self._tokens[self._index + 1].text.upper() not in ("LIKE", "IN", "BETWEEN"):
                 break
@@ -448,6 +453,8 @@ class _Parser:
     def _prefix(self, lowest: int) -> Node:
         """Parse what an expression can begin with."""
         token, keyword = self._token, self._keyword()
+        if (stop := self._negated.get(self._index)) is not None:
+            return self._not_word(stop)
         if keyword == "(":
             self._index += 1
             inner = self._expression(_OR)
@@ -470,7 +477,18 @@ class _Parser:
             return Node("literal", (), token.at, _CONSTANTS[keyword])
         if keyword in ("@", "@@", "?"):
             raise FilterError("Query parameters are not supported: write the value", self._text, token.at)
+        if token.kind is Is.ENUM:
+            self._index += 1
+            return Node("word", (), token.at, token.value)
         return self._named()
+
+    def _not_word(self, stop: int) -> Node:
+        """Parse an attribute and the words that it is not, up to the token `stop`."""
+        attribute = self._named()
+        words = [token for token in self._tokens[self._index : stop] if token.kind is Is.ENUM]
+        self._index = stop
+        leaves = (Node("word", (), token.at, token.value) for token in words)
+        return Node("not_word", (attribute, *leaves), attribute.at)
 
     def _named(self) -> Node:
         """Parse a function call, a name, a field of a neighbour or a property."""
@@ -542,8 +560,8 @@ def parse(text: str, enums: dict[Attribute, frozenset[str]]) -> Syntax:
     two ways, those before wrong syntax.
     """
     lexer = _Lexer(text)
-    words = _words(lexer, enums)
+    negated = _words(lexer, enums)
     _refuse_two_spellings(lexer.tokens)
     if lexer.error is not None:
         raise lexer.error
-    return Syntax(text, _Parser(lexer, words).parse())
+    return Syntax(text, _Parser(lexer, negated).parse())
