@@ -10,16 +10,17 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from mlmd import service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mlmd.engine import Engine
 
@@ -53,6 +54,57 @@ class Options:
     channel: Sequence[tuple[str, int | str]] = field(default_factory=tuple)
 
 
+class _Streams:
+    """Calls that last as long as their callers like. No work waits in them, so a server that drains does not wait for them."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._open: set[Any] = set()
+        self._ended = False
+
+    def add(self, context: Any) -> None:
+        """Take in a stream that begins; one that comes too late is ended at once."""
+        with self._lock:
+            self._open.add(context)
+            ended = self._ended
+        if ended or not context.add_callback(lambda: self._open.discard(context)):
+            context.cancel()
+
+    def end(self) -> None:
+        """End all streams, also those yet to come."""
+        with self._lock:
+            self._ended = True
+            streams = list(self._open)
+        for context in streams:
+            context.cancel()
+
+
+class _Health(health.HealthServicer):
+    """Health; a watch is a stream."""
+
+    def __init__(self, streams: _Streams) -> None:
+        super().__init__()
+        self._streams = streams
+
+    def Watch(self, request: Any, context: grpc.ServicerContext, send_response_callback: Any = None) -> Any:  # noqa: N802
+        """Say how a service is, and each time that it changes."""
+        self._streams.add(context)
+        return super().Watch(request, context, send_response_callback)
+
+
+class _Reflection(reflection.ReflectionServicer):
+    """Reflection; each of its calls is a stream."""
+
+    def __init__(self, names: Sequence[str], streams: _Streams) -> None:
+        super().__init__(names)
+        self._streams = streams
+
+    def ServerReflectionInfo(self, request_iterator: Iterable[Any], context: Any) -> Any:  # noqa: N802
+        """Answer questions about the messages of the service."""
+        self._streams.add(context)
+        return super().ServerReflectionInfo(request_iterator, context)
+
+
 class Server:
     """A store's server. The engine is the caller's, to be closed after `stop`."""
 
@@ -67,10 +119,11 @@ class Server:
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="evlog")
         self._server = grpc.server(self._pool, options=settings)
         self._server.add_generic_rpc_handlers((service.handlers(engine),))
-        self._health = health.HealthServicer()
+        self._streams = _Streams()
+        self._health = _Health(self._streams)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(names, self._streams), self._server)
         self.host, self.port = options.host, self._listen(options)
 
     def _listen(self, options: Options) -> int:
@@ -94,8 +147,10 @@ class Server:
 
     def stop(self, drain_s: float = DRAIN_S) -> None:
         """Refuse new calls, let those that run finish, then let go of the port."""
-        self._health.enter_graceful_shutdown()
-        self._server.stop(drain_s).wait()
+        drained = self._server.stop(drain_s)
+        self._health.enter_graceful_shutdown()  # Waits for those who watch to take it in, so it comes second.
+        self._streams.end()
+        drained.wait()
         self._pool.shutdown()
 
 

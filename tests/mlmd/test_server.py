@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from serving import Caller, Process, served
 
@@ -167,6 +168,37 @@ def test_health_says_serving_and_reflection_knows_every_message(engine: Engine) 
 
 
 # Who puts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["watch", "reflection"])
+def test_a_server_that_ends_does_not_wait_for_streams_that_callers_keep_open(engine: Engine, kind: str) -> None:
+    hold = threading.Event()
+
+    def questions() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+        hold.wait(60)
+
+    server = Server(engine, Options(port=0, workers=2))
+    server.start()
+    with Caller(server.port) as caller:
+        if kind == "watch":
+            stream = health_pb2_grpc.HealthStub(caller.channel).Watch(health_pb2.HealthCheckRequest(service=NAME))
+        else:
+            stream = reflection_pb2_grpc.ServerReflectionStub(caller.channel).ServerReflectionInfo(questions())
+        next(stream)
+        stopping = threading.Thread(target=server.stop, args=(60,))
+        stopping.start()
+        if kind == "watch":
+            assert next(stream).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.RpcError) as ended:
+            next(stream)
+        assert ended.value.code() in (
+            Status.CANCELLED,
+            Status.UNAVAILABLE,
+        )  # What is heard first: the stream, or the server.
+        stopping.join(30)
+        assert not stopping.is_alive()
+        hold.set()
 
 
 def test_who_puts_is_in_the_record(engine: Engine, caller: Caller) -> None:
