@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MESSAGE_BYTES_MAX: Final = 100_000_000
 WORKERS: Final = 32  # As many puts can share a sync; a thread that waits costs nothing but its stack.
 DRAIN_S: Final = 30.0
+_ENDINGS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class ListenError(Exception):
@@ -161,24 +162,26 @@ def _credentials(tls: Tls) -> grpc.ServerCredentials:
 
 
 @contextmanager
-def told_to_end() -> Iterator[Callable[[], object]]:
+def told_to_end() -> Iterator[Callable[[], None]]:
     """Take SIGTERM and SIGINT from now on; yields what waits for the first of them. From the main thread alone.
 
-    A handler runs in the main thread, between any two of its steps: it must not take a lock that the waiter may hold at that moment,
-    as that of a `threading.Event`. A byte in a pipe needs none.
+    Python calls a handler between two steps of the main thread: never, if the signal came to another thread, or to this one just before it
+    went to wait. So the wait is for a byte in a pipe, which the interpreter's own handler writes at once, whichever thread it interrupts.
     """
     told, tell = os.pipe()
     os.set_blocking(tell, False)
+    wakeup = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # Full: it was told often enough.
+    before = {number: signal.signal(number, lambda *_: None) for number in _ENDINGS}
 
-    def handle(*_: object) -> None:
-        with suppress(BlockingIOError):  # Full: it was told often enough.
-            os.write(tell, b"!")
+    def wait() -> None:
+        while _ENDINGS.isdisjoint(os.read(told, 64)):  # Numbers of signals, one a byte.
+            pass
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield lambda: os.read(told, 1)
+        yield wait
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
         os.close(told)
         os.close(tell)

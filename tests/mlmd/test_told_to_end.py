@@ -43,3 +43,23 @@ def test_a_signal_at_any_step_ends_the_wait() -> None:
     done = subprocess.run([sys.executable, "-c", WAITS], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 1
+
+
+# The signal interrupts another thread while the main thread waits in the kernel, which therefore does not see it.
+ELSEWHERE = """
+import signal, threading, time
+from mlmd.server import told_to_end
+
+def tell():
+    time.sleep(0.5)  # By then it waits. If not, the test proves less, but does not fail.
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+with told_to_end() as wait:
+    threading.Thread(target=tell).start()
+    wait()
+"""
+
+
+def test_a_signal_that_comes_to_another_thread_ends_the_wait() -> None:
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
