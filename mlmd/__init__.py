@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from mlmd import errors as errors
+    from mlmd import metadata_store as metadata_store
     from mlmd import proto as proto
     from mlmd.store import ListOptions, MetadataStore, OrderByField, downgrade_schema
 
 __version__: Final = "0.1.0"
 __all__ = ["ListOptions", "MetadataStore", "OrderByField", "downgrade_schema"]
+_MODULES: Final = ("errors", "metadata_store", "proto")  # What `import ml_metadata` brings with it.
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for (PEP 562)."""
     if name in __all__:
         found = getattr(import_module("mlmd.store"), name)
-    elif name in ("errors", "proto"):
+    elif name in _MODULES:
         found = import_module(f"mlmd.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -31,4 +33,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Return the public names, imported or not."""
-    return sorted([*globals(), *__all__, "errors", "proto"])
+    return sorted({*globals(), *__all__, *_MODULES})

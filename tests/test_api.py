@@ -64,6 +64,11 @@ def test_the_package_offers_what_ml_metadata_offers() -> None:
     ]
 
 
+def test_importing_the_package_is_enough_to_name_what_ml_metadata_brings_with_it() -> None:
+    code = "import mlmd; mlmd.errors.StatusError, mlmd.proto.metadata_store_pb2, mlmd.metadata_store.metadata_store.ExtraOptions"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_the_store_has_mlmds_methods_and_each_takes_extra_options_last() -> None:
     wanted = {name.format(k=kind) for kind in ("artifact", "execution", "context") for name in GETTERS_OF_EACH_KIND}
     wanted |= set(OTHERS)

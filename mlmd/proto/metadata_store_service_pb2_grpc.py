@@ -5,7 +5,7 @@ Made from the descriptor, so that there is one list of methods. For programs wri
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import grpc.experimental
@@ -36,14 +36,13 @@ class MetadataStoreServiceStub:
 class MetadataStoreServiceServicer:
     """The server side, to be subclassed: every method answers UNIMPLEMENTED."""
 
-    def __getattr__(self, name: str) -> Any:
-        """Return the method that answers UNIMPLEMENTED."""
-        if name not in _METHODS:
-            raise AttributeError(f"MetadataStoreService has no method {name}")
-        return _unimplemented
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
-def _unimplemented(_request: Any, context: grpc.ServicerContext) -> Any:
+def _unimplemented(_self: Any, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG001 - its name is public
+    """Answer that there is no such method here."""
     context.set_code(grpc.StatusCode.UNIMPLEMENTED)
     context.set_details("Method not implemented!")
     raise NotImplementedError("Method not implemented!")
@@ -101,4 +100,5 @@ def _single_call(name: str) -> Any:
 
 
 for _name in _METHODS:
+    setattr(MetadataStoreServiceServicer, _name, _unimplemented)
     setattr(MetadataStoreService, _name, staticmethod(_single_call(_name)))

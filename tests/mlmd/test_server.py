@@ -145,13 +145,17 @@ def test_a_servicer_of_ones_own_joins_a_server_and_what_it_lacks_is_unimplemente
         def GetArtifactTypes(self, _request: Any, _context: Any) -> Any:  # noqa: N802
             return service.GetArtifactTypesResponse(artifact_types=[pb.ArtifactType(name="mine")])
 
+        def GetContexts(self, request: Any, context: Any) -> Any:  # noqa: N802
+            return super().GetContexts(request, context)
+
     server = grpc.server(ThreadPoolExecutor(1))
     stubs.add_MetadataStoreServiceServicer_to_server(Mine(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with Caller(port) as caller:
         assert caller.ask("GetArtifactTypes").artifact_types[0].name == "mine"
-        assert caller.refused("GetArtifacts")[0] is Status.UNIMPLEMENTED
+        for lacking in ("GetArtifacts", "GetContexts"):
+            assert caller.refused(lacking) == (Status.UNIMPLEMENTED, "Method not implemented!")
     server.stop(0).wait()
 
 
