@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -82,6 +83,27 @@ def result_type(name: str, types: Sequence[T]) -> T | None:
         for given, want in zip(types, wanted, strict=False)
     )
     return result if fits else None
+
+
+# CAST ----------------------------------------------------------------------------------------------------------------
+
+_HEXADECIMAL: Final = re.compile(r"[-+]?0[xX][0-9A-Fa-f]+")
+_INT64_MAX: Final = 2**63 - 1
+
+
+def cast_text(text: str, to: T) -> int | float | bool | None:
+    """Return the value of a text that is spelt as GoogleSQL spells one of this type; None for any other, and for inf and nan."""
+    if to is T.BOOL:
+        return {"true": True, "false": False}.get(text.lower())
+    try:
+        hexadecimal = _HEXADECIMAL.fullmatch(text)
+        if to is T.INT or hexadecimal:
+            number = int(text, 16 if hexadecimal else 10)
+            return float(number) if to is T.DOUBLE else number if -_INT64_MAX - 1 <= number <= _INT64_MAX else None
+        value = float(text)
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
 
 
 # FORMAT --------------------------------------------------------------------------------------------------------------

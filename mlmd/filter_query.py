@@ -18,6 +18,7 @@ from mlmd.filter_functions import (
     OF_ANY,
     OF_ANY_NUMBER,
     T,
+    cast_text,
     common_type,
     format_fault,
     result_type,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 CACHED_FILTERS: Final = 256
 _INT64_MAX: Final = 2**63 - 1
+_DOUBLE_EXACT: Final = 2.0**53  # Below it, each integer is a double.
 
 
 class Typed(NamedTuple):
@@ -127,6 +129,7 @@ class _Checker:
             "not_word": self._not_word,
             "call": self._call,
             "cast": self._cast,
+            "safe_cast": self._cast,
             "case": self._case,
             "in": self._comparison,
             "between": self._comparison,
@@ -152,12 +155,7 @@ class _Checker:
         return self._fail(f"No matching signature for {what} {given}", node)
 
     def _operands(self, node: Node) -> list[Typed]:
-        """Check the operands. A literal above INT64 is a double beside one, else the largest INT64, as in MLMD."""
-        operands = [self.check(operand) for operand in node.operands]
-        if all(one.type is not T.UINT for one in operands):
-            return operands
-        as_double = node.name == "/" or common_type(one.type for one in operands) is T.DOUBLE
-        return [_narrowed(one, as_double=as_double) for one in operands]
+        return [self.check(operand) for operand in node.operands]
 
     def _expressions(self, node: Node) -> tuple[Expression, ...]:
         return tuple(one.expression for one in self._operands(node))
@@ -243,7 +241,7 @@ class _Checker:
         first, *others = node.operands
         if node.name in ("=", "in") and first.name in ("name", "field") and all(one.name == "word" for one in others):
             return Typed(self._is_one_of(first, others), T.BOOL)
-        operands = self._operands(node)
+        operands = _reconciled(self._operands(node))
         if node.name not in ("in", "between"):
             self._refuse_null(node, operands)
         types = {one.type for one in operands}
@@ -266,7 +264,7 @@ class _Checker:
                 raise self._fail(f"Operands of {name} cannot be literal NULL: use IS NULL", operand)
 
     def _arithmetic(self, node: Node) -> Typed:
-        operands = self._operands(node)
+        operands = _reconciled(self._operands(node), as_double=node.name == "/")
         self._refuse_null(node, operands)
         common = common_type(one.type for one in operands)
         if common is None or common not in NUMBERS or (node.name == "unary-" and common is T.UINT):
@@ -286,7 +284,7 @@ class _Checker:
         return Typed(Constant(-operand.value), T.INT if isinstance(operand.value, int) else T.DOUBLE)
 
     def _bits(self, node: Node) -> Typed:
-        operands = self._operands(node)
+        operands = _reconciled(self._operands(node))
         types = [one.type for one in operands]
         if node.name in ("<<", ">>"):
             fits = types[0] in (T.INT, T.UINT, T.NULL) and types[1] in (T.INT, T.NULL)
@@ -308,6 +306,8 @@ class _Checker:
         if name not in FUNCTIONS and name not in OF_ANY_NUMBER and name not in OF_ANY:
             raise self._fail(f"Function not found: {name.upper()}", node)
         operands = self._operands(node)
+        if name in OF_ANY or name in OF_ANY_NUMBER:
+            operands = _reconciled(operands)
         result = result_type(name, [one.type for one in operands])
         if result is None:
             raise self._no_signature(node, f"function {name.upper()}", operands)
@@ -330,10 +330,17 @@ class _Checker:
         if operand.type is T.BYTES or {operand.type, to} == {T.BOOL, T.DOUBLE}:
             raise self._fail(f"Invalid cast from {operand.type} to {to}", node)
         expression = operand.expression
-        if isinstance(expression, Constant) and isinstance(expression.value, float) and to is T.INT:
+        literal = node.operands[0].value if node.operands[0].name == "literal" else None
+        if isinstance(literal, str) and to is not T.STRING:
+            value = cast_text(literal, to)
+            if value is not None or node.name == "safe_cast":
+                return Typed(Constant(value), to)
+        elif operand.type is T.STRING and to is not T.STRING and node.name == "safe_cast":
+            raise self._fail(f"SAFE_CAST to {to} takes a number or a literal: a STRING can be CAST only", node)
+        if isinstance(literal, float) and to is T.INT:
             return Typed(Operation(_CAST_NAMES[to], (Operation("round", (expression,)),)), to)  # A literal is rounded.
         if operand.type is T.UINT and to is T.STRING:
-            return Typed(Constant(str(node.operands[0].value)), to)
+            return Typed(Constant(str(literal)), to)
         if operand.type is T.BOOL and to is T.STRING:
             words = (expression, Constant("true"), Operation("not", (expression,)), Constant("false"))
             return Typed(Operation("case", (*words, Constant(None))), to)
@@ -347,14 +354,16 @@ class _Checker:
         if otherwise:
             results = [*results, operands[-1]]
         if compared:
-            if common_type(one.type for one in [operands[0], *conditions]) is None:
+            first, *others = _reconciled([operands[0], *conditions])
+            if common_type(one.type for one in (first, *others)) is None:
                 raise self._no_signature(node, "operator CASE", operands)
-            conditions = [Typed(Operation("=", (operands[0].expression, one.expression)), T.BOOL) for one in conditions]
+            conditions = [Typed(Operation("=", (first.expression, one.expression)), T.BOOL) for one in others]
+        results = _reconciled(results)
         result = common_type(one.type for one in results)
         if result is None or any(one.type not in (T.BOOL, T.NULL) for one in conditions):
             raise self._no_signature(node, "operator CASE", operands)
         pairs = [one.expression for pair in zip(conditions, results, strict=False) for one in pair]
-        last = operands[-1].expression if otherwise else Constant(None)
+        last = results[-1].expression if otherwise else Constant(None)
         return Typed(Operation("case", (*pairs, last)), result)
 
 
@@ -370,12 +379,37 @@ def _value(column: Column, field: Field) -> Typed:
     return Typed(Operation("case", (*pairs, Constant(None))), field.type)
 
 
-def _narrowed(one: Typed, *, as_double: bool) -> Typed:
-    """Return a literal above INT64 as a value that is one of the view's; anything else as it is."""
-    value = one.expression.value if isinstance(one.expression, Constant) else None
-    if one.type is not T.UINT or not isinstance(value, int):
+def _reconciled(operands: list[Typed], *, as_double: bool = False) -> list[Typed]:
+    """Return numbers of several types as numbers of one, as MLMD does: doubles if one of them is, or else INT64 at most."""
+    types = {one.type for one in operands}
+    if types <= {T.INT, T.NULL} or not types <= {*NUMBERS, T.NULL}:
+        return operands
+    if as_double or T.DOUBLE in types:
+        small = all(_is_small(one.expression) for one in operands if one.type is T.DOUBLE)
+        return [_as_double(one, exact=small and T.DOUBLE in types) for one in operands]
+    return [one._replace(expression=Constant(_INT64_MAX)) if _is_above(one) else one for one in operands]
+
+
+def _is_above(one: Typed) -> bool:
+    """Tell whether this is a literal above INT64."""
+    return one.type is T.UINT and isinstance(one.expression, Constant)
+
+
+def _is_small(expression: Expression) -> bool:
+    """Tell whether this is a number so small that any INT64 compares with it as the double next to that one does."""
+    value = expression.value if isinstance(expression, Constant) else None
+    return isinstance(value, float) and abs(value) < _DOUBLE_EXACT
+
+
+def _as_double(one: Typed, *, exact: bool) -> Typed:
+    """Return a number as a double; one to be compared exactly may stay what it is, so that an index of it can be used."""
+    if one.type in (T.DOUBLE, T.NULL):
         return one
-    return Typed(Constant(float(value)), T.DOUBLE) if as_double else Typed(Constant(_INT64_MAX), T.UINT)
+    expression = one.expression
+    if isinstance(expression, Constant):
+        assert isinstance(expression.value, int), "a literal of an integer type"
+        return Typed(Constant(float(expression.value)), T.DOUBLE)
+    return Typed(expression if exact else Operation("cast_double", (expression,)), T.DOUBLE)
 
 
 @lru_cache(CACHED_FILTERS)

@@ -522,7 +522,7 @@ class _Parser:
                 raise self._unexpected()
             self._index += 1
             self._need(")")
-            return Node("cast", (operand,), token.at, to.value.upper())
+            return Node(name, (operand,), token.at, to.value.upper())
         if self._take("(", "*", ")"):
             return Node("call", (), token.at, name)
         operands = () if self._take("(", ")") else tuple(self._list())

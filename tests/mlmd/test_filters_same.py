@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from client import Reference
@@ -151,14 +151,62 @@ CASES = [
     ("FORMAT('a%') = 'a'", INVALID),
     ("FORMAT('%t', id) = '1'", []),
     ("FORMAT(name, id) = 'a'", [1]),
+    # An integer beside a double is a double, and so loses its last digits.
+    ("9007199254740993 = 9007199254740992.0", [1, 2]),
+    ("9007199254740993 BETWEEN 9007199254740992.0 AND 9007199254740992.0", [1, 2]),
+    ("9007199254740993 IN (9007199254740992.0, 1)", [1, 2]),
+    ("9007199254740993 > 9007199254740992.0", []),
+    ("IFNULL(9007199254740993, 1.5) = 9007199254740992.0", [1, 2]),
+    ("CASE WHEN true THEN 9007199254740993 ELSE 1.5 END = 9007199254740992.0", [1, 2]),
+    ("CASE 9007199254740993 WHEN 9007199254740992.0 THEN true END", [1, 2]),
+    ("9007199254740993 / 1 = 9007199254740992", [1, 2]),
+    ("id * 1.0 = 1 AND id < 2.5 AND id IN (1.0, 7)", [1]),
+    ("ROUND(1.25, 1) = 1.3", [1, 2]),
+    # Literal texts are cast as GoogleSQL does, what is stored as SQLite does.
+    ("CAST('TRUE' AS BOOL)", [1, 2]),
+    ("CAST('false' AS BOOL) = false", [1, 2]),
+    ("CAST('-0x10' AS INT64) = -16", [1, 2]),
+    ("CAST('0x10' AS FLOAT64) = 16", [1, 2]),
+    ("CAST('+5' AS INT64) = 5", [1, 2]),
+    ("CAST('abc' AS INT64) = 0", [1, 2]),
+    ("CAST('inf' AS FLOAT64) > 1", []),
+    ("CAST('9223372036854775808' AS INT64) = 9223372036854775807", [1, 2]),
+    ("SAFE_CAST('a' AS INT64) = 0", []),
+    ("SAFE_CAST('a' AS INT64) IS NULL", [1, 2]),
+    ("SAFE_CAST('12' AS INT64) = 12", [1, 2]),
+]
+
+
+# Over three artifacts more, with these values as the custom property n.
+BIG = [pb.Value(int_value=2**53 + 1), pb.Value(int_value=2**63 - 1), pb.Value(double_value=2.0**53)]
+BIG_CASES = [
+    ("custom_properties.n.int_value = 9007199254740992.0", [3]),
+    ("custom_properties.n.int_value > 9007199254740992.0", [4]),
+    ("custom_properties.n.int_value IN (9007199254740992.0)", [3]),
+    ("custom_properties.n.int_value = 9223372036854775808.0", [4]),
+    ("custom_properties.n.int_value < 9223372036854775807.0", [3]),
+    ("custom_properties.n.int_value / 2 > 4611686018427387903", []),
+    ("custom_properties.n.int_value < 9223372036854775808", [3]),
+    ("custom_properties.n.int_value = 9007199254740993", [3]),
+    ("custom_properties.n.int_value > 0.5", [3, 4]),
+    ("custom_properties.n.double_value = 9007199254740993", [5]),
+    ("custom_properties.n.double_value IN (9007199254740993, 1)", [5]),
+    ("custom_properties.n.double_value = id + 9007199254740987", [5]),
 ]
 
 
 def answers(call: Call) -> list[list[int] | int]:
     for first in FIRST_CALLS:
         assert call(first.method, first.request.SerializeToString())[0] == errors.OK
+    found = asked(call, CASES)
+    more = service.PutArtifactsRequest(artifacts=[pb.Artifact(type_id=10, custom_properties={"n": one}) for one in BIG])
+    assert call("PutArtifacts", more.SerializeToString())[0] == errors.OK
+    return found + asked(call, BIG_CASES)
+
+
+def asked(call: Call, cases: list[tuple[str, Any]]) -> list[list[int] | int]:
     found: list[list[int] | int] = []
-    for text, _ in CASES:
+    for text, _ in cases:
         request = service.GetArtifactsRequest(options=pb.ListOperationOptions(filter_query=text))
         code, _, response = call("GetArtifacts", request.SerializeToString())
         artifacts = service.GetArtifactsResponse.FromString(response).artifacts
@@ -167,7 +215,7 @@ def answers(call: Call) -> list[list[int] | int]:
 
 
 def differences(found: list[list[int] | int]) -> list[tuple[str, object, object]]:
-    return [(text, want, got) for (text, want), got in zip(CASES, found, strict=True) if want != got]
+    return [(text, want, got) for (text, want), got in zip(CASES + BIG_CASES, found, strict=True) if want != got]
 
 
 def test_filters_are_answered_as_the_published_library_answers_them():
@@ -183,3 +231,12 @@ def test_the_published_library_answers_so():
     with Reference(python) as reference:
         handle = reference.open(pb.ConnectionConfig(fake_database={}).SerializeToString())
         assert differences(answers(lambda method, request: reference.call(handle, method, request))) == []
+
+
+def test_a_text_that_is_stored_is_not_cast_safely() -> None:
+    store = RawStore()
+    request = service.GetArtifactsRequest(options=pb.ListOperationOptions(filter_query="SAFE_CAST(name AS INT64) = 1"))
+    code, message, _ = store.call("GetArtifacts", request.SerializeToString())
+    assert code == INVALID
+    assert "SAFE_CAST" in message
+    store.close()
