@@ -135,7 +135,8 @@ class Server:
             else:
                 port = self._server.add_secure_port(address, _credentials(options.tls))
         except RuntimeError as error:
-            raise ListenError(f"{address}: {error}") from None
+            which = "" if options.tls is None else " or not with this key and certificate"
+            raise ListenError(f"{address}: cannot listen there{which}: {error}") from None
         if port == 0:
             raise ListenError(f"{address}: cannot listen there")
         return port

@@ -28,7 +28,7 @@ from mlmd.opening import open_folder, open_memory
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.proto import metadata_store_service_pb2_grpc as stubs
-from mlmd.server import Options, Server, Tls
+from mlmd.server import ListenError, Options, Server, Tls
 from mlmd.service import NAME
 
 if TYPE_CHECKING:
@@ -405,9 +405,12 @@ def test_five_megabytes_pass_a_server_with_its_own_limits(engine: Engine, caller
     assert engine.view.applied == engine.log.end
 
 
-def test_a_port_that_is_taken_is_refused(engine: Engine) -> None:
-    from mlmd.server import ListenError
+def test_certificates_that_are_none_are_named_as_a_reason_not_to_listen(engine: Engine) -> None:
+    with pytest.raises(ListenError, match="not with this key and certificate"):
+        Server(engine, Options(port=0, tls=Tls(b"no key", b"no certificate")))
 
+
+def test_a_port_that_is_taken_is_refused(engine: Engine) -> None:
     with served(engine) as server, pytest.raises(ListenError):
         Server(engine, Options(port=server.port))
 
