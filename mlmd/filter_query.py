@@ -23,7 +23,9 @@ from mlmd.filter_functions import (
     format_fault,
     result_type,
 )
-from mlmd.filter_syntax import Attribute, FilterError, Node, parse
+from mlmd.filter_syntax import Node, parse
+from mlmd.filter_tokens import FilterError
+from mlmd.filter_words import Attribute
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION
 from projections.query import KINDS, Column, Constant, Expression, Filter, Kind, Operation, Variable
 

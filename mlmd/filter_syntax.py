@@ -1,55 +1,16 @@
-"""Text of a filter -> syntax tree. MLMD's subset of GoogleSQL: what a word means, and whether types fit, is for `filter_query`.
+"""Tokens of a filter -> syntax tree. MLMD's subset of GoogleSQL: what a word means, and whether types fit, is for `filter_query`.
 
 A parser of our own: a general one accepts much that MLMD refuses, and binds `|` and `&` alike. docs/architecture.md has the figures.
 """
 
 from __future__ import annotations
 
-import re
-from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
+from mlmd.filter_tokens import FilterError, Is, Lexer, Token
+from mlmd.filter_words import Attribute, mark_words, refuse_two_spellings
+
 DEPTH_MAX: Final = 250
-_UINT64_MAX: Final = 2**64 - 1
-_CODE_POINT_MAX: Final = 0x10FFFF
-_SURROGATES: Final = range(0xD800, 0xE000)
-
-
-class FilterError(Exception):
-    """A filter is wrong; the message says what, and where it stands as [at line:column]."""
-
-    def __init__(self, reason: str, text: str = "", at: int | None = None) -> None:
-        where = ""
-        if at is not None:
-            line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-            where = f" [at {line}:{column}]"
-        super().__init__(f"Invalid `filter_query`: {reason}{where}")
-
-
-class Is(Enum):
-    """What a token is."""
-
-    WORD = auto()  # a keyword or a bare name
-    QUOTED = auto()  # a name in back quotes
-    FIELD = auto()  # contexts_a.name: value is (relation, alias, field)
-    PROPERTY = auto()  # properties.span.int_value: value is (column, key, field)
-    STRING = auto()
-    BYTES = auto()
-    INTEGER = auto()
-    FLOAT = auto()
-    ENUM = auto()  # a word that an attribute is compared with: value is (attribute, word)
-    SIGN = auto()
-    END = auto()
-
-
-class Token(NamedTuple):
-    """One token: `text` as it was written, `value` what it stands for."""
-
-    kind: Is
-    text: str
-    value: Any
-    at: int
-    stop: int
 
 
 class Node(NamedTuple):
@@ -72,253 +33,6 @@ class Syntax(NamedTuple):
     text: str
     tree: Node
 
-
-class Attribute(NamedTuple):
-    """An attribute that is compared with bare words: a name, or (relation, field) of a neighbour."""
-
-    relation: str | None
-    field: str
-
-
-# Tokens --------------------------------------------------------------------------------------------------------------
-
-RELATIONS: Final = ("contexts", "events", "artifacts", "executions", "parent_contexts", "child_contexts")
-_BLANK: Final = re.compile(r"(?:\s+|--[^\n]*|#[^\n]*|/\*.*?\*/)+", re.DOTALL)
-_PROPERTY: Final = re.compile(
-    r"(?P<column>properties|custom_properties)\.(?P<key>\w+|`[^`]+`)\.(?P<field>(?:int|double|string|bool)\w*)",
-    re.ASCII,
-)
-_FIELD: Final = re.compile(rf"(?P<relation>{'|'.join(RELATIONS)})_(?P<alias>\w+)\.", re.ASCII)
-_WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_QUOTED: Final = re.compile(r"`([^`\n]*)`")
-_NUMBER: Final = re.compile(
-    r"(?P<hex>0[xX][0-9A-Fa-f]+)|(?P<float>\d+\.\d*|\.\d+|\d+(?=[eE][+-]?\d))(?:[eE][+-]?\d+)?|\d+", re.ASCII
-)
-_STRING: Final = re.compile(r"(?P<prefix>[rR]?[bB]?|[bB][rR])(?P<quote>'''|\"\"\"|'|\")")
-_SIGN: Final = re.compile(r"!=|<>|<=|>=|<<|>>|\|\||@@|[-=<>+*/&|^~(),.;?@\[\]{}:]")
-_ESCAPE: Final = re.compile(
-    r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([0-3][0-7]{2})|(.))", re.DOTALL
-)
-_ESCAPED: Final = {
-    **{c: c for c in "\\?'\"`"},
-    "a": "\a",
-    "b": "\b",
-    "f": "\f",
-    "n": "\n",
-    "r": "\r",
-    "t": "\t",
-    "v": "\v",
-}
-
-
-class _Lexer:
-    """Cuts a text into tokens; what is wrong with it is kept, because some other faults are told first."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.tokens: list[Token] = []
-        self.error: FilterError | None = None
-        try:
-            self._cut()
-        except FilterError as error:
-            self.error = error
-            self.tokens.append(Token(Is.END, "", None, len(text), len(text)))
-
-    def _fail(self, reason: str, at: int) -> FilterError:
-        return FilterError(f"Syntax error: {reason}", self.text, at)
-
-    def _cut(self) -> None:
-        text, at = self.text, 0
-        while True:
-            if blank := _BLANK.match(text, at):
-                at = blank.end()
-            if at == len(text):
-                self.tokens.append(Token(Is.END, "", None, at, at))
-                return
-            if text.startswith("/*", at):
-                raise self._fail("Unclosed comment", at)
-            token = self._token(at)
-            self.tokens.append(token)
-            at = token.stop
-
-    def _token(self, at: int) -> Token:
-        text = self.text
-        if match := _PROPERTY.match(text, at):
-            return Token(Is.PROPERTY, match[0], match.group("column", "key", "field"), at, match.end())
-        if match := _FIELD.match(text, at):
-            return self._field(match)
-        if match := _STRING.match(text, at):
-            return self._string(match)
-        if match := _WORD.match(text, at):
-            return Token(Is.WORD, match[0], match[0], at, match.end())
-        if match := _QUOTED.match(text, at):
-            if not match[1]:
-                raise self._fail("Invalid empty identifier", at)
-            return Token(Is.QUOTED, match[0], match[1], at, match.end())
-        if match := _NUMBER.match(text, at):
-            return self._number(match)
-        if match := _SIGN.match(text, at):
-            return Token(Is.SIGN, match[0], match[0], at, match.end())
-        if text[at] == "`":
-            raise self._fail("Unclosed identifier literal", at)
-        raise self._fail(f'Illegal input character "{text[at]}"', at)
-
-    def _field(self, match: re.Match[str]) -> Token:
-        start = match.end()
-        if blank := _BLANK.match(self.text, start):
-            start = blank.end()
-        name = _WORD.match(self.text, start) or _QUOTED.match(self.text, start)
-        if name is None:
-            raise self._fail('Expected end of input but got "."', match.end() - 1)
-        value = (*match.group("relation", "alias"), name[0].strip("`"))
-        return Token(Is.FIELD, self.text[match.start() : name.end()], value, match.start(), name.end())
-
-    def _number(self, match: re.Match[str]) -> Token:
-        digits, at, stop = match[0], match.start(), match.end()
-        if not digits.endswith(".") and _WORD.match(self.text, stop):
-            raise self._fail("Missing whitespace between literal and alias", stop)
-        if match["float"]:
-            return Token(Is.FLOAT, digits, float(digits), at, stop)
-        number = int(digits, 16 if match["hex"] else 10)
-        if number > _UINT64_MAX:
-            raise FilterError(f"Invalid integer literal: {digits}", self.text, at)
-        return Token(Is.INTEGER, digits, number, at, stop)
-
-    def _string(self, match: re.Match[str]) -> Token:
-        text, at, quote = self.text, match.start(), match["quote"]
-        stop = match.end()
-        while not text.startswith(quote, stop):
-            if stop >= len(text) or (text[stop] == "\n" and len(quote) == 1):
-                raise self._fail("Unclosed string literal", at)
-            stop += 2 if text[stop] == "\\" else 1
-        inner, prefix = text[match.end() : stop], match["prefix"].lower()
-        value = inner if "r" in prefix else self._unescaped(inner, match.end())
-        stop += len(quote)
-        return Token(Is.BYTES if "b" in prefix else Is.STRING, text[at:stop], value, at, stop)
-
-    def _unescaped(self, inner: str, start: int) -> str:
-        def one(match: re.Match[str]) -> str:
-            hexadecimal = match[1] or match[2] or match[3]
-            if hexadecimal or match[4]:
-                code = int(hexadecimal, 16) if hexadecimal else int(match[4], 8)
-                if code <= _CODE_POINT_MAX and code not in _SURROGATES:
-                    return chr(code)
-            elif match[5] in _ESCAPED:
-                return _ESCAPED[match[5]]
-            raise self._fail(f"Illegal escape sequence: {match[0]}", start + match.start())
-
-        return _ESCAPE.sub(one, inner) if "\\" in inner else inner
-
-
-# Words that stand for numbers ----------------------------------------------------------------------------------------
-
-
-_WORD_LIKE: Final = (Is.WORD, Is.INTEGER, Is.FLOAT, Is.FIELD, Is.PROPERTY)
-
-
-def _words(lexer: _Lexer, enums: dict[Attribute, frozenset[str]]) -> dict[int, int]:
-    """Make the words that attributes are compared with tokens of their own; return {attribute of != or NOT IN: after its words}.
-
-    Raises FilterError for a word that the attribute does not have. Looked at before the syntax, as MLMD does, which writes numbers
-    in the place of the words: so `1 + state = LIVE` is a comparison with 2, while `state != LIVE` is one operand, in brackets.
-    """
-    found, tokens = {}, lexer.tokens
-    for index, token in enumerate(tokens):
-        attribute = _attribute(token)
-        words = enums.get(attribute)
-        if words is None or (index and tokens[index - 1].text == "."):
-            continue
-        comparison = _comparison(tokens, index + 1)
-        if comparison is None:
-            continue
-        negated, listed, first = comparison
-        if listed and _one_letter_between_commas(tokens, first):
-            continue
-        stop = first
-        given = []
-        while tokens[stop].kind in _WORD_LIKE:
-            if tokens[stop].text not in words:
-                raise FilterError(f"Unsupported enum value specified in the query: {tokens[stop].text}")
-            given.append(stop)
-            stop += 1
-            if not listed or tokens[stop].text != ",":
-                break
-            stop += 1
-        if given and (not listed or tokens[stop].text == ")") and tokens[stop - 1].text != ",":
-            for at in given:
-                tokens[at] = tokens[at]._replace(kind=Is.ENUM, value=(attribute, tokens[at].text))
-            if negated:
-                found[index] = stop + listed
-    return found
-
-
-def _one_letter_between_commas(tokens: list[Token], stop: int) -> bool:
-    """Tell whether a list has an element of one letter or digit that is neither its first nor its last.
-
-    MLMD then reads it as a list of expressions, so `IN (2, 3, 4)` finds what `IN (2, 3)` is refused for. TFX sends the former.
-    """
-    first = stop
-    while tokens[stop].kind in (Is.WORD, Is.INTEGER) and tokens[stop + 1].text == ",":
-        if stop > first and len(tokens[stop].text) == 1:
-            return True
-        stop += 2
-    return False
-
-
-def _attribute(token: Token) -> Attribute:
-    """Return what a token may name, as it must be written to be compared with words: bare, in lower case, without blanks."""
-    if token.kind is Is.WORD:
-        return Attribute(None, token.text)
-    if token.kind is Is.FIELD:
-        relation, alias, field = token.value
-        if token.text == f"{relation}_{alias}.{field}":
-            return Attribute(relation, field)
-    return Attribute(None, "")
-
-
-def _comparison(tokens: list[Token], index: int) -> tuple[bool, bool, int] | None:
-    """Return (negated, in a list, index of the first word) where a comparison with words begins; None where none does."""
-    end = Token(Is.END, "", None, 0, 0)
-    first, second, third, fourth = (tokens[index : index + 4] + [end] * 4)[:4]
-    if first.text in ("=", "!="):
-        if second.text.startswith("."):
-            return None
-        if (second.text, third.kind, fourth.text) == ("(", Is.WORD, ")"):
-            raise FilterError(f"Unsupported enum value specified in the query: ({third.text})")
-        return first.text == "!=", False, index + 1
-    negated = first.text.upper() == "NOT"
-    keyword, opening = (second, third) if negated else (first, second)
-    if keyword.kind is not Is.WORD or keyword.text.upper() != "IN":
-        return None
-    if opening.kind is Is.WORD:
-        raise FilterError(f"Expected a list of enum values enclosed in parentheses but got {opening.text}")
-    if opening.text != "(" or opening.at == keyword.stop or _lists_expressions(tokens, index + 2 + negated):
-        return None
-    return negated, True, index + 2 + negated
-
-
-def _lists_expressions(tokens: list[Token], start: int) -> bool:
-    """Tell whether what follows a bracket is no list of words. As in MLMD, one digit alone is none either."""
-    stop = start
-    while tokens[stop].kind is not Is.END and tokens[stop].text != ")":
-        stop += 1
-    listed = tokens[start:stop]
-    one_digit = len(listed) == 1 and listed[0].kind is Is.INTEGER and len(listed[0].text) == 1
-    return one_digit or any(token.text != "," and token.kind not in (Is.WORD, Is.INTEGER) for token in listed)
-
-
-def _refuse_two_spellings(tokens: list[Token]) -> None:
-    spelt: dict[str, str] = {}
-    for token in tokens:
-        if token.kind not in (Is.FIELD, Is.PROPERTY):
-            continue
-        name = f"{token.value[0]}_{token.value[1]}"
-        folded = name.replace("`", "").lower()
-        if spelt.setdefault(folded, name) != name:
-            raise FilterError(f"Duplicate expression column name {folded}: spell it in one way throughout")
-
-
-# Syntax --------------------------------------------------------------------------------------------------------------
 
 _OR, _AND, _NOT, _COMPARISON, _SUM, _UNARY = 1, 2, 3, 4, 8, 10
 _BINARY: Final = {
@@ -348,8 +62,8 @@ _CALLED: Final = frozenset({"IF", "LEFT", "RIGHT", "CAST"})  # Reserved, and nam
 
 
 class _Parser:
-    def __init__(self, lexer: _Lexer, negated: dict[int, int]) -> None:
-        """negated: of `_words`."""
+    def __init__(self, lexer: Lexer, negated: dict[int, int]) -> None:
+        """negated: of `mark_words`."""
         self._text, self._tokens, self._negated = lexer.text, lexer.tokens, negated
         self._index = 0
         self._depth = 0
@@ -559,9 +273,9 @@ def parse(text: str, enums: dict[Attribute, frozenset[str]]) -> Syntax:
     enums: the attributes that are compared with bare words, and the words each has. Wrong words are told before names spelt in
     two ways, those before wrong syntax.
     """
-    lexer = _Lexer(text)
-    negated = _words(lexer, enums)
-    _refuse_two_spellings(lexer.tokens)
+    lexer = Lexer(text)
+    negated = mark_words(lexer, enums)
+    refuse_two_spellings(lexer.tokens)
     if lexer.error is not None:
         raise lexer.error
     return Syntax(text, _Parser(lexer, negated).parse())
