@@ -243,7 +243,7 @@ class _Checker:
         first, *others = node.operands
         if node.name in ("=", "in") and first.name in ("name", "field") and all(one.name == "word" for one in others):
             return Typed(self._is_one_of(first, others), T.BOOL)
-        operands = _reconciled(self._operands(node))
+        operands = _reconciled(self._operands(node), compared=True)
         if node.name not in ("in", "between"):
             self._refuse_null(node, operands)
         types = {one.type for one in operands}
@@ -356,7 +356,7 @@ class _Checker:
         if otherwise:
             results = [*results, operands[-1]]
         if compared:
-            first, *others = _reconciled([operands[0], *conditions])
+            first, *others = _reconciled([operands[0], *conditions], compared=True)
             if common_type(one.type for one in (first, *others)) is None:
                 raise self._no_signature(node, "operator CASE", operands)
             conditions = [Typed(Operation("=", (first.expression, one.expression)), T.BOOL) for one in others]
@@ -381,14 +381,17 @@ def _value(column: Column, field: Field) -> Typed:
     return Typed(Operation("case", (*pairs, Constant(None))), field.type)
 
 
-def _reconciled(operands: list[Typed], *, as_double: bool = False) -> list[Typed]:
-    """Return numbers of several types as numbers of one, as MLMD does: doubles if one of them is, or else INT64 at most."""
+def _reconciled(operands: list[Typed], *, compared: bool = False, as_double: bool = False) -> list[Typed]:
+    """Return numbers of several types as numbers of one, as MLMD does: doubles if one of them is, or else INT64 at most.
+
+    compared: with each other and no more. Then a column of integers may stay one, and keep its index, where that makes no difference.
+    """
     types = {one.type for one in operands}
     if types <= {T.INT, T.NULL} or not types <= {*NUMBERS, T.NULL}:
         return operands
     if as_double or T.DOUBLE in types:
-        small = all(_is_small(one.expression) for one in operands if one.type is T.DOUBLE)
-        return [_as_double(one, exact=small and T.DOUBLE in types) for one in operands]
+        exact = compared and all(_is_small(one.expression) for one in operands if one.type is T.DOUBLE)
+        return [_as_double(one, exact=exact) for one in operands]
     return [one._replace(expression=Constant(_INT64_MAX)) if _is_above(one) else one for one in operands]
 
 
@@ -404,7 +407,7 @@ def _is_small(expression: Expression) -> bool:
 
 
 def _as_double(one: Typed, *, exact: bool) -> Typed:
-    """Return a number as a double; one to be compared exactly may stay what it is, so that an index of it can be used."""
+    """Return a number as a double. exact: what is no literal is compared as it is."""
     if one.type in (T.DOUBLE, T.NULL):
         return one
     expression = one.expression
