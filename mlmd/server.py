@@ -59,7 +59,7 @@ class _Streams:
     """Calls that last as long as their callers like. No work waits in them, so a server that drains does not wait for them."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = Lock()  # Held for what follows.
         self._open: set[Any] = set()
         self._ended = False
 
@@ -68,8 +68,14 @@ class _Streams:
         with self._lock:
             self._open.add(context)
             ended = self._ended
-        if ended or not context.add_callback(lambda: self._open.discard(context)):
+        if not context.add_callback(lambda: self._forget(context)):
+            self._forget(context)  # Over already.
+        if ended:
             context.cancel()
+
+    def _forget(self, context: Any) -> None:
+        with self._lock:
+            self._open.discard(context)
 
     def end(self) -> None:
         """End all streams, also those yet to come."""
