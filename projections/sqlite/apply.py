@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from evlog.records import Entry
 
 _json: Final = msgspec.json.Encoder().encode
-LANDMARK_STEP: Final = 1_024
+LANDMARK_STEP: Final = 256
 _SIMPLE: Final = frozenset({int, str, bool})
 
 _TYPE_KINDS: Final[dict[type, str]] = {
@@ -88,7 +88,8 @@ _ASSOCIATION = "insert into association (context_id, execution_id, seq) values (
 # Whoever writes to one store through two servers may repeat itself; the first answer stands.
 _ANSWERED = "insert into answered (transaction_id, request, response) values (?, ?, ?) on conflict do nothing"
 _LANDMARK = "insert into landmark (offset, update_time) values (?, ?)"
-_NEWEST = f"select max({', '.join(f'coalesce((select max(update_time) from {kind}), 0)' for kind in KINDS)})"
+_NODE_TABLES: Final = tuple(table for kind in KINDS for table in (kind, f"{kind}_past"))
+_NEWEST = f"select max({', '.join(f'coalesce((select max(update_time) from {table}), 0)' for table in _NODE_TABLES)})"
 _PARENT = "insert into parent_context (id, parent_id, child_id, since) values (?, ?, ?, ?)"
 
 
