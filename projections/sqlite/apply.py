@@ -18,6 +18,7 @@ from evlog.records import (
     EventPut,
     ExecutionPut,
     ExecutionTypePut,
+    ForeignRowKept,
     LogRecovered,
     NodePut,
     ParentContextPut,
@@ -114,6 +115,7 @@ class Applier:
             AssociationPut: self._association,
             ParentContextPut: self._parent,
             LogRecovered: lambda _change: None,  # A fact about the log, not about the store.
+            ForeignRowKept: lambda _change: None,  # What an import found and nothing can hold: it is there to be read.
         }
 
     def apply(self, entry: Entry) -> None:
