@@ -12,6 +12,7 @@ from projections.errors import QueryError
 from projections.query import Listed, Listing, OrderBy
 from projections.sqlite.expressions import Sql
 from projections.sqlite.filters import Compiled, Driver, compiled
+from projections.sqlite.order import ids_as_created
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -28,11 +29,12 @@ TRIED_NODES: Final = 5_000
 
 
 class _Select(NamedTuple):
-    """A listing as SQL: `columns` of the nodes `n` that meet the conditions."""
+    """A listing as SQL: `columns` of the nodes `n` that meet the conditions. by_id: the order asked is that of the ids."""
 
     listing: Listing
     columns: str
     conditions: tuple[Sql, ...]
+    by_id: bool
 
     def rows(self, connection: apsw.Connection, driver: Driver | None = None, *more: Sql) -> list[Any]:
         """Return the page; driver: where to begin."""
@@ -53,9 +55,8 @@ class _Select(NamedTuple):
             sql += f" where {' and '.join(condition.text for condition in conditions)}"
         values += [value for condition in conditions for value in condition.values]
         direction = "asc" if self.listing.ascending else "desc"
-        # Create times never go back from one id to the next (see schema.sql), so ids are in their order, and need no index.
         ordered = "n.id" if driver is None else "d.id"
-        if self.listing.order_by is OrderBy.UPDATE_TIME:
+        if not self.by_id:
             ordered = f"n.{order} {direction}, {ordered}"
         sql += f" order by {ordered} {direction}"
         if self.listing.limit is not None:
@@ -70,12 +71,15 @@ def page(connection: apsw.Connection, listing: Listing, indexes: Indexes) -> lis
     indexes: told how long a search took that an index on a property would have driven. Raises QueryError.
     """
     conditions = []
+    by_id = listing.order_by is OrderBy.ID or (
+        listing.order_by is OrderBy.CREATE_TIME and ids_as_created(connection, listing.kind)
+    )
     if listing.type_id is not None:
         conditions.append(Sql("n.type_id = ?", (listing.type_id,)))
     if listing.after is not None:
-        conditions.append(_after(listing))
-    columns = f"n.body, n.id, n.{listing.order_by}"
-    return [Listed(*row) for row in _rows(connection, listing, columns, conditions, indexes)]
+        conditions.append(_after(listing, by_id=by_id))
+    select = _Select(listing, f"n.body, n.id, n.{listing.order_by}", tuple(conditions), by_id)
+    return [Listed(*row) for row in _rows(connection, select, indexes)]
 
 
 def ids(
@@ -83,21 +87,14 @@ def ids(
 ) -> list[int]:
     """Return the ids of the nodes in a listing; among: of these alone. Raises QueryError."""
     given = None if among is None else Driver(Sql("select value as id from json_each(?)", (_json(list(among)),)))
-    return [row[0] for row in _rows(connection, listing, "n.id", [], indexes, given)]
+    return [row[0] for row in _rows(connection, _Select(listing, "n.id", (), by_id=True), indexes, given)]
 
 
-def _rows(
-    connection: apsw.Connection,
-    listing: Listing,
-    columns: str,
-    conditions: list[Sql],
-    indexes: Indexes,
-    given: Driver | None = None,
-) -> list[Any]:
-    if listing.filter is None:
-        return _Select(listing, columns, tuple(conditions)).rows(connection, given)
-    found = compiled(listing.filter)
-    select = _Select(listing, columns, (*conditions, found.condition))
+def _rows(connection: apsw.Connection, select: _Select, indexes: Indexes, given: Driver | None = None) -> list[Any]:
+    if select.listing.filter is None:
+        return select.rows(connection, given)
+    found = compiled(select.listing.filter)
+    select = select._replace(conditions=(*select.conditions, found.condition))
     try:
         return _searched(connection, select, found, indexes) if given is None else select.rows(connection, given)
     except apsw.SQLError as error:  # Not of the view: of the filter, such as an overflow.
@@ -124,7 +121,7 @@ def _driven(connection: apsw.Connection, select: _Select, drivers: list[Driver])
                 return []
             if len(far) == 1:
                 drivers[number] = driver.by_one(far[0][0])
-    in_order = [driver for driver in drivers if driver.ascending and select.listing.order_by is not OrderBy.UPDATE_TIME]
+    in_order = [driver for driver in drivers if driver.ascending and select.by_id]
     if len(drivers) == len(in_order) == 1:
         return select.rows(connection, drivers[0])
     chosen = _smallest(connection, drivers, FEW)
@@ -162,7 +159,7 @@ def _counted(connection: apsw.Connection, driver: Driver, limit: int) -> tuple[i
 def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:
     """Return the page if it is full after the next few nodes in the order asked; None where that is not known, or not so."""
     listing = select.listing
-    if listing.limit is None or listing.order_by is OrderBy.UPDATE_TIME:
+    if listing.limit is None or not select.by_id:
         return None
     if listing.ascending:
         start = listing.after.id if listing.after is not None else 0
@@ -176,11 +173,12 @@ def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:
     return rows if len(rows) == listing.limit else None
 
 
-def _after(listing: Listing) -> Sql:
+def _after(listing: Listing, *, by_id: bool) -> Sql:
     assert listing.after is not None, "the caller checked"
     sign = ">" if listing.ascending else "<"
+    value, last_id = listing.after
     if listing.order_by is OrderBy.ID:
-        return Sql(f"n.id {sign} ?", (listing.after.id,))
-    if listing.order_by is OrderBy.CREATE_TIME:
-        return Sql(f"n.create_time {sign}= ? and n.id {sign} ?", (listing.after.value, listing.after.id))
-    return Sql(f"(n.update_time, n.id) {sign} (?, ?)", (listing.after.value, listing.after.id))
+        return Sql(f"n.id {sign} ?", (last_id,))
+    if by_id:
+        return Sql(f"n.create_time {sign}= ? and n.id {sign} ?", (value, last_id))
+    return Sql(f"(n.{listing.order_by.value}, n.id) {sign} (?, ?)", (value, last_id))

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from projections.query import KINDS
+from projections.sqlite.order import ids_as_put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,8 +90,11 @@ def look_at(connection: apsw.Connection, at: int) -> None:
             _view(connection, f"{table}_ever", _ever(table, names))
             _view(connection, f"{table}_recent", _recent(connection, table, names, at))
     for edge in ("event", "parent_context"):
-        last = _last(connection, edge, partial(_was_linked, connection, edge, at=at))
-        _view(connection, edge, f"select * from main.{edge} where id <= {last}")
+        if ids_as_put(connection, edge):
+            held = f"id <= {_last(connection, edge, partial(_was_linked, connection, edge, at=at))}"
+        else:
+            held = f"since < {at}"
+        _view(connection, edge, f"select * from main.{edge} where {held}")
     for link in ("attribution", "association"):
         _view(connection, link, f"select * from main.{link} where seq < {at << SEQ_BITS}")
 
@@ -161,8 +165,10 @@ def _was_linked(connection: apsw.Connection, table: str, edge_id: int, at: int) 
 
 
 def _last(connection: apsw.Connection, table: str, was_there: Callable[[int], bool]) -> int:
-    """Return the highest id that was there, 0 for none. Ids grow with the offset, so each look halves those that are left."""
+    """Return an id above which nothing was there: the highest that was, 0 for none, where each look halves those that are left."""
     low, high = 0, _one(connection, f"select coalesce(max(id), 0) from main.{table}", ())
+    if not ids_as_put(connection, table):
+        return high
     while low < high:
         middle = (low + high + 1) // 2
         found = _one(connection, f"select id from main.{table} where id >= ? order by id limit 1", (middle,))
