@@ -12,6 +12,7 @@ from projections.errors import QueryError
 from projections.query import After, Listed, Listing, OrderBy
 from projections.sqlite.expressions import Sql
 from projections.sqlite.filters import Compiled, Driver, compiled
+from projections.sqlite.order import ids_as_created
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -29,33 +30,33 @@ TRIED_NODES: Final = 5_000
 
 
 class _Select(NamedTuple):
-    """A listing as SQL: `columns` of the nodes `n` that meet the conditions."""
+    """A listing as SQL: `columns` of the nodes `n` that meet the conditions. by_id: the order asked is that of the ids."""
 
     listing: Listing
     columns: str
     conditions: tuple[Sql, ...]
+    by_id: bool
 
     def rows(self, connection: apsw.Connection, driver: Driver | None = None, *more: Sql) -> list[Any]:
         """Return the page; driver: where to begin."""
         listing = self.listing
-        source, by_id = self.source(driver)
+        source, node_id = self.source(driver)
         conditions = [*self.conditions, *more]
         if driver is not None and driver.of_node:
             conditions.insert(0, driver.sql)
         if listing.type_id is not None:  # The plus: a driver drives, and a context.
-            plus = "" if by_id == "n.id" and driver is None else "+"
+            plus = "" if driver is None and listing.context_id is None else "+"
             conditions.append(Sql(f"{plus}n.type_id = ?", (listing.type_id,)))
         if listing.after is not None:
-            conditions.append(_after(listing, listing.after, by_id))
+            conditions.append(_after(listing.after, self, node_id))
         sql = f"select {self.columns} from {source.text}"
         if conditions:
             sql += f" where {' and '.join(condition.text for condition in conditions)}"
         values = [value for part in (source, *conditions) for value in part.values]
         direction = "asc" if listing.ascending else "desc"
-        # Create times never go back from one id to the next (see schema.sql), so ids are in their order, and need no index.
-        ordered = f"{by_id} {direction}"
-        if listing.order_by is OrderBy.UPDATE_TIME:
-            ordered = f"n.update_time {direction}, {ordered}"
+        ordered = f"{node_id} {direction}"
+        if not self.by_id:
+            ordered = f"n.{listing.order_by.value} {direction}, {ordered}"
         sql += f" order by {ordered}"
         if listing.limit is not None:
             sql += " limit ?"
@@ -72,14 +73,14 @@ class _Select(NamedTuple):
         if driver is None:
             return Sql(f"{kind}_recent n" if self.listing.order_by is OrderBy.UPDATE_TIME else f"{kind} n"), "n.id"
         if driver.of_node:
-            source, by_id = Sql(f"{kind}_found n"), "n.id"
+            source, node_id = Sql(f"{kind}_found n"), "n.id"
         else:
             ids = driver.sql.text if driver.ascending else f"select distinct id from ({driver.sql.text})"
-            source, by_id = Sql(f"({ids}) d cross join {kind} n on n.id = d.id", driver.sql.values), "d.id"
+            source, node_id = Sql(f"({ids}) d cross join {kind} n on n.id = d.id", driver.sql.values), "d.id"
         if context_id is None:
-            return source, by_id
-        linked = f"cross join {link} l on l.{kind}_id = {by_id} and l.context_id = ?"
-        return Sql(f"{source.text} {linked}", (*source.values, context_id)), by_id
+            return source, node_id
+        linked = f"cross join {link} l on l.{kind}_id = {node_id} and l.context_id = ?"
+        return Sql(f"{source.text} {linked}", (*source.values, context_id)), node_id
 
 
 def page(connection: apsw.Connection, listing: Listing, indexes: Indexes) -> list[Listed]:
@@ -87,8 +88,11 @@ def page(connection: apsw.Connection, listing: Listing, indexes: Indexes) -> lis
 
     indexes: told how long a search took that an index on a property would have driven. Raises QueryError.
     """
-    columns = f"n.body, n.id, n.{listing.order_by}"
-    return [Listed(*row) for row in _rows(connection, listing, columns, indexes)]
+    by_id = listing.order_by is OrderBy.ID or (
+        listing.order_by is OrderBy.CREATE_TIME and ids_as_created(connection, listing.kind)
+    )
+    select = _Select(listing, f"n.body, n.id, n.{listing.order_by}", (), by_id)
+    return [Listed(*row) for row in _rows(connection, select, indexes)]
 
 
 def ids(
@@ -96,20 +100,14 @@ def ids(
 ) -> list[int]:
     """Return the ids of the nodes in a listing; among: of these alone. Raises QueryError."""
     given = None if among is None else Driver(Sql("select value as id from json_each(?)", (_json(list(among)),)))
-    return [row[0] for row in _rows(connection, listing, "n.id", indexes, given)]
+    return [row[0] for row in _rows(connection, _Select(listing, "n.id", (), by_id=True), indexes, given)]
 
 
-def _rows(
-    connection: apsw.Connection,
-    listing: Listing,
-    columns: str,
-    indexes: Indexes,
-    given: Driver | None = None,
-) -> list[Any]:
-    if listing.filter is None:
-        return _Select(listing, columns, ()).rows(connection, given)
-    found = compiled(listing.filter)
-    select = _Select(listing, columns, (found.condition,))
+def _rows(connection: apsw.Connection, select: _Select, indexes: Indexes, given: Driver | None = None) -> list[Any]:
+    if select.listing.filter is None:
+        return select.rows(connection, given)
+    found = compiled(select.listing.filter)
+    select = select._replace(conditions=(found.condition,))
     try:
         return _searched(connection, select, found, indexes) if given is None else select.rows(connection, given)
     except apsw.SQLError as error:  # Not of the view: of the filter, such as an overflow.
@@ -136,7 +134,7 @@ def _driven(connection: apsw.Connection, select: _Select, drivers: list[Driver])
                 return []
             if len(far) == 1:
                 drivers[number] = driver.by_one(far[0][0])
-    in_order = [driver for driver in drivers if driver.ascending and select.listing.order_by is not OrderBy.UPDATE_TIME]
+    in_order = [driver for driver in drivers if driver.ascending and select.by_id]
     if len(drivers) == len(in_order) == 1:
         return select.rows(connection, drivers[0])
     chosen = _smallest(connection, select.listing.kind, drivers, FEW)
@@ -175,7 +173,7 @@ def _counted(connection: apsw.Connection, kind: Kind, driver: Driver, limit: int
 def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:
     """Return the page if it is full after the next few nodes in the order asked; None where that is not known, or not so."""
     listing = select.listing
-    if listing.limit is None or listing.order_by is OrderBy.UPDATE_TIME:
+    if listing.limit is None or not select.by_id:
         return None
     if listing.ascending:
         start = listing.after.id if listing.after is not None else 0
@@ -189,11 +187,11 @@ def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:
     return rows if len(rows) == listing.limit else None
 
 
-def _after(listing: Listing, after: After, by_id: str) -> Sql:
-    """Return the condition that a node comes after the page before. by_id: the column in which the ids come."""
-    sign = ">" if listing.ascending else "<"
-    if listing.order_by is OrderBy.ID:
-        return Sql(f"{by_id} {sign} ?", (after.id,))
-    if listing.order_by is OrderBy.CREATE_TIME:
-        return Sql(f"n.create_time {sign}= ? and {by_id} {sign} ?", (after.value, after.id))
-    return Sql(f"(n.update_time, n.id) {sign} (?, ?)", (after.value, after.id))
+def _after(after: After, select: _Select, node_id: str) -> Sql:
+    """Return the condition that a node comes after the page before. node_id: the column in which the ids come."""
+    order, sign = select.listing.order_by, ">" if select.listing.ascending else "<"
+    if order is OrderBy.ID:
+        return Sql(f"{node_id} {sign} ?", (after.id,))
+    if select.by_id:
+        return Sql(f"n.{order} {sign}= ? and {node_id} {sign} ?", after)
+    return Sql(f"(n.{order}, n.id) {sign} (?, ?)", after)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from projections.query import KINDS
+from projections.sqlite.order import ids_as_put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +92,8 @@ def look_at(connection: apsw.Connection, at: int) -> None:
     for table in _VERSIONED:
         names = _columns(connection, table)
         last = _last(connection, table, partial(_was_put, connection, table, at=at))
-        _view(connection, table, _one_by_one(table, names, at, last))
+        in_order = ids_as_put(connection, table)
+        _view(connection, table, _one_by_one(table, names, at, last, ids_in_order=in_order))
         if table != "type":
             _view(
                 connection,
@@ -101,8 +103,11 @@ def look_at(connection: apsw.Connection, at: int) -> None:
             _view(connection, f"{table}_ever", _ever(table, names))
             _view(connection, f"{table}_recent", _recent(connection, table, names, at, last))
     for edge in ("event", "parent_context"):
-        last = _last(connection, edge, partial(_was_linked, connection, edge, at=at))
-        _view(connection, edge, f"select * from main.{edge} where id <= {last}")
+        if ids_as_put(connection, edge):
+            held = f"id <= {_last(connection, edge, partial(_was_linked, connection, edge, at=at))}"
+        else:
+            held = f"since < {at}"
+        _view(connection, edge, f"select * from main.{edge} where {held}")
     for link in ("attribution", "association"):
         _view(connection, link, f"select * from main.{link} where seq < {at << SEQ_BITS}")
 
@@ -111,11 +116,10 @@ def _view(connection: apsw.Connection, name: str, sql: str) -> None:
     connection.execute(f"create temp view {name} as {sql}")
 
 
-def _one_by_one(table: str, names: Sequence[str], at: int, last: int) -> str:
+def _one_by_one(table: str, names: Sequence[str], at: int, last: int, *, ids_in_order: bool) -> str:
     """Return the select for rows that are found by their id, or by what never changes, or all in their order.
 
-    What was put later than `at` and has an id that was there has a version that held. It is looked up for each column that is asked
-    for: a join would make every query one, for 5 us.
+    What held is looked up for each column that is asked for: a join would make every query one, for 5 us.
     """
     held = f"from main.{table}_past p where p.id = n.id and p.until >= {at} order by p.until limit 1"
     columns = [
@@ -124,7 +128,9 @@ def _one_by_one(table: str, names: Sequence[str], at: int, last: int) -> str:
         else f"case when n.since < {at} then n.{name} else (select p.{name} {held}) end as {name}"
         for name in names
     ]
-    return f"select {', '.join(columns)} from main.{table} n where n.id <= {last}"
+    # An id that is no higher than the last one was there, unless rows came in another order.
+    there = "" if ids_in_order else f" and (n.since < {at} or (select p.since {held}) < {at})"
+    return f"select {', '.join(columns)} from main.{table} n where n.id <= {last}{there}"
 
 
 def _now(table: str, names: Sequence[str], at: int, last: int) -> str:
@@ -192,8 +198,10 @@ def _was_linked(connection: apsw.Connection, table: str, edge_id: int, at: int) 
 
 
 def _last(connection: apsw.Connection, table: str, was_there: Callable[[int], bool]) -> int:
-    """Return the highest id that was there, 0 for none. Ids grow with the offset, so each look halves those that are left."""
+    """Return an id above which nothing was there: the highest that was, 0 for none, where each look halves those that are left."""
     low, high = 0, _one(connection, f"select coalesce(max(id), 0) from main.{table}", ())
+    if not ids_as_put(connection, table):
+        return high
     while low < high:
         middle = (low + high + 1) // 2
         found = _one(connection, f"select id from main.{table} where id >= ? order by id limit 1", (middle,))

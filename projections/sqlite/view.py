@@ -101,7 +101,7 @@ class View:
             self._execute("begin immediate")
             rows: Any = self._execute("select applied, prev from view").fetchall()
             if rows[0][0] != self.applied:  # Another process has put nodes since.
-                self._applier.newest = None
+                self._applier.overtaken()
             self.applied, self.prev = rows[0]
             self._applied_before = self.applied
         except BaseException as error:

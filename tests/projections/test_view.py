@@ -254,7 +254,7 @@ def test_pages_joined_are_the_whole_list_in_a_total_order(view: View, order_by: 
         (Listing("artifact", order_by=OrderBy.UPDATE_TIME, after=After(5, 5), limit=10), "artifact_update_time"),
         (
             Listing("artifact", order_by=OrderBy.CREATE_TIME, ascending=False, limit=10),
-            "SCAN artifact",
+            "SCAN n",
         ),  # By id, which is the same.
         (Listing("artifact", type_id=1, after=After(5, 5), limit=10), "artifact_type"),
         (Listing("context", type_id=1, limit=10), "context_type"),
