@@ -37,6 +37,7 @@ class Provenance:
     host: str
     api: str
     reason: str | None
+    transaction: bytes
 
     @property
     def time(self) -> datetime:
@@ -84,7 +85,15 @@ def provenance_of(entry: Entry) -> Provenance:
     """Return who put a record, when, through what and why."""
     said = entry.record.envelope
     return Provenance(
-        entry.offset, entry.time_us, said.actor, said.auth, said.application, said.host, said.api, said.reason
+        entry.offset,
+        entry.time_us,
+        said.actor,
+        said.auth,
+        said.application,
+        said.host,
+        said.api,
+        said.reason,
+        said.transaction,
     )
 
 

@@ -39,7 +39,9 @@ def put(engine: Engine, operation: Any) -> None:
 
 def row_of(change: Any) -> tuple[Any, ...]:
     """Return what names the row that a change puts."""
-    ids = [getattr(change, name) for name in ("id", "context_id", "artifact_id", "execution_id") if hasattr(change, name)]
+    ids = [
+        getattr(change, name) for name in ("id", "context_id", "artifact_id", "execution_id") if hasattr(change, name)
+    ]
     return (type(change).__name__, *(ids[:1] if hasattr(change, "id") else ids))
 
 
