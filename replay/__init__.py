@@ -2,6 +2,6 @@
 
 from replay.differences import Diff, diff
 from replay.things import Difference, FieldChange, Provenance, Thing
-from replay.versions import Blame, blame, history
+from replay.versions import Blame, blame, history, was_there
 
-__all__ = ["Blame", "Diff", "Difference", "FieldChange", "Provenance", "Thing", "blame", "diff", "history"]
+__all__ = ["Blame", "Diff", "Difference", "FieldChange", "Provenance", "Thing", "blame", "diff", "history", "was_there"]

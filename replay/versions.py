@@ -40,6 +40,11 @@ class _Life(NamedTuple):
     linked: set[int]
 
 
+def was_there(view: View, thing: Thing, stop: int) -> bool:
+    """Tell whether a thing was there after the first `stop` records."""
+    return bool(_life(view, thing, stop, links=False).put)
+
+
 def history(
     log: Log,
     view: View,

@@ -71,7 +71,7 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
         fields = told.pop("fields")
         row: Row = told | _described(one.after, names) | {"fields": fields} | provenance_row(one.by)
         if settings.form == "table":
-            mark = {"added": "+", "changed": "~"}.get(one.what, "")
+            mark = "~" if one.what == "changed" else "+"
             lines = difference_in_words(one) if one.what == "changed" else [""]
             rows += [row | {"": mark, "change": line} for line in lines]
         else:
@@ -108,6 +108,8 @@ def _between(store: Store, start: int, stop: int) -> str:
     if start == stop:
         return f"between #{start:,} and #{stop:,}: no record was put"
     times = [local_time(rfc3339(next(store.log.read(at, at + 1)).time_us)) for at in (start, stop - 1)]
+    if stop - start == 1:
+        return f"by record #{start:,}, {times[0]}"
     return f"by the records #{start:,} to #{stop - 1:,}, {times[0]} to {times[1]}"
 
 

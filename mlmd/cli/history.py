@@ -27,7 +27,7 @@ from mlmd.cli.things import (
 )
 from replay.asof import offset_of
 from replay.reading import read_backward
-from replay.versions import history
+from replay.versions import history, was_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,6 +119,6 @@ def _life_in_words(differences: list[Difference]) -> list[str]:
 
 def refuse_unknown(store: Store, thing: Thing) -> None:
     """Raise Refusal for a thing that was not there at the moment the store is looked at."""
-    if next(history(store.log, store.view, thing, store.end, links=False), None) is None:
+    if not was_there(store.view, thing, store.end):
         kind, _ = thing
         raise Refusal(f"there is no {names.name_of(thing)}", f"evlog -s {store.place} {kind}s")

@@ -134,7 +134,7 @@ def difference_in_words(one: Difference) -> list[str]:
     if one.what == "linked":
         return [thing_in_short(one.after)]
     if one.what == "added":
-        return [_short(one.after)]
+        return [f"added {_short(one.after)}"]
     return [field_in_words(change) for change in one.fields] or ["put again, as it was"]
 
 
