@@ -206,6 +206,20 @@ def test_a_store_can_be_opened_as_of_a_moment_while_another_writes(tmp_path: Pat
     writer.close()
 
 
+def test_a_writer_looks_back_at_what_another_put_meanwhile(tmp_path: Path) -> None:
+    idle, busy = mlmd.MetadataStore(config_of(tmp_path / "store")), mlmd.MetadataStore(config_of(tmp_path / "store"))
+    named(busy, "a")
+    end = end_of(busy)
+    assert [node.uri for node in idle.as_of(end).get_artifacts()] == ["a"]
+    named(busy, "1=b")
+    assert [node.uri for node in idle.as_of("now").get_artifacts()] == ["b"]
+    named(busy, "1=c")
+    assert [one.fields[0].new for one in idle.diff(end).differences] == ["c"]
+    assert named(idle, "d") == [2]
+    idle.close()
+    busy.close()
+
+
 def test_many_threads_look_at_many_moments_while_the_store_goes_on(store: mlmd.MetadataStore) -> None:
     named(store, "a0")
     wrong: list[Any] = []
