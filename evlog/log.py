@@ -40,7 +40,7 @@ from evlog.records import Entry, Record
 from evlog.tip import Tip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from evlog.records import LogRecovered
@@ -339,6 +339,12 @@ class Log:
             stop = self.end
         self._reached(stop)
         return self._reader.entries(start, stop)
+
+    def read_each(self, offsets: Sequence[int]) -> Iterator[Entry]:
+        """Yield the records at ascending offsets. Raises as `read`."""
+        if offsets:
+            self._reached(offsets[-1] + 1)
+        return self._reader.each(offsets)
 
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evlog.records import NodePut, TypePut
-from replay.reading import read_each, stretches
+from replay.reading import stretches
 from replay.things import Difference, fields_of, key_of, provenance_of, things_of
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _differences(log: Log, thing: Thing, life: _Life, offsets: Sequence[int], *,
     # The versions that these records changed, put by earlier ones.
     before = {put[at - 1] for put in life.put.values() if (at := bisect_left(put, offsets[0]))}
     state: dict[Key, Any] = {}
-    for entry in read_each(log, sorted(before.union(offsets))):
+    for entry in log.read_each(sorted(before.union(offsets))):
         for key, change in _about(entry, thing, links=links).items():
             if entry.offset >= offsets[0]:
                 yield Difference(state.get(key), change, provenance_of(entry))

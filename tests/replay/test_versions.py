@@ -119,8 +119,8 @@ def test_whoever_wants_the_last_versions_reads_no_others(store, monkeypatch):
     for number in range(300):
         store.put(records.artifact(1, uri=f"/{number}"))
     asked = []
-    read = store.log.read
-    monkeypatch.setattr(store.log, "read", lambda *range_: asked.append(range_) or read(*range_))
+    read_each = store.log.read_each
+    monkeypatch.setattr(store.log, "read_each", lambda offsets: asked.append(offsets) or read_each(offsets))
     found = replay.history(store.log, store.view, ("artifact", 1), store.log.end, newest_first=True)
     assert next(found).after.uri == "/299"
-    assert asked == [(store.log.end - 65, store.log.end)]
+    assert asked == [list(range(store.log.end - 65, store.log.end))], "and the one before them"
