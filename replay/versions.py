@@ -34,7 +34,7 @@ class Blame:
 
 
 class _Life(NamedTuple):
-    """Offsets at which a thing was put, ascending, by id (a name may be that of several types), and at which it was linked."""
+    """Offsets at which a thing was put, ascending, by id (a name may be that of several types), and at which it was linked, at any time."""
 
     put: dict[int, list[int]]
     linked: set[int]
@@ -98,7 +98,7 @@ def _life(view: View, thing: Thing, stop: int, *, links: bool) -> _Life:
     def question(lookup: Lookup) -> _Life:
         if isinstance(name, str):
             return _Life(lookup.put_at("type", lookup.types_named(name), stop), set())
-        return _Life(lookup.put_at(kind, [name], stop), lookup.linked_at(kind, name, stop) if links else set())
+        return _Life(lookup.put_at(kind, [name], stop), lookup.linked_at(kind, name) if links else set())
 
     return view.ask(question)
 

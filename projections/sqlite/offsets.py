@@ -55,11 +55,11 @@ def _put(table: str) -> str:
     )
 
 
-def of_edges(connection: apsw.Connection, kind: str, node_id: int, before: int) -> set[int]:
-    """Return the offsets below `before` that put an event or a link of a node."""
+def of_edges(connection: apsw.Connection, kind: str, node_id: int) -> set[int]:
+    """Return the offsets that put an event or a link of a node."""
     found: set[int] = set()
     for table, column, offset in _EDGES[kind]:
         sql = f"select {offset} from main.{table} where {column} = ?"
         rows: Any = connection.execute(sql, (node_id,)).fetchall()
         found.update(row[0] for row in rows)
-    return {offset for offset in found if offset < before}
+    return found

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from histories import recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import FIRST_CALLS, SAFE, Rewrite, puts
+from strategies import SAFE, puts
 
 import mlmd
 import replay
 from evlog.records import NodePut, TypePut
 from mlmd import errors
-from mlmd.engine import Engine
-from mlmd.methods import METHODS
-from mlmd.opening import BODIES, open_memory
+from mlmd.opening import BODIES
 from mlmd.proto import metadata_store_pb2 as pb
 from replay.rebuild import rebuild
 
@@ -29,19 +28,6 @@ if TYPE_CHECKING:
     State = dict[tuple[Any, ...], Any]
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
-
-
-def put(engine: Engine, operation: Any) -> None:
-    """Do a put of the strategies; a refused one leaves no trace."""
-    if isinstance(operation, Rewrite):
-        many = f"{operation.kind}s"
-        method = METHODS[f"Get{many.capitalize()}ByID"]
-        found = engine.call(method, method.request(**{f"{operation.kind}_ids": operation.ids}))
-        operation = operation.request(list(getattr(found, many)))
-    try:
-        engine.call(METHODS[operation.method], operation.request)
-    except errors.StatusError:
-        return
 
 
 def end_of(store: mlmd.MetadataStore) -> int:
@@ -91,9 +77,7 @@ HISTORIES = st.lists(puts(SAFE), min_size=2, max_size=14)
 @settings(deadline=None)
 @given(operations=HISTORIES, data=st.data())
 def test_a_diff_applied_to_the_first_state_gives_the_second(operations: list[Any], data: Any) -> None:
-    engine = Engine(open_memory())
-    for operation in [*FIRST_CALLS, *operations]:
-        put(engine, operation)
+    engine = recorded(operations)
     known = states(engine.log)
     stop = data.draw(st.integers(0, engine.log.end))
     start = data.draw(st.integers(0, stop))
@@ -125,9 +109,7 @@ def test_a_diff_applied_to_the_first_state_gives_the_second(operations: list[Any
 def test_history_is_every_state_there_was_and_blame_the_last_record_that_changed_a_field(
     operations: list[Any], data: Any
 ) -> None:
-    engine = Engine(open_memory())
-    for operation in [*FIRST_CALLS, *operations]:
-        put(engine, operation)
+    engine = recorded(operations)
     known = states(engine.log)
     stop = data.draw(st.integers(0, engine.log.end))
     start = data.draw(st.integers(0, stop))
@@ -161,9 +143,7 @@ def test_history_is_every_state_there_was_and_blame_the_last_record_that_changed
 @settings(deadline=None)
 @given(operations=HISTORIES)
 def test_the_history_of_a_thing_knows_every_event_and_link_of_it(operations: list[Any]) -> None:
-    engine = Engine(open_memory())
-    for operation in [*FIRST_CALLS, *operations]:
-        put(engine, operation)
+    engine = recorded(operations)
     ends = {
         "EventPut": (("artifact", "artifact_id"), ("execution", "execution_id")),
         "AttributionPut": (("artifact", "artifact_id"), ("context", "context_id")),
@@ -211,6 +191,7 @@ def test_a_store_tells_what_happened_to_it(store: mlmd.MetadataStore) -> None:
         == found
     )
     assert store.diff(begun, types="Mode").differences == []
+    assert store.diff(1, types="Model") == store.diff(1, types=["Model"])
     assert [one.after.uri for one in store.history(f"art:{made}")] == ["/a", "/b"]
     assert [(one.field, one.by.offset) for one in store.blame(f"art:{made}")] == [("uri", begun)]
     # The past has a past too.
