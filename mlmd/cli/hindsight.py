@@ -48,8 +48,8 @@ DEFAULT_FROM: Final = "yesterday"
 def diff(settings: Settings, since: Moment | None, until: Moment | None, types: tuple[str, ...]) -> None:
     """Tell what happened between two moments: what was added, changed field by field, linked, and by whom last.
 
-    FROM is yesterday and TO is now, if they are not given; --at stands for the one that is missing. What was changed and changed back
-    in between is no difference.
+    FROM is yesterday and TO is now, if they are not given. With FROM alone --at stands for TO, with neither for FROM. What was changed
+    and changed back in between is no difference.
 
     Examples:
     evlog diff                        since yesterday
@@ -131,9 +131,9 @@ def blame(settings: Settings, thing: str) -> None:
 
     """
     named = parse_named(thing)
-    with store_of(settings) as store:
+    with store_of(settings) as store, progress_of(settings, "reading versions") as progress:
         refuse_unknown(store, named)
-        found = blame_of(store.log, store.view, named, store.end)
+        found = blame_of(store.log, store.view, named, store.end, progress)
     rows = [{"id": one.id, "field": one.field, "value": plain(one.value)} | provenance_row(one.by) for one in found]
     several = ["id"] if len({one.id for one in found}) > 1 else []
     columns = [*several, "field", "value", "offset", "time", "actor", "application", "api", "reason"]

@@ -12,7 +12,8 @@ import click
 from evlog.errors import FutureError
 from mlmd import names
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.output import show_rows, talk
+from mlmd.cli.output import in_words, show_rows, talk
+from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import Store, store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
     from mlmd.moment import Moment
+    from replay.rebuild import Progress
     from replay.things import Difference, Thing
 
 
@@ -66,10 +68,10 @@ def log(
 
     """
     columns = ["offset", "time", "actor", "application", "api", "changes", "reason"]
-    with store_of(settings) as store:
+    with store_of(settings) as store, progress_of(settings, "reading versions") as progress:
         start, stop = _range(store, since, until)
-        if thing:
-            told = _life(store, parse_named(thing), start, stop, newest_first=not reverse)
+        if thing is not None:
+            told = _life(store, parse_named(thing), start, stop, newest_first=not reverse, progress=progress)
             of_thing = list(islice((one for one in told if by in (None, one[0].by.actor)), limit or None))
             rows = [_life_row(differences) for differences in of_thing]
         else:
@@ -78,7 +80,11 @@ def log(
             rows = [record_row(entry) for entry in entries]
     shown = rows
     if settings.form == "table":
-        words = map(_life_in_words, of_thing) if thing else ([in_short(entry.record.changes)] for entry in entries)
+        words = (
+            map(_life_in_words, of_thing)
+            if thing is not None
+            else ([in_short(entry.record.changes)] for entry in entries)
+        )
         shown = [row | {"changes": line} for row, lines in zip(rows, words, strict=True) for line in lines]
     show_rows(settings, shown, columns, f"{len(rows):,} of {store.end:,} records")
     if settings.form != "table" and limit and len(rows) == limit:
@@ -97,10 +103,12 @@ def _range(store: Store, since: Moment | None, until: Moment | None) -> tuple[in
     return start, stop
 
 
-def _life(store: Store, thing: Thing, start: int, stop: int, *, newest_first: bool) -> Iterator[list[Difference]]:
+def _life(
+    store: Store, thing: Thing, start: int, stop: int, *, newest_first: bool, progress: Progress | None
+) -> Iterator[list[Difference]]:
     """Yield what became of a thing, record by record. Raises Refusal for a thing that was not there."""
     refuse_unknown(store, thing)
-    found = history(store.log, store.view, thing, stop, start=start, newest_first=newest_first)
+    found = history(store.log, store.view, thing, stop, start=start, newest_first=newest_first, progress=progress)
     for _, group in groupby(found, lambda one: one.by.offset):
         yield list(group)[:: -1 if newest_first else 1]
 
@@ -121,4 +129,4 @@ def refuse_unknown(store: Store, thing: Thing) -> None:
     """Raise Refusal for a thing that was not there at the moment the store is looked at."""
     if not was_there(store.view, thing, store.end):
         kind, _ = thing
-        raise Refusal(f"there is no {names.name_of(thing)}", f"evlog -s {store.place} {kind}s")
+        raise Refusal(f"there is no {in_words('', names.name_of(thing))}", f"evlog -s {store.place} {kind}s")

@@ -231,6 +231,8 @@ def test_show_tells_of_each_version_what_it_changed(place: Path, words: list[str
         (["--at", "#5", "log", "run:1"], 1, "there is no run:1"),
         (["log", f"art:{'9' * 5_000}"], 2, "names nothing"),
         (["log", "art:٣"], 2, "names nothing"),
+        (["log", ""], 2, "names nothing"),
+        (["blame", f"type:{ESCAPE}"], 1, "there is no type:evil\\x1b]0;title"),
     ],
 )
 def test_what_cannot_be_told_is_refused_in_a_line_with_the_next_command(
