@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from replay.things import Difference
 
 DEFAULT_FROM: Final = "yesterday"
+_TABLE: Final = ("", "thing", "type", "name", "change", "actor", "offset")
+_FIELDS: Final = tuple(
+    "what kind thing type name fields offset time actor auth application host api reason transaction".split()
+)
 
 
 @command(looks_back=True)
@@ -67,10 +71,11 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
             raise Refusal(f"there is no type {unknown[0]!r}", f"evlog -s {store.place} types")
         found = diff_between(store.log, store.view, start, stop, types=types or None, progress=progress)
         between = _between(store, start, stop)
-    rows = _lines(found, names) if settings.form == "table" else (_row(one, names) for one in found.differences)
-    show_rows(
-        settings, rows, ["", "thing", "type", "name", "change", "actor", "offset"], f"{_counted(found)} {between}"
-    )
+    footer = f"{_counted(found)} {between}"
+    if settings.form == "table":
+        show_rows(settings, _lines(found, names), _TABLE, footer)
+    else:
+        show_rows(settings, (_row(one, names) for one in found.differences), _FIELDS)
 
 
 def _row(one: Difference, type_names: dict[int, str]) -> Row:

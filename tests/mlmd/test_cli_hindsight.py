@@ -200,6 +200,8 @@ def test_every_format_says_the_same_and_none_can_steer_the_terminal(place: Path,
     for form, delimiter in (("csv", ","), ("tsv", "\t")):
         read = list(csv.DictReader(io.StringIO(run(place, "-o", form, *words).stdout), delimiter=delimiter))
         assert [list(row) for row in read] == [list(row) for row in rows]
+    if words[0] == "diff":
+        assert run(place, "diff", "#3", "#3", "-o", "csv").stdout == ",".join(rows[0]) + "\n", "nothing, but its fields"
     table = run(place, *words).stdout
     assert not any(code in table for code in ("\x1b", "\x07", "\x9b"))
     assert "evil\\x1b]0;" in table
