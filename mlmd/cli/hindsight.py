@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 DEFAULT_FROM: Final = "yesterday"
 _TABLE: Final = ("", "thing", "type", "name", "change", "actor", "offset")
-_FIELDS: Final = tuple(
+_FIELDS: Final = (
     "what kind thing type name fields offset time actor auth application host api reason transaction".split()
-)
+)  # noqa: SIM905 - fifteen lines say no more
 
 
 @command(looks_back=True)
