@@ -15,7 +15,7 @@ from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
-from mlmd.cli.things import difference_in_words, difference_row, parse_named, plain, provenance_row
+from mlmd.cli.things import RECORD_FIELDS, difference_in_words, difference_row, parse_named, plain, provenance_row
 from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of
 from replay.differences import diff as diff_between
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FROM: Final = "yesterday"
 _TABLE: Final = ("", "thing", "type", "name", "change", "actor", "offset")
-_FIELDS: Final = (
-    "what kind thing type name fields offset time actor auth application host api reason transaction".split()
-)  # noqa: SIM905 - fifteen lines say no more
+_FIELDS: Final = ("what", "kind", "thing", "type", "name", "fields", *RECORD_FIELDS)
 
 
 @command(looks_back=True)
