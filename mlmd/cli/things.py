@@ -13,6 +13,7 @@ from evlog.records import (
     AssociationPut,
     AttributionPut,
     EventPut,
+    ForeignRowKept,
     LogRecovered,
     NodePut,
     ParentContextPut,
@@ -177,6 +178,8 @@ def thing_in_short(change: Change) -> str:
         return f"run:{change.execution_id} in ctx:{change.context_id}"
     if isinstance(change, ParentContextPut):
         return f"ctx:{change.child_id} in ctx:{change.parent_id}"
+    if isinstance(change, ForeignRowKept):
+        return f"kept a row of {change.table}: {change.why}"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
 
