@@ -234,6 +234,9 @@ def test_show_tells_of_each_version_what_it_changed(place: Path, words: list[str
         (["log", f"art:{'9' * 5_000}"], 2, "names nothing"),
         (["log", "art:٣"], 2, "names nothing"),
         (["log", ""], 2, "names nothing"),
+        (["blame", "type:\udcff"], 2, "names nothing"),
+        (["diff", "--type", "\udcff"], 1, "there is no type"),
+        (["blame", "art:0"], 1, "there is no art:0"),
         (["blame", f"type:{ESCAPE}"], 1, "there is no type:evil\\x1b]0;title"),
     ],
 )
