@@ -40,7 +40,7 @@ from evlog.records import Entry, Record
 from evlog.tip import Tip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from evlog.records import LogRecovered
@@ -340,8 +340,17 @@ class Log:
         self._reached(stop)
         return self._reader.entries(start, stop)
 
+    def read_each(self, offsets: Sequence[int]) -> Iterator[Entry]:
+        """Yield the records at ascending offsets. Raises as `read`."""
+        if offsets:
+            self._reached(offsets[-1] + 1)
+        return self._reader.each(offsets)
+
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""
+        mark = self._head.mark if self._head is not None else None
+        if mark is not None and mark.end == self.end and mark.time_us <= time_us:
+            return mark.end  # Most who ask mean now: nothing is read for them.
         return self._reader.offset_at(time_us, self.end)
 
     def tip_at_end(self) -> Tip:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from evlog import codec, segment
 from evlog.errors import CorruptLogError, MissingSegmentError, UnknownTagError
@@ -12,10 +12,14 @@ from evlog.frame import CONTROL, RECORD, BadFrame
 from evlog.records import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from evlog.files import File, Folder
     from evlog.frame import Frame
+
+NEAR: Final = segment.INDEX_STEP // 2  # To find a place costs a walk over half so many records, as a rule.
+
+WALKED_MAX: Final = 4_096  # Positions kept: of sixteen segments or more.
 
 
 class Reader:
@@ -26,12 +30,27 @@ class Reader:
         self._bases = segment.bases(folder)
         # (offset, base, position) of the last record read: the next read usually begins with it, or behind it.
         self._left_at = (0, 0, 0)
+        # Offset to position, of every INDEX_STEP-th record that was walked over: a segment has no index before it is sealed.
+        self._walked: dict[int, int] = {}
 
     def entries(self, start: int, stop: int) -> Iterator[Entry]:
         """Yield the records [start, stop). Raises CorruptLogError where one cannot be read."""
         decode = codec.decode
         for frame in self.frames(start, stop):
             yield Entry(frame.offset, frame.time_us, decode(frame))
+
+    def each(self, offsets: Sequence[int]) -> Iterator[Entry]:
+        """Yield the records at ascending offsets. Where two are near, those between are read over, not decoded."""
+        first = 0
+        while first < len(offsets):
+            last = first
+            while last + 1 < len(offsets) and offsets[last + 1] - offsets[last] <= NEAR:
+                last += 1
+            wanted = frozenset(offsets[first : last + 1])
+            for frame in self.frames(offsets[first], offsets[last] + 1):
+                if frame.offset in wanted:
+                    yield Entry(frame.offset, frame.time_us, codec.decode(frame))
+            first = last + 1
 
     def frames(self, start: int, stop: int) -> Iterator[Frame]:
         """Yield the frames of the records [start, stop)."""
@@ -44,6 +63,8 @@ class Reader:
                         if frame.newer:
                             raise UnknownTagError(frame.reason, offset=offset)
                         raise CorruptLogError(frame.reason, file=file.name, position=frame.position, offset=offset)
+                    if frame.kind < CONTROL and (frame.offset - base) % segment.INDEX_STEP == 0:
+                        self._note(frame)
                     if frame.kind >= CONTROL or frame.offset < offset:
                         continue
                     if frame.kind != RECORD:
@@ -106,9 +127,19 @@ class Reader:
         left_offset, left_base, left_position = self._left_at
         if base == left_base and 0 <= offset - left_offset < segment.INDEX_STEP:
             return left_position
-        if offset - base < segment.INDEX_STEP:
+        step = segment.INDEX_STEP
+        indexed = offset - (offset - base) % step
+        if indexed == base:
             return 0
+        walked = self._walked.get  # Another thread may clear it between two looks.
+        if (position := walked(indexed)) is not None:
+            return position
         place = segment.read_seal(file, seed=self._seed)
         if place is not None:
-            return place.seal.index[(offset - base) // segment.INDEX_STEP]
-        return left_position if base == left_base and left_offset < offset else 0
+            return place.seal.index[(indexed - base) // step]
+        return next(filter(None, map(walked, range(indexed, base, -step))), 0)
+
+    def _note(self, frame: Frame) -> None:
+        if len(self._walked) >= WALKED_MAX:
+            self._walked.clear()
+        self._walked[frame.offset] = frame.position

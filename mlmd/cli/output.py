@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from mlmd.cli.settings import Settings
 
@@ -56,18 +56,18 @@ def talk(settings: Settings, text: str) -> None:
         click.echo(text, err=True)
 
 
-def show_rows(settings: Settings, rows: Sequence[Row], columns: Sequence[str], footer: str | None = None) -> None:
-    """Write rows. columns: those of a table, in order."""
+def show_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str], footer: str | None = None) -> None:
+    """Write rows; jsonl, tsv and csv as they come. columns: those of a table, in order."""
     if settings.form == "json":
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(list(rows), indent=1, ensure_ascii=False))
     elif settings.form == "jsonl":
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
     elif settings.form in ("csv", "tsv"):
-        _separated(rows, list(rows[0]) if rows else list(columns), "," if settings.form == "csv" else "\t")
+        _separated(rows, columns, "," if settings.form == "csv" else "\t")
     else:
-        if rows:
-            _table(rows, [name for name in columns if any(row.get(name) not in _EMPTY for row in rows)])
+        if held := list(rows):
+            _table(held, [name for name in columns if any(row.get(name) not in _EMPTY for row in held)])
         if footer:
             talk(settings, footer)
 
@@ -137,11 +137,17 @@ def _cut(text: str) -> str:
     return text if len(text) <= _CELL_MAX else text[: _CELL_MAX - 1] + "…"
 
 
-def _separated(rows: Sequence[Mapping[str, Any]], names: list[str], delimiter: str) -> None:
+def _separated(rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> None:
+    """Write a line a row, the names of the first row's fields above; those of a table where there is no row."""
     writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(names)
+    names: Sequence[str] | None = None
     for row in rows:
+        if names is None:
+            names = list(row)
+            writer.writerow(names)
         writer.writerow([_flat(row.get(name)) for name in names])
+    if names is None:
+        writer.writerow(columns)
 
 
 def _flat(value: Any) -> Any:

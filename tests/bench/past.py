@@ -53,6 +53,7 @@ MOMENTS: Final = (0.05, 0.5, 0.95)
 FEWEST_RECORDS: Final = 600  # By then there is something of everything.
 PAGE: Final = 100
 HOPS: Final = 6
+DIFF_RECORDS: Final = 100
 TURNS: Final = 5
 MODEL, TRAINER, RUN = 10, 11, 12
 
@@ -219,6 +220,11 @@ def _questions(artifacts: int, executions: int, contexts: int) -> dict[str, Call
         "contexts of an artifact": lambda store, n: store.get_contexts_by_artifact(some(n, artifacts)),
         f"lineage, {HOPS} hops up": lineage,
         "types": lambda store, _: store.get_artifact_types(),
+        "history of an artifact": lambda store, n: store.history(f"art:{some(n, artifacts)}"),
+        "blame of an artifact": lambda store, n: store.blame(f"art:{some(n, artifacts)}"),
+        f"diff of {DIFF_RECORDS} records": lambda store, n: (
+            store.diff(first := some(n, FEWEST_RECORDS - DIFF_RECORDS), first + DIFF_RECORDS).differences
+        ),
     }
 
 
