@@ -60,6 +60,12 @@ _TABLES: Final = frozenset({"type", *KINDS, "event", "attribution", "association
 _LAST_ID: Final = {
     table: f"select coalesce(max(id), 0) from {table}" for table in ("type", *KINDS, "event", "parent_context")
 }
+# What never changes of a row.
+_IDENTITIES: Final[dict[str, str]] = {
+    "type": "id, kind, name, version",
+    **dict.fromkeys(KINDS, "id, type_id, create_time"),
+    "event": "id, artifact_id, execution_id",
+}
 _COUNT: Final = {table: f"select count(*) from {table}" for table in (*_LAST_ID, *_LINKS.values())}
 _COUNT_BY_TYPE: Final = {kind: f"select type_id, count(*) from {kind} group by type_id" for kind in KINDS}
 
@@ -229,6 +235,12 @@ class Lookup:
     def last_id(self, table: str) -> int:
         """Return the highest id in a table: type, artifact, execution, context, event or parent_context."""
         return self._one(_LAST_ID[table], ())
+
+    def identities(self, table: str, low: int, high: int) -> list[tuple[Any, ...]]:
+        """Return what never changes of the rows with ids from `low` to `high`, ascending: the id and, of a type, kind, name and version, of a node type id and create time, of an event its ends."""
+        sql = f"select {_IDENTITIES[table]} from {table} where id between ? and ? order by id"
+        rows: list[Any] = self._execute(sql, (low, high)).fetchall()
+        return rows
 
     def count_by_type(self, kind: Kind) -> dict[int, int]:
         """Return how many nodes there are of each type that has any."""
