@@ -49,6 +49,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "import": Entry(
             "exchanging", "Import a database of ML Metadata, schema versions 4 to 10, into a new store.", "import_"
         ),
+        "export": Entry("exchanging", "Export the store, now or as it was, as a SQLite database of ML Metadata."),
     },
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),

@@ -1,9 +1,10 @@
-"""`import`, `export`."""
+"""`import` and `export`."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,10 +12,11 @@ import click
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find
+from mlmd.cli.reading import find, store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.exchange.database import Database
 from mlmd.exchange.errors import ExchangeError
+from mlmd.exchange.exporting import export_mlmd
 from mlmd.exchange.importing import import_database
 
 if TYPE_CHECKING:
@@ -57,9 +59,8 @@ def _show(settings: Settings, report: Report, took_s: float) -> None:
     kept = [{"table": table, "rows": rows, "why": why} for (table, why), rows in sorted(report.kept.items())]
     if settings.form == "table":
         show_rows(settings, [{**row, "digest": row["digest"][:16]} for row in tables], list(tables[0]))
-        if kept:
-            click.echo("\nnot valid, kept in the log as they were:")
-            show_rows(settings, kept, list(kept[0]))
+        for one in kept:
+            click.echo(f"kept {one['rows']:,} of {one['table']}: {one['why']}")
     elif settings.form == "json":
         show_one(
             settings,
@@ -83,3 +84,41 @@ def _show(settings: Settings, report: Report, took_s: float) -> None:
     )
     if kept:
         talk(settings, f"kept rows: evlog -s {settings.store} log -n 0 -o jsonl, changes of type foreign_row")
+
+
+@command(looks_back=True)
+@with_settings
+@click.argument("target", metavar="mlmd", type=click.Choice(["mlmd"]))
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+def export(settings: Settings, target: str, file: Path) -> None:
+    """Export the store, now or as it was, as a SQLite database of ML Metadata, schema version 10.
+
+    FILE must not be there yet. What ML Metadata cannot hold is listed.
+
+    Examples:
+    evlog export mlmd metadata.db
+    evlog --at 2026-03-01 export mlmd march.db
+
+    """
+    started = time.perf_counter()
+    try:
+        with store_of(settings) as store, progress_of(settings, "exporting", "rows") as progress:
+            report = store.ask(lambda lookup: export_mlmd(lookup, file, progress))
+            end = store.end
+    except ExchangeError as error:
+        raise Refusal(str(error), error.hint) from error
+    notes = [
+        {"table": table, "values": values, "what": what, "first": report.first[table, what]}
+        for (table, what), values in sorted(report.notes.items())
+    ]
+    rows = [{"table": table, "rows": rows} for table, rows in report.rows.items()]
+    if settings.form == "json":
+        show_one(settings, {"file": str(file), "format": target, "end": end, "tables": rows, "notes": notes})
+    else:
+        show_rows(settings, rows, list(rows[0]))
+    if settings.form == "table":
+        for one in notes:
+            click.echo(f"{one['values']:,} in {one['table']} ({one['first']}): {one['what']}")
+    talk(
+        settings, f"{sum(report.rows.values()):,} rows as of #{end:,} in {file}; {time.perf_counter() - started:.1f} s"
+    )

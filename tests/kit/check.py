@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 DENSE: Final = ("type", "artifact", "execution", "context", "event", "parent_context")
 
 
-def check_store(store: MetadataStore | Engine) -> None:
-    """Fail unless log and view are sound, and say the same."""
+def check_store(store: MetadataStore | Engine, *, imported: bool = False) -> None:
+    """Fail unless log and view are sound, and say the same. imported: ids and times are another store's, in any order."""
     engine: Engine = getattr(store, "_backend", store)
     log, view = engine.log, engine.view
     assert view.watermark() == log.end == log.refresh()
@@ -34,7 +34,7 @@ def check_store(store: MetadataStore | Engine) -> None:
     fresh = build(log, None, BODIES, log.end)
     try:
         assert view.digest() == fresh.digest(), "the view differs from a replay"
-        check_rows(fresh._connection)
+        check_rows(fresh._connection, imported=imported)
     finally:
         fresh.close()
 
@@ -47,9 +47,9 @@ def check_records(engine: Engine) -> None:
     assert times == sorted(set(times))
 
 
-def check_rows(connection: apsw.Connection) -> None:
+def check_rows(connection: apsw.Connection, *, imported: bool = False) -> None:
     """Fail unless the rows of a view agree with each other and with their bodies."""
-    for table in DENSE:
+    for table in () if imported else DENSE:
         ids = [row[0] for row in connection.execute(f"select id from {table} order by id")]
         assert ids == list(range(1, len(ids) + 1)), table
     types = {row["id"]: row for row in _rows(connection, "type")}
@@ -57,7 +57,7 @@ def check_rows(connection: apsw.Connection) -> None:
         last_create_time = 0
         for row in _rows(connection, kind.name):
             check_node(kind, row, types[row["type_id"]])
-            assert last_create_time <= row["create_time"] <= row["update_time"]
+            assert imported or last_create_time <= row["create_time"] <= row["update_time"]
             last_create_time = row["create_time"]
     for row in types.values():
         check_type(row)
