@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _INSTALL: Final = "pip install 'evlog-mlmd[import]'"
 _CONNECT_S: Final = 10
 _LOCKED_S: Final = 5.0
+_NOT_UTF8: Final = "Could not decode to UTF-8"
 _MYSQL: Final = ("mysql", "mariadb")
 _POSTGRES: Final = ("postgresql", "postgres")
 
@@ -85,7 +86,6 @@ class SqliteSource:
             )
         except sqlite3.Error as error:
             raise SourceError(f"{path}: {error}") from error
-        self._connection.text_factory = _text
         self.rows("begin")
 
     def tables(self) -> set[str]:
@@ -102,6 +102,9 @@ class SqliteSource:
             return self._connection.execute(sql, tuple(values)).fetchall()
         except sqlite3.Error as error:
             reason = str(error)
+            if _NOT_UTF8 in reason and self._connection.text_factory is str:
+                self._connection.text_factory = _text  # Slow, so only where it is needed.
+                return self.rows(sql, values)
             if "locked" in reason:
                 reason = "another process holds it locked: end that, or import a copy of the file"
             elif "readonly" in reason or "unable to open" in reason:
