@@ -70,7 +70,9 @@ class Frontier:
 def changes_root(changes: Sequence[bytes]) -> bytes:
     """Return the root over the stored changes of one record."""
     level = [sha256(b"\x00" + change).digest() for change in changes] or [EMPTY_ROOT]
-    while len(level) > 1:  # Level by level: a record of thousands of changes in half the time that a growing tree takes.
+    while (
+        len(level) > 1
+    ):  # Level by level: a record of thousands of changes in half the time that a growing tree takes.
         above = [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)]
         if len(level) & 1:  # The one without a pair goes up as it is.
             above.append(level[-1])

@@ -44,7 +44,13 @@ def make(path: Path, nodes: int) -> None:
     connection.executemany("insert into Context values (?, 3, ?, null, ?, ?)", contexts)
     for table in ("Artifact", "Execution"):
         rows = (
-            (one, f"p{number}", *((one, None, None), (None, one / 8, None), (None, None, f"value {one % 100}"))[(0, 1, 2, 2, 0)[number]])
+            (
+                one,
+                f"p{number}",
+                *((one, None, None), (None, one / 8, None), (None, None, f"value {one % 100}"))[
+                    (0, 1, 2, 2, 0)[number]
+                ],
+            )
             for one in each
             for number in range(PROPERTIES)
         )
@@ -64,7 +70,9 @@ def measured(*words: str) -> tuple[float, float, float]:
         "print(own.ru_utime + own.ru_stime, own.ru_maxrss / 1024, file=open(sys.argv[2] + '.used', 'w'))\nsys.exit(code)"
     )
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", code, *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     took_s = time.perf_counter() - started
     cpu_s, memory_mb = map(float, Path(words[1] + ".used").read_text(encoding="ascii").split())
     return took_s, cpu_s, memory_mb

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from check import check_store
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct
+from raw import RawStore
 from strategies import Call, Walk
 
+from mlmd import exchange
+from mlmd.engine import Engine
+from mlmd.exchange.database import Database
+from mlmd.exchange.importing import import_database
 from mlmd.kinds import KINDS
 from mlmd.methods import METHODS
+from mlmd.opening import open_folder
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
@@ -21,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from client import Reference
-    from raw import RawStore
+
+    from mlmd.exchange.importing import Report
 
 # Run by the reference's interpreter: downgrade or upgrade the database of a serialized config.
 _MIGRATE: Final = """
@@ -98,6 +107,25 @@ def same_reads(reference: Reference, config: pb.ConnectionConfig, ours: RawStore
         reference.close(pair.handle)
 
 
+def imported(source: str | Path, place: Path) -> Report:
+    """Import a database into the store at a place."""
+    database = Database.open(str(source))
+    try:
+        return import_database(database, place)
+    finally:
+        database.close()
+
+
+def same_store(reference: Reference, config: pb.ConnectionConfig, place: Path, more: Sequence[Any] = ()) -> int:
+    """Fail unless an imported store is sound and answers as the reference's database; return how many questions were asked."""
+    engine = Engine(open_folder(place))
+    try:
+        check_store(engine, imported=True)
+        return same_reads(reference, config, RawStore(engine), more)
+    finally:
+        engine.close()
+
+
 # Questions -----------------------------------------------------------------------------------------------------------
 
 
@@ -109,7 +137,9 @@ def questions(ours: RawStore) -> Iterator[Any]:
     """Yield questions about each type, node, name, uri, external id, event and link of a store; listings; filters; walks of lineage."""
     for kind in KINDS:
         one, many = kind.name.capitalize(), kind.plural.capitalize()
-        types = [*ours.ask(f"Get{one}Types", METHODS[f"Get{one}Types"].request()).__getattribute__(f"{kind.name}_types")]
+        types = [
+            *ours.ask(f"Get{one}Types", METHODS[f"Get{one}Types"].request()).__getattribute__(f"{kind.name}_types")
+        ]
         yield _call(f"Get{one}Types")
         yield _call(f"Get{one}TypesByID", type_ids=range(1, 40))
         if externals := [one.external_id for one in types if one.external_id]:
@@ -141,14 +171,24 @@ def questions(ours: RawStore) -> Iterator[Any]:
 
 
 def _about_contexts(ids: Sequence[int]) -> Iterator[Call]:
-    for method in ("GetArtifactsByContext", "GetExecutionsByContext", "GetParentContextsByContext", "GetChildrenContextsByContext"):
+    for method in (
+        "GetArtifactsByContext",
+        "GetExecutionsByContext",
+        "GetParentContextsByContext",
+        "GetChildrenContextsByContext",
+    ):
         yield from (_call(method, context_id=context_id) for context_id in ids)
 
 
 _FIELDS: Final = pb.ListOperationOptions.OrderByField
 _FILTERS: Final = (
     *("", "id > 1", "name = 'a' or name like 'n%'", "properties.i.int_value >= 1", "custom_properties.c.int_value = 1"),
-    *("properties.s.string_value = 's'", "properties.d.double_value < 2.0", "create_time_since_epoch >= 0", "type = 'Run'"),
+    *(
+        "properties.s.string_value = 's'",
+        "properties.d.double_value < 2.0",
+        "create_time_since_epoch >= 0",
+        "type = 'Run'",
+    ),
 )
 
 
@@ -185,7 +225,9 @@ def workload(version: int = 10) -> list[Call]:
         arms |= {"p": pb.PROTO, "b": pb.BOOLEAN}
     types = service.PutTypesRequest(
         artifact_types=[
-            pb.ArtifactType(name="Data", properties=arms, description="größe", external_id="data", base_type=pb.ArtifactType.DATASET),
+            pb.ArtifactType(
+                name="Data", properties=arms, description="größe", external_id="data", base_type=pb.ArtifactType.DATASET
+            ),
             pb.ArtifactType(name="Blob"),
         ],
         execution_types=[pb.ExecutionType(name="Run", properties=arms, base_type=pb.ExecutionType.TRAIN)],
@@ -198,7 +240,9 @@ def workload(version: int = 10) -> list[Call]:
     calls = [Call("PutTypes", types)]
     web = service.PutLineageSubgraphRequest()
     for number in range(1, 9):
-        artifact = web.artifacts.add(type_id=10 + number % 2, name=f"n{number}", uri=f"/é/{number % 3}", state=number % 6)
+        artifact = web.artifacts.add(
+            type_id=10 + number % 2, name=f"n{number}", uri=f"/é/{number % 3}", state=number % 6
+        )
         if number % 2 == 0:
             _fill(artifact, version, number)
         artifact.custom_properties["c"].int_value = number % 3
@@ -213,7 +257,11 @@ def workload(version: int = 10) -> list[Call]:
         context = web.contexts.add(type_id=pipe_type + number % 2, name=f"c{number}")
         _fill(context, version, number)
     for number in range(4):
-        for artifact_index, kind in ((number, pb.Event.INPUT), (number + 1, pb.Event.DECLARED_OUTPUT), (8, pb.Event.INPUT)):
+        for artifact_index, kind in (
+            (number, pb.Event.INPUT),
+            (number + 1, pb.Event.DECLARED_OUTPUT),
+            (8, pb.Event.INPUT),
+        ):
             edge = web.event_edges.add(execution_index=number, artifact_index=artifact_index, event={"type": kind})
             edge.event.path.steps.add(index=number)
             edge.event.path.steps.add(key=f"k{number}")
@@ -244,3 +292,56 @@ def _fill(node: Any, version: int, number: int) -> None:
         packed.Pack(Struct())
         node.custom_properties["p"].proto_value.CopyFrom(packed)
         node.custom_properties["b"].bool_value = True
+
+
+# Made by hand --------------------------------------------------------------------------------------------------------
+
+_SMALL: Final = """
+insert into MLMDEnv values (10);
+insert into Type (id, name, type_kind) values (1, 'Data', 1), (2, 'Run', 0), (3, 'Pipe', 2);
+insert into TypeProperty values (1, 'i', 1), (1, 's', 3), (1, 'b', 6), (1, 'p', 5);
+insert into Artifact values (1, 1, 'u1', 2, 'n1', 'x1', 100, 200), (2, 1, 'u2', 2, 'n2', null, 101, 201), (3, 1, '', null, null, null, 102, 202);
+insert into ArtifactProperty values (1, 'i', 0, 1, null, null, null, null, null);
+insert into Execution values (1, 2, 3, 'r1', null, 103, 203);
+insert into Context values (1, 3, 'c1', null, 104, 204), (2, 3, 'c2', null, 105, 205);
+insert into Event values (1, 2, 1, 4, 300);
+insert into EventPath values (1, 1, 4, null);
+insert into Attribution values (1, 1, 2);
+insert into Association values (1, 1, 1);
+insert into ParentContext values (2, 1);
+"""
+
+
+def made(path: Path, *sql: str) -> Path:
+    """Make a small database of schema version 10, then do SQL on it; return its path."""
+    connection = sqlite3.connect(path)
+    connection.executescript(Path(exchange.__file__).with_name("schema10.sql").read_text(encoding="utf-8"))
+    connection.executescript(_SMALL)
+    for one in sql:
+        connection.executescript(one)
+    connection.close()
+    return path
+
+
+def changed(path: Path, sql: str) -> None:
+    """Do SQL on a database."""
+    connection = sqlite3.connect(path)
+    connection.executescript(sql)
+    connection.close()
+
+
+def rows_of(path: Path, table: str) -> list[dict[str, Any]]:
+    """Return the rows of a table; a text that is not UTF-8 as its bytes."""
+    connection = sqlite3.connect(path)
+    connection.text_factory = _text
+    connection.row_factory = sqlite3.Row
+    rows = [dict(row) for row in connection.execute(f"select * from {table}")]
+    connection.close()
+    return rows
+
+
+def _text(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data

@@ -6,54 +6,17 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from check import check_store
-from client import Reference
-from environment import python_of_reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mlmd_files import migrate, same_reads, sqlite_config, workload, write
+from mlmd_files import imported, migrate, same_store, sqlite_config, workload, write
 from questions import asks, bridges, webs
-from raw import RawStore
 from strategies import FIRST_CALLS, SAFE, Call, puts
 
-from mlmd.engine import Engine
-from mlmd.exchange.database import Database
-from mlmd.exchange.importing import import_database
-from mlmd.opening import open_folder
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Any
 
-    from mlmd.exchange.importing import Report
-    from mlmd.proto import metadata_store_pb2 as pb
-
-
-@pytest.fixture(scope="module")
-def reference() -> Iterator[Reference]:
-    found = python_of_reference()
-    if isinstance(found, str):
-        pytest.skip(found)
-    with Reference(found) as running:
-        yield running
-
-
-def imported(source: str, place: Path) -> Report:
-    database = Database.open(source)
-    try:
-        return import_database(database, place)
-    finally:
-        database.close()
-
-
-def compare(reference: Reference, config: pb.ConnectionConfig, place: Path, more: Sequence[Any] = ()) -> int:
-    engine = Engine(open_folder(place))
-    try:
-        check_store(engine, imported=True)
-        return same_reads(reference, config, RawStore(engine), more)
-    finally:
-        engine.close()
+    from client import Reference
 
 
 @pytest.mark.parametrize("version", range(10, 3, -1))
@@ -68,7 +31,7 @@ def test_a_database_of_each_version_answers_as_the_reference_does_after_its_upgr
     migrate(reference, sqlite_config(copy), None)
     report = imported(str(path), tmp_path / "store")
     assert (report.schema_version, report.kept) == (version, {})
-    assert compare(reference, sqlite_config(copy), tmp_path / "store") > 250
+    assert same_store(reference, sqlite_config(copy), tmp_path / "store") > 250
     again = imported(str(path), tmp_path / "store")
     assert (again.records, again.digest) == (0, report.digest)
 
@@ -87,5 +50,5 @@ def test_whatever_was_put_the_import_answers_as_the_reference_does(
     config = sqlite_config(folder / "metadata.db")
     write(reference, config, [*FIRST_CALLS, *(one for one in calls if isinstance(one, Call))])
     imported(str(folder / "metadata.db"), folder / "store")
-    compare(reference, config, folder / "store", more)
+    same_store(reference, config, folder / "store", more)
     shutil.rmtree(folder)
