@@ -57,7 +57,10 @@ class Source(Protocol):
 
 def open_source(text: str) -> Source:
     """Open the database that a path or URL names. Raises SourceError."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise SourceError(f"no database can be named so: {error}") from error
     if parts.scheme in _MYSQL:
         return MySqlSource(parts)
     if parts.scheme in _POSTGRES:

@@ -89,6 +89,21 @@ class SameReads(conformance.Pair):
         self.clock = conformance.Clock()
         self.parted = False
         self.tokens_seen = []
+        # The servers give rows in no order where none is asked for, and in MySQL a type that is asked for by name lacks its external_id.
+        self.unordered = config.WhichOneof("config") != "sqlite"
+
+    def normalise(self, call: Call, response: Any) -> None:
+        """Make equal what may differ."""
+        super().normalise(call, response)
+        asked = "options" in call.request.DESCRIPTOR.fields_by_name and call.request.HasField("options")
+        if not self.unordered or asked:
+            return
+        for message in (response, getattr(response, "lineage_subgraph", None)):
+            for field, value in message.ListFields() if message is not None else ():
+                if field.message_type and hasattr(value, "sort"):
+                    value.sort(key=lambda one: one.SerializeToString(deterministic=True))
+                elif call.method.endswith("Type"):
+                    value.ClearField("external_id")
 
     def compare(self, more: Sequence[Any] = ()) -> int:
         """Ask both everything; return how many questions that were."""
