@@ -40,27 +40,32 @@ def config_of(server: servers.Server, name: str) -> pb.ConnectionConfig:
     return config
 
 
-@pytest.mark.parametrize("version", [10, 9, 7, 5, 4])
-def test_a_database_of_a_server_answers_as_the_reference_does(
-    reference: Reference, server: servers.Server, tmp_path: Path, version: int
+# The reference's upgrade of PostgreSQL from 5 to 8 makes columns for times that are too narrow, and fails on every row.
+VERSIONS = {"mysql": (10, 9, 7, 5, 4), "postgresql": (10, 9, 4)}
+
+
+def test_databases_of_a_server_answer_as_the_reference_does(
+    reference: Reference, server: servers.Server, tmp_path: Path
 ) -> None:
-    if version < 10 and server.scheme == "postgresql":
-        pytest.skip("the reference has PostgreSQL since schema version 10 and downgrades none")
-    config = config_of(server, f"metadb{version}")
-    write(reference, config, workload(version))
-    if version < 10:
-        migrate(reference, config, version)
-    url = server.url(f"metadb{version}")
-    report = imported(url, tmp_path / "store")
-    assert (report.schema_version, report.kept) == (version, {})
-    assert imported(url, tmp_path / "store").records == 0
-    migrate(reference, config, None)
-    assert same_store(reference, config, tmp_path / "store") > 250
+    for version in VERSIONS[server.scheme]:
+        config, url, place = (
+            config_of(server, f"metadb{version}"),
+            server.url(f"metadb{version}"),
+            tmp_path / f"{version}",
+        )
+        write(reference, config, workload(version))
+        if version < 10:
+            migrate(reference, config, version)
+        report = imported(url, place)
+        assert (report.schema_version, report.kept) == (version, {})
+        assert imported(url, place).records == 0
+        migrate(reference, config, None)
+        assert same_store(reference, config, place) > 250
 
 
 def test_a_wrong_password_and_a_missing_database_are_told(server: servers.Server, tmp_path: Path) -> None:
     for url, said in (
-        (server.url("metadb10", "guess"), ("denied", "password authentication failed")),
+        (server.url("nope", "guess"), ("denied", "password authentication failed")),
         (server.url("nope"), ("nope",)),
     ):
         result = CliRunner().invoke(cli, ["-s", str(tmp_path / "store"), "import", url])
