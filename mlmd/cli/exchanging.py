@@ -47,6 +47,9 @@ def import_(settings: Settings, source: str) -> None:
         try:
             with progress_of(settings, "importing", "rows") as progress:
                 report = import_database(database, place, progress)
+        except KeyboardInterrupt:
+            talk(settings, "stopped: the same command goes on from here")
+            raise
         finally:
             database.close()
     except ExchangeError as error:

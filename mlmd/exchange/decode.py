@@ -84,7 +84,7 @@ class Decoder:
         self.types: dict[int, TypePut] = {}
         self._proto_in_base64 = proto_in_base64
         self._left_out: dict[str, set[Any]] = {kind: set() for kind in NODES}  # Nodes that could not be put.
-        self._links: dict[str, int] = {}
+        self._parents: set[Row] = set()  # Pairs that were put.
 
     def keep(self, table: Table, row: Row, why: str) -> None:
         """Keep a row whole."""
@@ -396,7 +396,10 @@ class Decoder:
                 self.keep(PARENT_CONTEXT, row, DANGLING)
             elif child_id == parent_id:
                 self.keep(PARENT_CONTEXT, row, TO_ITSELF)
+            elif row in self._parents:
+                self.keep(PARENT_CONTEXT, row, TWICE)
             else:
+                self._parents.add(row)
                 found.append((parent_id, child_id))
         return found
 

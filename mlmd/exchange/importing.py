@@ -32,9 +32,10 @@ from mlmd.kinds import ARTIFACT, EXECUTION, KINDS
 from mlmd.opening import BODIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from evlog.records import ForeignRowKept
     from mlmd.exchange.schema import Table
     from mlmd.exchange.sources import Row
     from mlmd.kinds import Kind
@@ -93,6 +94,7 @@ class _Import:
         self._total = sum(source.count(table) for table in TABLES)
         tables = {table.name: TableReport(table.name) for table in TABLES}
         self.report = Report(source.name, source.version, tables=tables)
+        self._kept: Counter[bytes] = Counter()  # Of rows in this run, by their marks.
 
     def run(self) -> Report:
         """Import everything."""
@@ -166,7 +168,7 @@ class _Import:
             )
             after = last
         decoder.nodes(kind, [], source.belonging(properties, after, None), {}, {})
-        self._put(table, [], None, None)
+        self._append(table, [])
 
     def _events(self) -> None:
         source, decoder = self._source, self._decoder
@@ -174,10 +176,10 @@ class _Import:
         after: int | None = None
         for rows in source.batches(EVENT, EVENT_NODES):
             last = rows[-1][0]
-            self._put(EVENT, decoder.events(rows, source.belonging(EVENT_PATH, after, last), same), None, None)
+            self._put(EVENT, decoder.events(rows, source.belonging(EVENT_PATH, after, last), same))
             after = last
         decoder.events([], source.belonging(EVENT_PATH, after, None), {})
-        self._put(EVENT, [], None, None)
+        self._append(EVENT, [])
 
     def _links(self, kind: Kind) -> None:
         table = ATTRIBUTION if kind is ARTIFACT else ASSOCIATION
@@ -186,26 +188,18 @@ class _Import:
         joined = {"context_id": NODES["context"].name, column: NODES[kind.name].name}
         for rows in self._source.batches(table, joined):
             links = self._decoder.links(kind, rows, same)
-            if not self._target.empty:
-                links = self._lacking(
-                    table, links, lambda one: lookup.has_link(kind.name, one.context_id, getattr(one, column))
-                )
-            self._append(table, links)
+            new = self._lacking(links, lambda one: lookup.has_link(kind.name, one.context_id, getattr(one, column)))
+            self._append(table, new, same=len(links) - len(new))
 
     def _parents(self) -> None:
-        lookup = self._target.lookup
-        next_id = lookup.last_id(_PARENT) + 1
-        seen: set[tuple[int, int]] = set()
-        for rows in self._source.parent_contexts():
-            contexts = self._source.existing("context", {one for row in rows for one in row})
-            pairs = [pair for pair in self._decoder.parents(rows, contexts) if pair not in seen]
-            seen.update(pairs)
-            if not self._target.empty:
-                pairs = self._lacking(PARENT_CONTEXT, pairs, lambda pair: lookup.has_parent(pair[1], pair[0]))
-            self._append(
-                PARENT_CONTEXT, [ParentContextPut(next_id + number, *pair) for number, pair in enumerate(pairs)]
-            )
-            next_id += len(pairs)
+        source, lookup = self._source, self._target.lookup
+        next_id = lookup.last_id("parent_context") + 1
+        for rows in source.parent_contexts():
+            pairs = self._decoder.parents(rows, source.existing("context", {one for row in rows for one in row}))
+            new = self._lacking(pairs, lambda pair: lookup.has_parent(pair[1], pair[0]))
+            puts = [ParentContextPut(number, *pair) for number, pair in enumerate(new, next_id)]
+            self._append(PARENT_CONTEXT, puts, same=len(pairs) - len(new))
+            next_id += len(puts)
 
     # Putting --------------------------------------------------------------------------------------------------------
 
@@ -213,48 +207,46 @@ class _Import:
         self,
         table: Table,
         changes: Sequence[Any],
-        stored: Callable[[Any], bytes | None] | None,
-        body: Callable[[Any], bytes] | None,
+        stored: Callable[[Any], bytes | None] | None = None,
+        body: Callable[[Any], bytes] | None = None,
     ) -> None:
         """Append those changes that the store lacks, or has otherwise. stored, body: what it has, and would have; None: it never changes."""
-        report = self.report.tables[table.name]
-        if changes and not self._target.empty:
-            known = {
-                row[0] for row in self._target.lookup.identities(table.name.lower(), changes[0].id, changes[-1].id)
-            }
-            wanted = []
-            for one in changes:
-                if one.id not in known:
-                    wanted.append(one)
-                elif stored is not None and body is not None and stored(one) != body(one):
-                    wanted.append(one)
-                    report.changed = (report.changed or 0) + 1
-                else:
-                    report.same = (report.same or 0) + 1
-            changes = wanted
-        self._append(table, changes)
+        if not changes or self._target.empty:
+            self._append(table, changes)
+            return
+        known = {row[0] for row in self._target.lookup.identities(table.name.lower(), changes[0].id, changes[-1].id)}
+        new = [one for one in changes if one.id not in known]
+        changed = [
+            one
+            for one in changes
+            if one.id in known and stored is not None and body is not None and stored(one) != body(one)
+        ]
+        same = len(changes) - len(new) - len(changed)
+        self._append(table, sorted([*new, *changed], key=lambda one: one.id), changed=len(changed), same=same)
 
-    def _lacking(self, table: Table, things: Iterable[Any], is_there: Callable[[Any], bool]) -> list[Any]:
-        things = list(things)
-        lacking = [one for one in things if not is_there(one)]
-        report = self.report.tables[table.name]
-        report.same = (report.same or 0) + len(things) - len(lacking)
-        return lacking
+    def _lacking(self, links: Sequence[Any], is_there: Callable[[Any], bool]) -> Sequence[Any]:
+        """Return those links that the store lacks."""
+        return links if self._target.empty else [one for one in links if not is_there(one)]
 
-    def _append(self, table: Table, changes: Sequence[Any]) -> None:
-        """Append changes, and the rows that were kept since; tell the progress."""
-        self.report.tables[table.name].new = (self.report.tables[table.name].new or 0) + len(changes)
-        kept = self._decoder.take_kept()
-        for one in kept:
-            self.report.kept[one.table, one.why] += 1
-            self.report.tables[one.table].kept += 1
-        known = self._target.kept
-        fresh = {mark: one for one in kept if (mark := mark_of(one)) not in known}
-        known.update(fresh)
+    def _append(self, table: Table, changes: Sequence[Any], *, changed: int = 0, same: int = 0) -> None:
+        """Append changes, and the rows that were kept since; count them, and tell the progress."""
+        report = self.report.tables[table.name]
+        report.new = (report.new or 0) + len(changes) - changed
+        report.changed = (report.changed or 0) + changed
+        report.same = (report.same or 0) + same
+        fresh = [one for one in self._decoder.take_kept() if self._is_fresh(one)]
         if changes or fresh:
-            self.report.records += self._target.append([*changes, *fresh.values()], self._reason)
+            self.report.records += self._target.append([*changes, *fresh], self._reason)
         if self._progress is not None:
             self._progress(sum(self._source.counts.values()), self._total)
+
+    def _is_fresh(self, kept: ForeignRowKept) -> bool:
+        """Count a kept row; return whether the log does not hold it yet. Of equal rows it holds as many as there are."""
+        self.report.kept[kept.table, kept.why] += 1
+        self.report.tables[kept.table].kept += 1
+        mark = mark_of(kept)
+        self._kept[mark] += 1
+        return self._kept[mark] > self._target.kept[mark]
 
     def _summed_up(self) -> Report:
         """Complete the report, and put on record that the import is complete, unless the last record says so."""
@@ -263,8 +255,6 @@ class _Import:
         for name, digest in source.digests().items():
             table = report.tables[name]
             table.rows, table.digest = source.counts[name], digest
-            if table.new is not None and table.changed:
-                table.new -= table.changed
             total.update(bytes.fromhex(digest))
         report.digest = total.hexdigest()
         complete = f"{self._reason}, complete, digest {report.digest}"
@@ -273,7 +263,6 @@ class _Import:
         return report
 
 
-_PARENT: Final = "parent_context"
 # What never changes of a row, beside its id: `Lookup.identities` says the same of the store.
 _FIXED: Final[dict[Any, tuple[str, ...]]] = {
     **dict.fromkeys(NODES.values(), ("type_id", "create_time_since_epoch")),

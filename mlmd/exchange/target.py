@@ -6,6 +6,7 @@ view is filled without indexes, which are made last. A store that is there is ad
 
 from __future__ import annotations
 
+from collections import Counter
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,7 +47,7 @@ class Target:
             _refuse_foreign(place)
             self.folder = place.with_name(place.name + SUFFIX)
         self._file: Path | None = None  # Of a view that is not published yet.
-        self.kept: set[bytes] = set()  # Of rows that are kept already: see `mark_of`.
+        self.kept: Counter[bytes] = Counter()  # Of rows that are kept already, by their marks: see `mark_of`.
         self.last_reason: str | None = None
         if (self.folder / LOG_FOLDER / "LOGID").is_file():
             opened = open_folder(self.folder, progress=progress)
@@ -152,7 +153,7 @@ class Target:
 
 
 def mark_of(change: ForeignRowKept) -> bytes:
-    """Return what tells a kept row from all others."""
+    """Return what tells a kept row from all that are not equal to it."""
     return sha256(_encode((change.table, change.row, change.why))).digest()
 
 

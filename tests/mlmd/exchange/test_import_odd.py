@@ -280,18 +280,20 @@ def assert_kept(path: Path, place: Path, kept: list[tuple[str, str]]) -> None:
 def test_rows_that_share_what_should_be_their_own_are_put_without_it(tmp_path: Path) -> None:
     path = made(tmp_path / "metadata.db")
     connection = sqlite3.connect(path)
-    for table in ("Artifact", "Context", "Event", "Attribution"):
+    for table in ("Artifact", "Context", "Event", "Attribution", "ParentContext"):
         unique = connection.execute("select sql from sqlite_master where name = ?", (table,)).fetchone()[0]
         names = [row[1] for row in connection.execute(f"pragma table_info({table})")]
         bare = ", ".join("id integer primary key" if name == "id" else name for name in names)
-        assert "unique" in unique
+        assert "unique" in unique or "primary key" in unique
         connection.executescript(
             f"alter table {table} rename to old; create table {table} ({bare}); insert into {table} select * from old; drop table old"
         )
     connection.executescript(
         "update Artifact set name = 'same', external_id = 'x', type_id = 1; update Context set name = 'same', type_id = 3;"
         " insert into Event select 50, artifact_id, execution_id, type, 5 from Event;"
-        " insert into Attribution select 50, context_id, artifact_id from Attribution"
+        " insert into Attribution select 50, context_id, artifact_id from Attribution;"
+        " insert into ParentContext select * from ParentContext;"
+        " insert into EventPath values (77, 1, 3, null), (77, 1, 3, null)"
     )
     connection.commit()
     connection.close()
@@ -302,9 +304,14 @@ def test_rows_that_share_what_should_be_their_own_are_put_without_it(tmp_path: P
         ("Context", decode.SAME_NAME): 1,
         ("Event", decode.TWICE): 1,
         ("Attribution", decode.TWICE): 1,
+        ("ParentContext", decode.TWICE): 1,
+        ("EventPath", decode.NO_OWNER): 2,
     }
+    assert imported(path, tmp_path / "store").records == 0
     engine = Engine(open_folder(tmp_path / "store"))
     check_store(engine, imported=True)
+    changes = [change for entry in engine.log.read(0) for change in entry.record.changes]
+    assert sum(isinstance(change, ForeignRowKept) for change in changes) == sum(report.kept.values())
     contexts = engine.call(METHODS["GetContexts"], METHODS["GetContexts"].request()).contexts
     assert [one.name for one in contexts] == ["same", "same (id 2)"]
     engine.close()

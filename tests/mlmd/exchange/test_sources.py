@@ -153,7 +153,7 @@ def test_the_report_says_the_same_in_every_format(tmp_path: Path) -> None:
     ]
     tables = {row["table"]: row for row in first["tables"]}
     assert tables["Artifact"] | {"digest": ""} == {
-        "table": "Artifact", "rows": 3, "new": 3, "changed": None, "same": None, "kept": 0, "digest": "",
+        "table": "Artifact", "rows": 3, "new": 3, "changed": 0, "same": 0, "kept": 0, "digest": "",
     }  # fmt: skip
     again = run(*words)
     assert "kept 1 of Event: no such type of event" in again.stdout
