@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+from evlog.author import Author
 from evlog.records import ParentContextPut
 from mlmd.exchange.database import EVENT_NODES, Database
 from mlmd.exchange.decode import Decoder
+from mlmd.exchange.decode_types import TypeDecoder
 from mlmd.exchange.errors import DivergedError
+from mlmd.exchange.kept import Kept
 from mlmd.exchange.schema import (
     ASSOCIATION,
     ATTRIBUTION,
@@ -89,17 +92,21 @@ class _Import:
 
     def __init__(self, source: Database, target: Target, progress: Progress | None) -> None:
         self._source, self._target, self._progress = source, target, progress
-        self._decoder = Decoder(proto_in_base64=source.source.proto_in_base64)
-        self._reason = f"import of {source.name}, schema {source.version}"
+        self._kept = Kept()
+        self._type_decoder = TypeDecoder(self._kept)
+        self._types = self._type_decoder.types
+        self._decoder = Decoder(self._kept, self._types, proto_in_base64=source.source.proto_in_base64)
+        asked = Author().reason
+        self._reason = f"{asked}: " * bool(asked) + f"import of {source.name}, schema {source.version}"
         self._total = sum(source.count(table) for table in TABLES)
         tables = {table.name: TableReport(table.name) for table in TABLES}
         self.report = Report(source.name, source.version, tables=tables)
-        self._kept: Counter[bytes] = Counter()  # Of rows in this run, by their marks.
+        self._marks: Counter[bytes] = Counter()  # Of rows in this run, by their marks.
 
     def run(self) -> Report:
         """Import everything."""
-        decoder, source = self._decoder, self._source
-        types = decoder.read_types(source.all(TYPE), source.all(TYPE_PROPERTY), source.all(PARENT_TYPE))
+        source = self._source
+        types = self._type_decoder.read(source.all(TYPE), source.all(TYPE_PROPERTY), source.all(PARENT_TYPE))
         if not self._target.empty:
             self._check_types()
             for table, columns in _FIXED.items():
@@ -117,7 +124,7 @@ class _Import:
 
     def _check_types(self) -> None:
         """Raise DivergedError for a type of the store that the database does not have under its id."""
-        lookup, types = self._target.lookup, self._decoder.types
+        lookup, types = self._target.lookup, self._types
         for type_id, kind, name, version in lookup.identities("type", 0, 2**63 - 1):
             found = types.get(type_id)
             if found is None or (_KIND_OF_TYPE[type(found)], found.name, found.version or "") != (kind, name, version):
@@ -152,7 +159,7 @@ class _Import:
 
     def _nodes(self, kind: Kind) -> None:
         source, decoder = self._source, self._decoder
-        table, properties, types = NODES[kind.name], PROPERTIES[kind.name], decoder.types
+        table, properties, types = NODES[kind.name], PROPERTIES[kind.name], self._types
         same_names = source.duplicates(table, "type_id", "name")
         same_external_ids = source.duplicates(table, "external_id")
         after: int | None = None
@@ -234,7 +241,7 @@ class _Import:
         report.new = (report.new or 0) + len(changes) - changed
         report.changed = (report.changed or 0) + changed
         report.same = (report.same or 0) + same
-        fresh = [one for one in self._decoder.take_kept() if self._is_fresh(one)]
+        fresh = [one for one in self._kept.take() if self._is_fresh(one)]
         if changes or fresh:
             self.report.records += self._target.append([*changes, *fresh], self._reason)
         if self._progress is not None:
@@ -245,8 +252,8 @@ class _Import:
         self.report.kept[kept.table, kept.why] += 1
         self.report.tables[kept.table].kept += 1
         mark = mark_of(kept)
-        self._kept[mark] += 1
-        return self._kept[mark] > self._target.kept[mark]
+        self._marks[mark] += 1
+        return self._marks[mark] > self._target.kept[mark]
 
     def _summed_up(self) -> Report:
         """Complete the report, and put on record that the import is complete, unless the last record says so."""
@@ -257,9 +264,9 @@ class _Import:
             table.rows, table.digest = source.counts[name], digest
             total.update(bytes.fromhex(digest))
         report.digest = total.hexdigest()
-        complete = f"{self._reason}, complete, digest {report.digest}"
-        if report.records or self._target.last_reason != complete:
-            report.records += self._target.append([], complete)
+        complete = f"complete, digest {report.digest}"
+        if report.records or not (self._target.last_reason or "").endswith(complete):
+            report.records += self._target.append([], f"{self._reason}, {complete}")
         return report
 
 

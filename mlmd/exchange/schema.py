@@ -58,8 +58,8 @@ TYPE: Final = Table(
         Column("external_id", 9),
     ),
 )
-TYPE_PROPERTY: Final = Table("TypeProperty", _columns("type_id name data_type"), key="type_id")
-PARENT_TYPE: Final = Table("ParentType", _columns("type_id parent_type_id"), since=6, key="type_id")
+TYPE_PROPERTY: Final = Table("TypeProperty", _columns("type_id name data_type"), key="type_id, name")
+PARENT_TYPE: Final = Table("ParentType", _columns("type_id parent_type_id"), since=6, key="type_id, parent_type_id")
 # The first six columns are the same for every kind of node.
 NODES: Final = {
     "artifact": Table(

@@ -46,6 +46,7 @@ class Target:
         if not (place / LOG_FOLDER).is_dir():
             _refuse_foreign(place)
             self.folder = place.with_name(place.name + SUFFIX)
+            database.remove_unfinished(self.folder / VIEWS_FOLDER)  # By a run that was killed.
         self._file: Path | None = None  # Of a view that is not published yet.
         self.kept: Counter[bytes] = Counter()  # Of rows that are kept already, by their marks: see `mark_of`.
         self.last_reason: str | None = None

@@ -9,7 +9,6 @@ the memory is theirs alone.
 from __future__ import annotations
 
 import re
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -96,10 +95,11 @@ def measure(folder: Path, nodes: int) -> dict[str, tuple[float, float, float]]:
 def main() -> None:
     """Measure and print."""
     nodes = int(sys.argv[1]) if len(sys.argv) > 1 else NODES
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    place = Path(".bench")  # On a disk: /tmp may be memory.
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as folder:
         for name, (rate, rate_cpu, memory_mb) in measure(Path(folder), nodes).items():
             print(f"{name:<14} {rate:>9,.0f} nodes/s  {rate_cpu:>9,.0f} nodes/s of CPU  {memory_mb:>6,.0f} MB")
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0, "it ran in children"
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    import pytest
     from client import Reference
+
+
+EXAMPLES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 8
 
 
 def filled(place: Path, calls: Sequence[Any]) -> RawStore:
@@ -51,8 +55,11 @@ def test_an_export_answers_as_the_store_does_and_imported_again_it_is_the_same(
     again.close()
 
 
+@pytest.mark.deep
 @settings(
-    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None,
+    max_examples=EXAMPLES,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     calls=st.lists(st.one_of(puts(SAFE), webs(), bridges()), min_size=5, max_size=30),

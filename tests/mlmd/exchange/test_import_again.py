@@ -110,6 +110,7 @@ def test_an_import_that_is_killed_leaves_no_store_and_goes_on(tmp_path: Path) ->
     assert not place.exists()
     report = imported(path, place)
     assert report.tables["Artifact"].same
+    assert not list((place / "views").glob("building*"))
     imported(path, tmp_path / "whole")
     assert contents(place) == contents(tmp_path / "whole")
 
@@ -154,6 +155,18 @@ def test_what_a_database_grew_by_is_added_and_what_changed_is_put_again(tmp_path
     assert get.message(engine.answer(get, get.request(), at=end)) == artifacts
     check_store(engine, imported=True)
     engine.close()
+
+
+def test_the_same_database_under_another_name_is_nothing_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, place = made(tmp_path / "metadata.db"), tmp_path / "store"
+    monkeypatch.setenv("EVLOG_REASON", "ticket 81")
+    digest = imported(path, place).digest
+    assert imported(path.rename(tmp_path / "moved.db"), place).records == 0
+    engine = Engine(open_folder(place))
+    reasons = [entry.record.envelope.reason for entry in engine.log.read(0)]
+    engine.close()
+    assert set(reasons[:-1]) == {f"ticket 81: import of {path}, schema 10"}
+    assert reasons[-1] == f"{reasons[0]}, complete, digest {digest}"
 
 
 def test_after_an_import_new_puts_go_on_with_ids_and_orders(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mlmd_files import imported, made, rows_of
 
 from evlog.records import ForeignRowKept
 from mlmd.engine import Engine
-from mlmd.exchange import decode, values
+from mlmd.exchange import decode, decode_types, kept, values
 from mlmd.exchange.database import BATCH_ROWS
 from mlmd.methods import METHODS
 from mlmd.opening import open_folder
@@ -95,7 +95,7 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], tuple[str, dict[str, Any], st
     ),
     "a property of no node": (
         "insert into ArtifactProperty (artifact_id, name, is_custom_property, int_value) values (77, 'i', 0, 1)",
-        [("ArtifactProperty", decode.NO_OWNER)],
+        [("ArtifactProperty", kept.NO_OWNER)],
         ("GetArtifactsByID", {"artifact_ids": [77]}, ""),
     ),
     "an unknown state": (
@@ -110,7 +110,7 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], tuple[str, dict[str, Any], st
     ),
     "a name that reads as null": (
         "update Artifact set name = '__MLMD_NULL__' where id = 2",
-        [("Artifact", decode.NULL_FIELD)],
+        [("Artifact", kept.NULL_FIELD)],
         ("GetArtifactsByID", {"artifact_ids": [2]}, "HasField('name') == False"),
     ),
     "a name that is not UTF-8": (
@@ -122,9 +122,9 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], tuple[str, dict[str, Any], st
         "update Artifact set type_id = 99 where id = 2; " + put("int_value", "'i', 0, 5"),
         [
             ("Artifact", decode.NO_TYPE),
-            ("ArtifactProperty", decode.NO_OWNER),
+            ("ArtifactProperty", kept.NO_OWNER),
             ("Event", decode.DANGLING),
-            ("EventPath", decode.NO_OWNER),
+            ("EventPath", kept.NO_OWNER),
             ("Attribution", decode.DANGLING),
         ],
         ("GetArtifactsByID", {"artifact_ids": [2]}, ""),
@@ -134,14 +134,14 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], tuple[str, dict[str, Any], st
         [
             ("Execution", decode.NO_TYPE),
             ("Event", decode.DANGLING),
-            ("EventPath", decode.NO_OWNER),
+            ("EventPath", kept.NO_OWNER),
             ("Association", decode.DANGLING),
         ],
         ("GetExecutions", {}, ""),
     ),
     "a negative id": (
         "update Artifact set id = -5 where id = 3",
-        [("Artifact", decode.NO_ID)],
+        [("Artifact", kept.NO_ID)],
         ("GetArtifactsByID", {"artifact_ids": [-5]}, ""),
     ),
     "a time that is none": (
@@ -151,22 +151,22 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], tuple[str, dict[str, Any], st
     ),
     "a context without name": (
         "update Context set name = '' where id = 2",
-        [("Context", decode.NO_NAME)],
+        [("Context", kept.NO_NAME)],
         ("GetContextsByID", {"context_ids": [2]}, "name == 'id 2'"),
     ),
     "an event of an unknown type": (
         "update Event set type = 99",
-        [("Event", decode.NO_EVENT_TYPE), ("EventPath", decode.NO_OWNER)],
+        [("Event", decode.NO_EVENT_TYPE), ("EventPath", kept.NO_OWNER)],
         ("GetEventsByExecutionIDs", {"execution_ids": [1]}, ""),
     ),
     "an event of no type": (
         "update Event set type = 0",
-        [("Event", decode.NO_EVENT_TYPE), ("EventPath", decode.NO_OWNER)],
+        [("Event", decode.NO_EVENT_TYPE), ("EventPath", kept.NO_OWNER)],
         ("GetEventsByExecutionIDs", {"execution_ids": [1]}, ""),
     ),
     "an event that dangles": (
         "update Event set artifact_id = 77",
-        [("Event", decode.DANGLING), ("EventPath", decode.NO_OWNER)],
+        [("Event", decode.DANGLING), ("EventPath", kept.NO_OWNER)],
         ("GetEventsByExecutionIDs", {"execution_ids": [1]}, ""),
     ),
     "an event without a time": (
@@ -181,7 +181,7 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], tuple[str, dict[str, Any], st
     ),
     "a step of no event": (
         "insert into EventPath values (77, 1, 3, null)",
-        [("EventPath", decode.NO_OWNER)],
+        [("EventPath", kept.NO_OWNER)],
         ("GetEventsByExecutionIDs", {"execution_ids": [1]}, "path.steps[0].index == 4"),
     ),
     "an attribution that dangles": (
@@ -206,37 +206,37 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], tuple[str, dict[str, Any], st
     ),
     "two types of one name": (
         "insert into Type (id, name, type_kind) values (9, 'Data', 1)",
-        [("Type", decode.SAME_TYPE)],
+        [("Type", decode_types.SAME_TYPE)],
         ("GetArtifactTypesByID", {"type_ids": [9]}, "version == 'id 9'"),
     ),
     "a type of no kind": (
         "insert into Type (id, name, type_kind) values (9, 'Data', 8)",
-        [("Type", decode.NO_SUCH_KIND)],
+        [("Type", decode_types.NO_SUCH_KIND)],
         ("GetArtifactTypesByID", {"type_ids": [9]}, ""),
     ),
     "an empty version": (
         "update Type set version = '' where id = 1",
-        [("Type", decode.EMPTY_VERSION)],
+        [("Type", decode_types.EMPTY_VERSION)],
         ("GetArtifactType", {"type_name": "Data"}, "id == 1"),
     ),
     "an input type that is none": (
         "update Type set input_type = 'zz' where id = 2",
-        [("Type", decode.BAD_SIGNATURE)],
+        [("Type", decode_types.BAD_SIGNATURE)],
         ("GetExecutionType", {"type_name": "Run"}, "HasField('input_type') == False"),
     ),
     "an unknown type of a property": (
         "update TypeProperty set data_type = 99 where name = 'i' and type_id = 1",
-        [("TypeProperty", decode.NO_PROPERTY_TYPE), ("ArtifactProperty", decode.UNDECLARED)],
+        [("TypeProperty", decode_types.NO_PROPERTY_TYPE), ("ArtifactProperty", decode.UNDECLARED)],
         ("GetArtifactsByID", {"artifact_ids": [1]}, "properties['i'].int_value == 1"),
     ),
     "a property of no type": (
         "insert into TypeProperty values (77, 'i', 1)",
-        [("TypeProperty", decode.NO_OWNER)],
+        [("TypeProperty", kept.NO_OWNER)],
         ("GetArtifactType", {"type_name": "Data"}, "id == 1"),
     ),
     "a base type that is no system type": (
         "insert into Type (id, name, type_kind) values (9, 'Base', 1); insert into ParentType values (1, 9)",
-        [("ParentType", decode.NOT_SYSTEM)],
+        [("ParentType", decode_types.NOT_SYSTEM)],
         ("GetArtifactType", {"type_name": "Data"}, "HasField('base_type') == False"),
     ),
 }
@@ -244,11 +244,11 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], tuple[str, dict[str, Any], st
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_row_that_is_not_valid_is_kept_whole_and_the_rest_put(tmp_path: Path, case: str) -> None:
-    sql, kept, (method, request, expected) = CASES[case]
+    sql, listed, (method, request, expected) = CASES[case]
     path = made(tmp_path / "metadata.db", sql)
     report = imported(path, tmp_path / "store")
-    assert sorted(report.kept) == sorted(kept)
-    assert_kept(path, tmp_path / "store", kept)
+    assert sorted(report.kept) == sorted(listed)
+    assert_kept(path, tmp_path / "store", listed)
     engine = Engine(open_folder(tmp_path / "store"))
     check_store(engine, imported=True)
     answer = engine.call(METHODS[method], METHODS[method].request(**request))
@@ -263,13 +263,13 @@ def test_a_row_that_is_not_valid_is_kept_whole_and_the_rest_put(tmp_path: Path, 
     assert (again.records, again.kept) == (0, report.kept)
 
 
-def assert_kept(path: Path, place: Path, kept: list[tuple[str, str]]) -> None:
+def assert_kept(path: Path, place: Path, listed: list[tuple[str, str]]) -> None:
     """Fail unless the log holds each kept row as it stands in the database."""
     engine = Engine(open_folder(place))
     changes = [change for entry in engine.log.read(0) for change in entry.record.changes]
     engine.close()
     foreign = [change for change in changes if isinstance(change, ForeignRowKept)]
-    assert {(one.table, one.why) for one in foreign} == set(kept)
+    assert {(one.table, one.why) for one in foreign} == set(listed)
     told_otherwise = (decode.UNDECLARED, decode.OTHER_TYPE)
     for one in foreign:
         if one.why not in told_otherwise and not (one.table == "EventPath" and "step" in one.row):
@@ -300,12 +300,12 @@ def test_rows_that_share_what_should_be_their_own_are_put_without_it(tmp_path: P
     report = imported(path, tmp_path / "store")
     assert report.kept == {
         ("Artifact", decode.SAME_NAME): 2,
-        ("Artifact", decode.SAME_EXTERNAL_ID): 2,
+        ("Artifact", kept.SAME_EXTERNAL_ID): 2,
         ("Context", decode.SAME_NAME): 1,
         ("Event", decode.TWICE): 1,
         ("Attribution", decode.TWICE): 1,
         ("ParentContext", decode.TWICE): 1,
-        ("EventPath", decode.NO_OWNER): 2,
+        ("EventPath", kept.NO_OWNER): 2,
     }
     assert imported(path, tmp_path / "store").records == 0
     engine = Engine(open_folder(tmp_path / "store"))
@@ -329,7 +329,7 @@ def test_many_kept_rows_and_many_batches_add_up(tmp_path: Path) -> None:
     table = report.tables["Artifact"]
     left_out = sum(one % 3 == 0 for one in range(10, number + 1))
     assert (table.rows, table.new, table.kept) == (number - 6, number - 6 - left_out, left_out)
-    assert report.kept == {("Artifact", decode.NO_TYPE): left_out, ("ArtifactProperty", decode.NO_OWNER): left_out}
+    assert report.kept == {("Artifact", decode.NO_TYPE): left_out, ("ArtifactProperty", kept.NO_OWNER): left_out}
     engine = Engine(open_folder(tmp_path / "store"))
     check_store(engine, imported=True)
     engine.close()

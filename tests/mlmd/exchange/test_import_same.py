@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from client import Reference
+
+
+EXAMPLES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 8
 
 
 @pytest.mark.parametrize("version", range(10, 3, -1))
@@ -36,8 +40,11 @@ def test_a_database_of_each_version_answers_as_the_reference_does_after_its_upgr
     assert (again.records, again.digest) == (0, report.digest)
 
 
+@pytest.mark.deep
 @settings(
-    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None,
+    max_examples=EXAMPLES,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     calls=st.lists(st.one_of(puts(SAFE), webs(), bridges()), min_size=5, max_size=30),
