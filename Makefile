@@ -41,8 +41,9 @@ faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full
 soak: $(VENV)/dev  ## 32 clients on one server for a minute: no error, no lost write, memory flat
 	$(BIN)/python tests/bench/soak.py
 
-bench: $(VENV)/dev .reference/tried  ## speed, beside the reference
+bench: $(VENV)/dev .reference/tried  ## speed, beside the reference; imports and exports
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/bench/porting.py
 
 reference: $(VENV)/dev .reference/tried  ## the reference's own test suite: in process, over gRPC by two clients, on compat
 	$(BIN)/python tests/reference/suite.py

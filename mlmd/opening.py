@@ -181,8 +181,8 @@ def _refuse_foreign(place: Path, *, create: bool) -> None:
         with place.open("rb") as file:
             if file.read(len(_MLMD_FILE)) == _MLMD_FILE:
                 raise OpenError(
-                    f"{place} is a SQLite database, not an evlog store: `evlog import {place}` copies an MLMD database"
-                    " into a new store, in a coming release"
+                    f"{place} is a SQLite database, not an evlog store: `evlog -s NEW-FOLDER import {place}` copies an MLMD"
+                    " database into a new store"
                 )
         raise OpenError(f"{place}: file is not a database: an evlog store is a folder")
     if not place.exists():

@@ -17,6 +17,8 @@ HOMES = {
     "grpc_health": "mlmd/server.py",
     "grpc_reflection": "mlmd/server.py",
     "google.protobuf": "mlmd",
+    "pymysql": "mlmd/exchange/sources.py",
+    "psycopg": "mlmd/exchange/sources.py",
     "click": "mlmd/cli",
     "rich": "mlmd/cli",
     "google_crc32c": "evlog",

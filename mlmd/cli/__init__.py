@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """Where a command lives, and its line in the list: the first line of its docstring."""
+    """Where a command lives, and its line in the list: the first line of its docstring. function: where it is not the command's name."""
 
     module: str
     line: str
+    function: str | None = None
 
 
 COMMANDS: Final[dict[str, dict[str, Entry]]] = {
@@ -45,6 +46,12 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
         "diff": Entry("hindsight", "Tell what was added, changed and linked between two moments."),
         "blame": Entry("hindsight", "Tell which record set each field of a thing."),
+    },
+    "Move": {
+        "import": Entry(
+            "exchanging", "Import a database of ML Metadata, schema versions 4 to 10, into a new store.", "import_"
+        ),
+        "export": Entry("exchanging", "Export the store, now or as it was, as a SQLite database of ML Metadata."),
     },
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
@@ -81,7 +88,8 @@ class Evlog(click.Group):
         """Return a command, None where there is none."""
         if cmd_name not in _ENTRIES:
             return None
-        found: Command = getattr(import_module(f"mlmd.cli.{_ENTRIES[cmd_name].module}"), cmd_name)
+        entry = _ENTRIES[cmd_name]
+        found: Command = getattr(import_module(f"mlmd.cli.{entry.module}"), entry.function or cmd_name)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -18,8 +18,8 @@ _PATIENCE_S: Final = 0.2  # Shorter work is over before anyone could read a bar,
 
 
 @contextmanager
-def progress_of(settings: Settings, what: str) -> Iterator[Tell | None]:
-    """Yield what long work tells (done, total) in records; None where nobody looks."""
+def progress_of(settings: Settings, what: str, unit: str = "records") -> Iterator[Tell | None]:
+    """Yield what long work tells (done, total) in a unit; None where nobody looks."""
     if settings.quiet or not sys.stderr.isatty():
         yield None
         return
@@ -30,7 +30,7 @@ def progress_of(settings: Settings, what: str) -> Iterator[Tell | None]:
         def tell(done: int, total: int) -> None:
             nonlocal bar
             if bar is None and done < total and time.monotonic() - started > _PATIENCE_S:
-                bar = shown.enter_context(_bar(what))
+                bar = shown.enter_context(_bar(what, unit))
             if bar is not None:
                 bar(done, total)
 
@@ -38,7 +38,7 @@ def progress_of(settings: Settings, what: str) -> Iterator[Tell | None]:
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Tell]:
+def _bar(what: str, unit: str) -> Iterator[Tell]:
     from rich.console import Console  # noqa: PLC0415 - a bar is rare, and rich is slow to import
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
@@ -54,6 +54,6 @@ def _bar(what: str) -> Iterator[Tell]:
 
         def tell(done: int, total: int) -> None:
             speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f} records/s" if speed else "")
+            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f} {unit}/s" if speed else "")
 
         yield tell

@@ -158,6 +158,12 @@ def new_file(folder: Path) -> Path:
     return path
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove every view that was begun and not published. The caller knows that nobody is at work on one."""
+    for leftover in folder.glob(f"{_BUILDING}*"):
+        leftover.unlink()
+
+
 def publish(folder: Path, file: Path) -> Path:
     """Make a built, closed view the current one in one step, and remove older generations; return its new path.
 

@@ -15,7 +15,7 @@ from projections.sqlite.listing import page as listing_page
 from projections.sqlite.properties import Property
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import apsw
 
@@ -61,6 +61,17 @@ _ANSWERED: Final = "select request, response from answered where transaction_id 
 _TABLES: Final = frozenset({"type", *KINDS, "event", "attribution", "association", "parent_context"})
 _LAST_ID: Final = {
     table: f"select coalesce(max(id), 0) from {table}" for table in ("type", *KINDS, "event", "parent_context")
+}
+# What never changes of a row.
+_IDENTITIES: Final[dict[str, str]] = {
+    "type": "id, kind, name, version",
+    **dict.fromkeys(KINDS, "id, type_id, create_time"),
+    "event": "id, artifact_id, execution_id",
+}
+_AS_PUT: Final = {
+    "event": "select id, body from event order by id",
+    **{link: f"select context_id, {kind}_id from {link} order by seq" for kind, link in _LINKS.items()},
+    "parent_context": "select child_id, parent_id from parent_context order by id",
 }
 _COUNT: Final = {table: f"select count(*) from {table}" for table in (*_LAST_ID, *_LINKS.values())}
 _COUNT_BY_TYPE: Final = {kind: f"select type_id, count(*) from {kind} group by type_id" for kind in KINDS}
@@ -259,6 +270,20 @@ class Lookup:
     def last_id(self, table: str) -> int:
         """Return the highest id in a table: type, artifact, execution, context, event or parent_context."""
         return self._one(_LAST_ID[table], ())
+
+    def identities(self, table: str, low: int, high: int) -> list[tuple[Any, ...]]:
+        """Return what never changes of the rows with ids from `low` to `high`, ascending: the id and, of a type, kind, name and version, of a node type id and create time, of an event its ends."""
+        sql = f"select {_IDENTITIES[table]} from {table} where id between ? and ? order by id"
+        rows: list[Any] = self._execute(sql, (low, high)).fetchall()
+        return rows
+
+    def as_put(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Yield all rows in the order in which they were put: id and body of events, context and node of links, child and parent of contexts.
+
+        The caller holds `snapshot`, and nothing else is asked of this object until it has read them all.
+        """
+        rows: Iterator[tuple[Any, ...]] = self._execute(_AS_PUT[table])
+        return rows
 
     def count_by_type(self, kind: Kind) -> dict[int, int]:
         """Return how many nodes there are of each type that has any."""

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class RawStore:
-    """A store in memory, or one that is open already."""
+    """A store in memory, or one that is open already; at: as it was after so many records."""
 
-    def __init__(self, engine: Engine | None = None) -> None:
-        self.engine = engine or Engine(open_memory())
+    def __init__(self, engine: Engine | None = None, at: int | None = None) -> None:
+        self.engine, self.at = engine or Engine(open_memory()), at
 
     def call(self, name: str, request: bytes) -> tuple[int, str, bytes]:
         """Return status code, message and response, as the reference's binding does."""
@@ -29,13 +29,14 @@ class RawStore:
         except DecodeError:
             return errors.INVALID_ARGUMENT, "Could not parse proto", b""
         try:
-            return errors.OK, "", self.engine.call(method, message).SerializeToString(deterministic=True)
+            return errors.OK, "", self.ask(name, message).SerializeToString(deterministic=True)
         except errors.StatusError as error:
             return error.error_code, error.message, b""
 
     def ask(self, name: str, request: Message) -> Message:
         """Return the answer to a request. Raises StatusError."""
-        return self.engine.call(METHODS[name], request)
+        method = METHODS[name]
+        return method.message(self.engine.answer(method, request, at=self.at))
 
     def close(self) -> None:
         """Close the store."""

@@ -291,7 +291,7 @@ def test_a_bar_is_drawn_on_a_terminal_and_only_for_long_work(monkeypatch: pytest
     drawn: list[tuple[int, int]] = []
 
     @contextlib.contextmanager
-    def bar(_what: str) -> Iterator[Any]:
+    def bar(_what: str, _unit: str) -> Iterator[Any]:
         yield lambda done, total: drawn.append((done, total))
 
     clock = iter([0.0, 0.1, 0.3, 0.4])

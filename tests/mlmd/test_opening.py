@@ -96,7 +96,7 @@ def test_a_file_or_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) ->
     connection.execute("create table t (x)")
     connection.commit()
     connection.close()
-    with pytest.raises(OpenError, match="evlog import"):
+    with pytest.raises(OpenError, match="evlog -s NEW-FOLDER import"):
         MetadataStore(config(database))
     (tmp_path / "text").write_text("no database")
     with pytest.raises(OpenError, match="file is not a database"):

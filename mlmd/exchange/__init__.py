@@ -1,0 +1,1 @@
+"""In from a database of ML Metadata, and back out to one."""

@@ -1,0 +1,61 @@
+"""What the reference wrote, imported: every read answers as the reference does, whatever the schema version."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mlmd_files import imported, migrate, same_store, sqlite_config, workload, write
+from questions import asks, bridges, webs
+from strategies import FIRST_CALLS, SAFE, Call, puts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from client import Reference
+
+
+EXAMPLES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 8
+
+
+@pytest.mark.parametrize("version", range(10, 3, -1))
+def test_a_database_of_each_version_answers_as_the_reference_does_after_its_upgrade(
+    reference: Reference, tmp_path: Path, version: int
+) -> None:
+    path, copy = tmp_path / "metadata.db", tmp_path / "upgraded.db"
+    write(reference, sqlite_config(path), workload(version))
+    if version < 10:
+        migrate(reference, sqlite_config(path), version)
+    shutil.copy(path, copy)
+    migrate(reference, sqlite_config(copy), None)
+    report = imported(str(path), tmp_path / "store")
+    assert (report.schema_version, report.kept) == (version, {})
+    assert same_store(reference, sqlite_config(copy), tmp_path / "store") > 250
+    again = imported(str(path), tmp_path / "store")
+    assert (again.records, again.digest) == (0, report.digest)
+
+
+@pytest.mark.deep
+@settings(
+    deadline=None,
+    max_examples=EXAMPLES,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    calls=st.lists(st.one_of(puts(SAFE), webs(), bridges()), min_size=5, max_size=30),
+    more=st.lists(asks(), max_size=10),
+)
+def test_whatever_was_put_the_import_answers_as_the_reference_does(
+    reference: Reference, tmp_path_factory: pytest.TempPathFactory, calls: list[Any], more: list[Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    config = sqlite_config(folder / "metadata.db")
+    write(reference, config, [*FIRST_CALLS, *(one for one in calls if isinstance(one, Call))])
+    imported(str(folder / "metadata.db"), folder / "store")
+    same_store(reference, config, folder / "store", more)
+    shutil.rmtree(folder)
