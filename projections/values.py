@@ -21,21 +21,14 @@ _json: Final = msgspec.json.Encoder().encode
 _SIMPLE: Final = frozenset({int, str, bool})
 
 
-def are_plain(properties: Properties) -> bool:
-    """Tell whether every value is one that JSON has."""
-    for value in properties.values():
-        if value.__class__ not in _SIMPLE and not (value.__class__ is float and math.isfinite(value)):
-            return False
-    return True
-
-
 def as_json(properties: Properties) -> bytes | None:
     """Return properties as JSON text, None where there is none."""
     if not properties:
         return None
-    if are_plain(properties):
-        return _json(properties)
-    return _value_json(properties)
+    for value in properties.values():
+        if value.__class__ not in _SIMPLE and not (value.__class__ is float and math.isfinite(value)):
+            return _value_json(properties)
+    return _json(properties)
 
 
 def _value_json(value: object) -> bytes:

@@ -36,6 +36,9 @@ MOMENTS_HELD: Final = 4  # By each thread that looks back; to look at another ta
 class View:
     """An open view of one log. `applied` is the offset of the next record to apply."""
 
+    # One transaction each, in a rebuild: large enough to be cheap, small enough to keep the write-ahead log short.
+    batch_records: Final = 10_000
+
     def __init__(
         self, path: str, log_id: bytes, bodies: Bodies, *, writable: bool, create: bool, indexes: bool
     ) -> None:
