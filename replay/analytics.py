@@ -39,7 +39,7 @@ def bring_up(log: Log, views: Path, progress: Progress | None = None) -> Shown:
 
     In a folder that cannot be written, what is there is returned, behind or not. Raises ViewError where there is nothing.
     """
-    stop = log.refresh()
+    stop = _end(log)
     shown = _shown(log, views, stop)
     if shown is not None and shown.behind == 0:
         return shown
@@ -50,18 +50,19 @@ def bring_up(log: Log, views: Path, progress: Progress | None = None) -> Shown:
             )
         return shown
     with _writing(views):
-        return _advance(log, views, log.refresh(), progress)
+        return _advance(log, views, _end(log), progress)
 
 
 def rebuild(log: Log, views: Path, progress: Progress | None = None) -> int:
     """Make the analytics view anew beside the old one and swap it in; return the offset it is at."""
     views.mkdir(exist_ok=True)
     with _writing(views):
-        return _replace(log, views, None, log.refresh(), progress).applied
+        return _replace(log, views, None, _end(log), progress).applied
 
 
-def in_memory(log: Log, stop: int, progress: Progress | None = None) -> HistoryView:
-    """Return an analytics view in memory of the first `stop` records; the caller closes it."""
+def in_memory(log: Log, stop: int | None = None, progress: Progress | None = None) -> HistoryView:
+    """Return an analytics view in memory of the first `stop` records, all if None; the caller closes it."""
+    stop = _end(log) if stop is None else stop
     view = HistoryView(None, log.id, create=True)
     try:
         follow(view, log, stop, progress)
@@ -69,6 +70,14 @@ def in_memory(log: Log, stop: int, progress: Progress | None = None) -> HistoryV
         view.close()
         raise
     return view
+
+
+def _end(log: Log) -> int:
+    """Return how many records there are now, whoever put them. A writer learns of others' only by its lock."""
+    if not log.writable:
+        return log.refresh()
+    with log.claim() as group:
+        return group.end
 
 
 def _shown(log: Log, views: Path, stop: int) -> Shown | None:

@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "executions": Entry("listing", "List executions: the runs that read and made artifacts."),
         "contexts": Entry("listing", "List contexts: what groups artifacts and executions."),
         "types": Entry("typelist", "List types with their properties."),
+        "sql": Entry("querying", "Ask in SQL: every version of everything ever put, in DuckDB's dialect."),
     },
     "Time": {
         "log": Entry("history", "Show the records: who put what, when, through what, why."),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mlmd.cli.settings import Settings
 
@@ -56,20 +56,34 @@ def talk(settings: Settings, text: str) -> None:
         click.echo(text, err=True)
 
 
-def show_rows(settings: Settings, rows: Sequence[Row], columns: Sequence[str], footer: str | None = None) -> None:
-    """Write rows. columns: those of a table, in order."""
+def show_rows(
+    settings: Settings,
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    footer: str | None = None,
+    *,
+    every_column: bool = False,
+) -> None:
+    """Write rows. columns: those of a table, in order; one that is empty throughout is left out, unless every column is wanted."""
     if settings.form == "json":
         click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
-    elif settings.form == "jsonl":
-        for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
-    elif settings.form in ("csv", "tsv"):
-        _separated(rows, list(rows[0]) if rows else list(columns), "," if settings.form == "csv" else "\t")
+    elif settings.form != "table":
+        stream_rows(settings, rows, list(rows[0]) if rows else list(columns))
     else:
-        if rows:
-            _table(rows, [name for name in columns if any(row.get(name) not in _EMPTY for row in rows)])
+        if rows or every_column:
+            shown = [name for name in columns if every_column or any(row.get(name) not in _EMPTY for row in rows)]
+            _table(rows, shown)
         if footer:
             talk(settings, footer)
+
+
+def stream_rows(settings: Settings, rows: Iterable[Row], columns: list[str]) -> None:
+    """Write rows one after the other, as jsonl, csv or tsv. columns: all of them."""
+    if settings.form == "jsonl":
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        _separated(rows, columns, "," if settings.form == "csv" else "\t")
 
 
 def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
@@ -115,7 +129,7 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
     cells = [[_cut(in_words(name, row.get(name))) for name in columns] for row in rows]
     numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
     titles = [name.replace("_", " ") for name in columns]
-    widths = [max(len(titles[at]), *(len(line[at]) for line in cells)) for at in range(len(columns))]
+    widths = [max([len(titles[at]), *(len(line[at]) for line in cells)]) for at in range(len(columns))]
     terminal = sys.stdout.isatty()
     limit = shutil.get_terminal_size().columns if terminal else 0
 
@@ -137,7 +151,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= _CELL_MAX else text[: _CELL_MAX - 1] + "…"
 
 
-def _separated(rows: Sequence[Mapping[str, Any]], names: list[str], delimiter: str) -> None:
+def _separated(rows: Iterable[Mapping[str, Any]], names: list[str], delimiter: str) -> None:
     writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
     writer.writerow(names)
     for row in rows:

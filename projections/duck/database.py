@@ -32,13 +32,13 @@ MEMORY: Final = ":memory:"
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _MACROS: Final = Path(__file__).with_name("macros.sql").read_text(encoding="utf-8")
 _WRITER: Final[dict[str, Any]] = {"memory_limit": "1GB", "autoinstall_known_extensions": "false"}
+_CONFINED: Final = {"enable_external_access": "false", "lock_configuration": "true"}
 # Reads no file but its own, loads nothing, and no SQL can change that.
 _READER: Final[dict[str, Any]] = {
-    "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
+    **_CONFINED,  # Before temp_directory: afterwards that could not be set.
     "autoload_known_extensions": "false",
     "temp_directory": "",
-    "lock_configuration": "true",
 }
 _PATIENCE_STEP_S: Final = 0.02
 _BUSY: Final = ("Could not set lock on file", "different configuration than existing connections")
@@ -52,21 +52,35 @@ class Watermark(NamedTuple):
     prev: bytes
 
 
-def connect(path: str, *, writable: bool, patience_s: float = 0) -> duckdb.DuckDBPyConnection:
+def connect(
+    path: str, *, writable: bool, patience_s: float = 0, memory_bytes: int | None = None, confined: bool = True
+) -> duckdb.DuckDBPyConnection:
     """Open a file, trying again while somebody else has it. Raises BusyViewError after so long, WrongViewError.
 
-    All that one process opens for reading has one configuration: DuckDB wants it so.
+    memory_bytes: what questions may take. confined: see `confine`. All that one process opens for reading has one configuration: DuckDB wants it so.
     """
+    config = _WRITER if writable and path != MEMORY else _READER
+    if not confined:
+        config = {name: value for name, value in config.items() if name not in _CONFINED}
+    if memory_bytes is not None:
+        config = {**config, "memory_limit": f"{memory_bytes}B"}
     until = time.monotonic() + patience_s
     while True:
         try:
-            return duckdb.connect(path, read_only=not writable, config=_WRITER if writable else _READER)
+            return duckdb.connect(path, read_only=not writable, config=config)
         except duckdb.Error as error:
             if not any(sign in str(error) for sign in _BUSY):
                 raise WrongViewError(f"{path}: {_first_line(error)}") from error
             if time.monotonic() >= until:
                 raise BusyViewError(f"{path}: somebody else has it open: {_first_line(error)}") from error
         time.sleep(_PATIENCE_STEP_S)
+
+
+def confine(connection: duckdb.DuckDBPyConnection, *, may_write: str) -> None:
+    """Let a connection that was opened with `confined=False` touch one file besides its own, for good."""
+    connection.execute("set allowed_paths = $1", [[may_write]]).fetchall()
+    for name, value in _CONFINED.items():
+        connection.execute(f"set {name} = {value}").fetchall()
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection, log_id: bytes) -> None:

@@ -117,6 +117,11 @@ class HistoryView:
         except duckdb.Error as error:
             raise database.failed(self.path, error) from error
 
+    def release(self) -> duckdb.DuckDBPyConnection:
+        """Return the connection for questions; the view takes no more records."""
+        self._worker.shutdown()
+        return self.connection
+
     def close(self) -> None:
         """Close the file: from here on it is one file without a write-ahead log, and free for others. Raises ViewError."""
         self._worker.shutdown()

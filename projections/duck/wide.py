@@ -33,7 +33,7 @@ def make_views(connection: duckdb.DuckDBPyConnection, since: int) -> None:
     """Make the views of types anew that were put by the record `since` or a later one."""
     names: set[str] = set()
     for kind, name, ids, versions, declared, put in connection.execute(_TYPES).fetchall():
-        view = _free(names, f"type_{name}", f"type_{name}_{kind}", f"type_{name}_{ids[0]}")
+        view = free(names, f"type_{name}", f"type_{name}_{kind}", f"type_{name}_{ids[0]}")
         if put < since:
             continue
         columns = _columns(kind, ids, versions, _merged(declared))
@@ -61,7 +61,7 @@ def _columns(
     columns = [(field, field, f"{kind}s.{field}") for field in fields]
     taken = {*fields, *_LAST}
     for key, declared in properties.items():
-        column = _free(taken, *([key] if key else []), f"property_{key}")
+        column = free(taken, *([key] if key else []), f"property_{key}")
         value, sql_type = f"properties[{text(key)}]", _SQL_TYPES.get(declared)
         value = f"try_cast({value} as {sql_type})" if sql_type else value
         columns.append(
@@ -88,8 +88,8 @@ def _merged(declared: Iterable[dict[str, str]]) -> dict[str, str]:
     return dict(sorted(merged.items()))
 
 
-def _free(taken: set[str], *wanted: str) -> str:
-    """Return the first of the names that nobody has, and take it; the last one with a number if all are taken."""
+def free(taken: set[str], *wanted: str) -> str:
+    """Return the first of the names that nobody has, whatever its case, and take it; the last one with a number if all are taken."""
     candidates: Any = (*wanted, *(f"{wanted[-1]}_{number}" for number in range(2, len(taken) + 3)))
     name: str = next(one for one in map(_writable, candidates) if one.lower() not in taken)
     taken.add(name.lower())
