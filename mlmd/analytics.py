@@ -9,17 +9,16 @@ from mlmd import errors
 from mlmd.engine import Engine
 from mlmd.moment import at as at_of
 from mlmd.past import Past
-from projections.duck.reading import open_view
+from projections.duck.reading import look_at, open_view
 from projections.errors import ViewError
 from replay.analytics import READER_PATIENCE_S, bring_up, in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import duckdb
-
     from mlmd.moment import At
     from mlmd.store import MetadataStore
+    from projections.duck.database import Connection, Relation
 
 
 def sql(
@@ -27,7 +26,7 @@ def sql(
     query: str,
     params: Mapping[str, Any] | Sequence[Any] | None = None,
     at: At | str | None = None,
-) -> duckdb.DuckDBPyRelation:
+) -> Relation:
     """Return the answer to a question, every version of everything ever put being at hand: docs/sql.md says under which names.
 
     The relation is worked out when it is asked for: `.fetchall()`, `.to_arrow_table()`, `.df()`, `.pl()`. It reads the store as it is
@@ -65,9 +64,12 @@ def _engine_of(store: MetadataStore) -> tuple[Engine, int | None]:
     )
 
 
-def _connection(engine: Engine, at: int | None) -> duckdb.DuckDBPyConnection:
+def _connection(engine: Engine, at: int | None) -> Connection:
     if engine.views is None:
-        return in_memory(engine.log, at).release()
+        connection = in_memory(engine.log).release()
+        if at is not None:
+            look_at(connection, at)
+        return connection
     views = Path(engine.views)
     bring_up(engine.log, views)
     return open_view(views, at=at, patience_s=READER_PATIENCE_S).connection

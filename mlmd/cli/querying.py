@@ -97,9 +97,8 @@ def sql(
     Examples:
     evlog sql "show tables"
     evlog sql "select type, count(*) from artifacts where is_current group by type"
-    evlog sql "from lineage_upstream($id)" -p id=2
-    evlog --at yesterday sql "from type_Model order by accuracy desc limit 5"
-    evlog sql - < question.sql -o csv
+    evlog sql 'from lineage_upstream($id)' -p id=2
+    evlog --at yesterday sql "select id, state from executions where is_current" -o csv
     evlog sql "from artifacts" -o parquet -f artifacts.parquet
 
     """

@@ -25,6 +25,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+Connection = duckdb.DuckDBPyConnection
+Relation = duckdb.DuckDBPyRelation
 FILES: Final = Generations("history", "duckdb")
 LOCK: Final = "history.lock"
 SCHEMA_VERSION: Final = 1
@@ -54,7 +56,7 @@ class Watermark(NamedTuple):
 
 def connect(
     path: str, *, writable: bool, patience_s: float = 0, memory_bytes: int | None = None, confined: bool = True
-) -> duckdb.DuckDBPyConnection:
+) -> Connection:
     """Open a file, trying again while somebody else has it. Raises BusyViewError after so long, WrongViewError.
 
     memory_bytes: what questions may take. confined: see `confine`. All that one process opens for reading has one configuration: DuckDB wants it so.
@@ -76,14 +78,14 @@ def connect(
         time.sleep(_PATIENCE_STEP_S)
 
 
-def confine(connection: duckdb.DuckDBPyConnection, *, may_write: str) -> None:
+def confine(connection: Connection, *, may_write: str) -> None:
     """Let a connection that was opened with `confined=False` touch one file besides its own, for good."""
     connection.execute("set allowed_paths = $1", [[may_write]]).fetchall()
     for name, value in _CONFINED.items():
         connection.execute(f"set {name} = {value}").fetchall()
 
 
-def create_tables(connection: duckdb.DuckDBPyConnection, log_id: bytes) -> None:
+def create_tables(connection: Connection, log_id: bytes) -> None:
     """Make an empty view of a log: tables, macros, and the comment of each."""
     connection.execute("begin").fetchall()
     connection.execute(_SCHEMA).fetchall()
@@ -109,7 +111,7 @@ def _comments() -> Iterator[str]:
         yield f"comment on macro {'table ' if form == 'table' else ''}{macro} is {wide.literal(comment)}"
 
 
-def watermark(connection: duckdb.DuckDBPyConnection) -> Watermark:
+def watermark(connection: Connection) -> Watermark:
     """Return what a view says of itself. Raises WrongViewError where this release cannot use it."""
     try:
         rows: list[Any] = connection.execute("select schema_version, log_id, applied, prev from watermark").fetchall()
