@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evlog.files import RealFolder
 from projections.duck import database
+from projections.duck.reading import open_view
 from projections.duck.view import HistoryView
 from projections.errors import BusyViewError, ViewError
 from replay.rebuild import follow
@@ -58,6 +59,19 @@ def rebuild(log: Log, views: Path, progress: Progress | None = None) -> int:
     views.mkdir(exist_ok=True)
     with _writing(views):
         return _replace(log, views, None, _end(log), progress).applied
+
+
+def state(log: Log, views: Path) -> tuple[int, str] | None:
+    """Return applied offset and digest of the current view, None where there is none of this log."""
+    try:
+        connection = open_view(views, patience_s=READER_PATIENCE_S).connection
+    except ViewError:
+        return None
+    try:
+        mark = database.watermark(connection)
+        return (mark.applied, database.digest(connection)) if mark.log_id == log.id else None
+    finally:
+        connection.close()
 
 
 def in_memory(log: Log, stop: int | None = None, progress: Progress | None = None) -> HistoryView:

@@ -50,7 +50,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Trust": {
         "verify": Entry("verifying", "Check every byte of the log, and the view against a replay."),
-        "replay": Entry("rebuilding", "Make the view anew from the log."),
+        "replay": Entry("rebuilding", "Make a view anew from the log."),
     },
 }
 _ENTRIES: Final = {name: entry for group in COMMANDS.values() for name, entry in group.items()}

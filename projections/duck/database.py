@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -120,6 +121,19 @@ def watermark(connection: Connection) -> Watermark:
     if len(rows) != 1 or rows[0][0] != SCHEMA_VERSION:
         raise WrongViewError("the history view was made by another release")
     return Watermark(*rows[0][1:])
+
+
+def digest(connection: Connection) -> str:
+    """Return the digest of a view's rows: equal for equal rows, whatever their order, by the release of DuckDB at hand."""
+    found = sha256()
+    for table in re.findall(r"create table (\w+)", _SCHEMA):
+        of_rows = "count(*), bit_xor(hash(shown)), sum(hash(shown)::hugeint)"
+        found.update(
+            repr(
+                connection.execute(f"select {of_rows} from (select {table}::varchar as shown from {table})").fetchall()
+            ).encode()
+        )
+    return found.hexdigest()
 
 
 def peek(path: Path, patience_s: float) -> Watermark:
