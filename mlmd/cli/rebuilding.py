@@ -41,8 +41,8 @@ def replay(settings: Settings, view: str) -> None:
     """Make a view anew from the log, beside the old one, and swap it in. Readers and writers go on meanwhile.
 
     Examples:
-    evlog replay                 and tell whether the new view equals the old one
-    evlog replay --view history  the one that `evlog sql` asks
+    evlog replay                   and tell whether the new view equals the old one
+    evlog replay --view history    the one that `evlog sql` asks
     evlog -s my-store replay --json
 
     """
