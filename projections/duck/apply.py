@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _encode: Final = msgspec.json.Encoder(enc_hook=lambda _unknown: None).encode
 _TAGS: Final[dict[type, str]] = {put: put.__struct_config__.tag for put in get_args(Change)}
 # Where a line has one of these, a value may be among its properties that JSON has no word for: null stands for NaN and infinity.
-_ODD: Final = (b"null", b'"t":"struct"', b'"t":"proto"')
+_NULL, _STRUCT, _PROTO = b"null", b'"t":"struct"', b'"t":"proto"'
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -34,7 +34,7 @@ class _Line(msgspec.Struct, gc=False):
     offset: int
     time_us: int
     put: Change | dict[str, Any] | Envelope
-    changes: list[tuple[str, int | None]] = []
+    changes: list[dict[str, Any]] = []
 
 
 class Batch:
@@ -50,13 +50,13 @@ class Batch:
         """Take one record."""
         offset, time_us, record = entry.offset, entry.time_us, entry.record
         changes = record.changes
-        named = [(_TAGS[change.__class__], getattr(change, "id", None)) for change in changes]
+        named = [{"kind": _TAGS[change.__class__], "id": getattr(change, "id", None)} for change in changes]
         line = _encode(_Line(offset, time_us, record.envelope, named))
         self.records.append(line)
         size = len(line)
         for change in changes if len(changes) == 1 else _last_of_each(changes):
             line = _encode(_Line(offset, time_us, change))
-            if isinstance(change, NodePut) and any(odd in line for odd in _ODD):
+            if (_NULL in line or _STRUCT in line or _PROTO in line) and isinstance(change, NodePut):
                 line = _encode(_Line(offset, time_us, _spelled(change)))
             self.puts[_TAGS[change.__class__]].append(line)
             size += len(line)
@@ -108,9 +108,9 @@ def _time(field: str) -> str:
 _RECORD_COLUMNS: Final = (
     *(f"line.put.{name}" for name in ("actor", "auth", "application", "host", "pid", "api", "reason")),
     "try_cast(hex(from_base64(line.put.transaction)) as uuid)",
-    "[{'kind': change[1], 'id': change[2]::bigint} for change in line.changes]",
+    "line.changes",
 )
-_RECORD_FORM: Final = _encode({**_PLACE, "put": _ENVELOPE, "changes": [["VARCHAR"]]}).decode()
+_RECORD_FORM: Final = _encode({**_PLACE, "put": _ENVELOPE, "changes": [{"kind": "VARCHAR", "id": "BIGINT"}]}).decode()
 _RECORDS: Final = (
     f"insert into records select line.offset, make_timestamptz(line.time_us), {', '.join(_RECORD_COLUMNS)}"
     f" from ({_LINES.format(form=_RECORD_FORM)})"
