@@ -212,6 +212,7 @@ def test_a_question_is_an_argument_or_standard_input_and_has_parameters(place: P
         (["describe artifacts", "-o", "parquet", "-f", "x.parquet"], 0, ""),
         (["explain select 1", "-o", "parquet", "-f", "x.parquet"], 2, "Parquet"),
         (["select 1", "-f", "x"], 2, "-o parquet"),
+        (["select 1", "-o", "parquet", "-f", "nowhere/x.parquet"], 1, "nowhere"),
         (["select 1", "--timeout", "0"], 2, "timeout"),
         (["select count(*) from range(100000000000) a, range(100000)", "--timeout", "0.5"], 1, "longer than 0.5 s"),
         (["select list(range(100000000))", "--memory", "64"], 1, "more than 64 MiB"),
