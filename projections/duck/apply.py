@@ -28,20 +28,23 @@ _TAGS: Final[dict[type, str]] = {put: put.__struct_config__.tag for put in get_a
 _NULL, _STRUCT, _PROTO = b"null", b'"t":"struct"', b'"t":"proto"'
 
 
-class _Line(msgspec.Struct, gc=False):
+class _Line(msgspec.Struct, gc=False, omit_defaults=True):
     """A change in its record, or the record's envelope with the kinds and ids of its changes."""
 
     offset: int
     time_us: int
     put: Change | dict[str, Any] | Envelope
+    type: str | None = None  # Of a node: the name of its type, which its record does not hold.
     changes: list[dict[str, Any]] = []
 
 
 class Batch:
     """Records as lines, for `load`. `size`: their bytes."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, type_names: dict[int, str]) -> None:
+        """Begin an empty one. type_names: of all types before it, by id; those of its own are added."""
         self.size = 0
+        self._type_names = type_names
         self.start = start  # No record in it has a lower offset.
         self.records: list[bytes] = []
         self.puts: defaultdict[str, list[bytes]] = defaultdict(list)  # By the tag of the change.
@@ -51,13 +54,19 @@ class Batch:
         offset, time_us, record = entry.offset, entry.time_us, entry.record
         changes = record.changes
         named = [{"kind": _TAGS[change.__class__], "id": getattr(change, "id", None)} for change in changes]
-        line = _encode(_Line(offset, time_us, record.envelope, named))
+        line = _encode(_Line(offset, time_us, record.envelope, None, named))
         self.records.append(line)
         size = len(line)
         for change in changes if len(changes) == 1 else _last_of_each(changes):
-            line = _encode(_Line(offset, time_us, change))
-            if (_NULL in line or _STRUCT in line or _PROTO in line) and isinstance(change, NodePut):
-                line = _encode(_Line(offset, time_us, _spelled(change)))
+            if isinstance(change, NodePut):
+                type_name = self._type_names.get(change.type_id)
+                line = _encode(_Line(offset, time_us, change, type_name))
+                if _NULL in line or _STRUCT in line or _PROTO in line:
+                    line = _encode(_Line(offset, time_us, _spelled(change), type_name))
+            else:
+                if isinstance(change, TypePut):
+                    self._type_names[change.id] = change.name
+                line = _encode(_Line(offset, time_us, change))
             self.puts[_TAGS[change.__class__]].append(line)
             size += len(line)
         self.size += size
@@ -90,10 +99,11 @@ _SQL: Final = {"text": "VARCHAR", "number": "BIGINT", "tree": "JSON"}
 
 
 def _from_lines(**fields: str) -> str:
-    """Return what stands behind FROM for lines whose `put` has these fields, by form; "offset", time and put are columns of it."""
+    """Return what stands behind FROM for lines whose `put` has these fields, by form; "offset", time, type and put are its columns."""
     form = {name: _SQL[kind] for kind, names in fields.items() for name in names.split()}
-    lines = _LINES.format(form=_encode({**_PLACE, "put": form}).decode())
-    return f'(select line.offset as "offset", make_timestamptz(line.time_us) as time, line.put as put from ({lines}))'
+    lines = _LINES.format(form=_encode({**_PLACE, "type": "VARCHAR", "put": form}).decode())
+    time = "make_timestamptz(line.time_us) as time"
+    return f'(select line.offset as "offset", {time}, line.type as type, line.put as put from ({lines}))'
 
 
 def _time(field: str) -> str:
@@ -120,7 +130,7 @@ _RECORDS: Final = (
 def _node(kind: str, *own: str) -> str:
     columns = [
         "put.id",
-        "type.name",
+        "type",
         *(f"put.{name}" for name in ("type_id", "name", "external_id")),
         *own,
         _time("put.create_time_ms"),
@@ -133,10 +143,7 @@ def _node(kind: str, *own: str) -> str:
         number="id type_id create_time_ms update_time_ms",
         tree="properties custom_properties",
     )
-    return (
-        f'insert into {kind}s select {", ".join(columns)}, "offset", null, time, null from {lines} line'
-        " left join (select distinct id, name from types) type on type.id = put.type_id"
-    )
+    return f'insert into {kind}s select {", ".join(columns)}, "offset", null, time, null from {lines}'
 
 
 def _type(kind: str) -> str:
@@ -161,7 +168,7 @@ def _link(table: str, columns: str, **fields: str) -> str:
 _EVENT: Final = (
     f"put.id, put.artifact_id, put.execution_id, put.type, not put.type like '%INPUT', {_time('put.time_ms')}"
 )
-# By tag: the table, and what makes its rows of lines. Types first, because a node's row holds the name of its type.
+# By tag: the table, and what makes its rows of lines.
 _INSERTS: Final[dict[str, tuple[str, str]]] = {
     **{f"{kind}_type": ("types", _type(kind)) for kind in KINDS},
     "artifact": ("artifacts", _node("artifact", "coalesce(put.uri, '')", "put.state")),
