@@ -14,23 +14,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evlog.log import Log
+    from projections.duck.view import HistoryView
     from projections.sqlite.apply import Bodies
     from projections.sqlite.properties import Property
 
     Progress = Callable[[int, int], None]
     """Told (records applied, records to apply)."""
 
-BATCH_RECORDS = (
-    10_000  # One transaction each: large enough to be cheap, small enough to keep the write-ahead log short.
-)
 REPORT_RECORDS = 1_000
 
 
-def follow(view: View, log: Log, stop: int, progress: Progress | None = None) -> None:
-    """Apply the records up to `stop` to a view, in transactions of BATCH_RECORDS."""
+def follow(view: View | HistoryView, log: Log, stop: int, progress: Progress | None = None) -> None:
+    """Apply the records up to `stop` to a view, in transactions of its `batch_records`."""
     start = view.applied
     while start < stop:
-        next_stop = min(stop, start + BATCH_RECORDS)
+        next_stop = min(stop, start + view.batch_records)
         view.begin()
         try:
             catch_up(view, log.read(view.applied, next_stop), _reporter(progress, stop))
@@ -80,7 +78,7 @@ def rebuild(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = 
         with log.claim() as group:
             follow(view, log, group.end)
             view.close()
-            database.publish(folder, path)
+            database.FILES.publish(folder, path)
     except BaseException:
         for leftover in folder.glob(f"{path.name}*"):
             leftover.unlink()

@@ -56,20 +56,37 @@ def talk(settings: Settings, text: str) -> None:
         click.echo(text, err=True)
 
 
-def show_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str], footer: str | None = None) -> None:
-    """Write rows; jsonl, tsv and csv as they come. columns: those of a table, in order."""
+def show_rows(
+    settings: Settings,
+    rows: Iterable[Row],
+    columns: Sequence[str],
+    footer: str | None = None,
+    *,
+    every_column: bool = False,
+) -> None:
+    """Write rows; jsonl, tsv and csv as they come.
+
+    columns: those of a table, in order; one that is empty throughout is left out, unless every column is wanted.
+    """
     if settings.form == "json":
         click.echo(json.dumps(list(rows), indent=1, ensure_ascii=False))
-    elif settings.form == "jsonl":
-        for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
-    elif settings.form in ("csv", "tsv"):
-        _separated(rows, columns, "," if settings.form == "csv" else "\t")
+    elif settings.form != "table":
+        stream_rows(settings, rows, columns)
     else:
-        if held := list(rows):
-            _table(held, [name for name in columns if any(row.get(name) not in _EMPTY for row in held)])
+        if (held := list(rows)) or every_column:
+            shown = [name for name in columns if every_column or any(row.get(name) not in _EMPTY for row in held)]
+            _table(held, shown)
         if footer:
             talk(settings, footer)
+
+
+def stream_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str]) -> None:
+    """Write rows one after the other, as jsonl, csv or tsv. columns: named where there is no row."""
+    if settings.form == "jsonl":
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        _separated(rows, columns, "," if settings.form == "csv" else "\t")
 
 
 def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
@@ -115,7 +132,7 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
     cells = [[_cut(in_words(name, row.get(name))) for name in columns] for row in rows]
     numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
     titles = [name.replace("_", " ") for name in columns]
-    widths = [max(len(titles[at]), *(len(line[at]) for line in cells)) for at in range(len(columns))]
+    widths = [max([len(titles[at]), *(len(line[at]) for line in cells)]) for at in range(len(columns))]
     terminal = sys.stdout.isatty()
     limit = shutil.get_terminal_size().columns if terminal else 0
 

@@ -46,7 +46,7 @@ class Target:
         if not (place / LOG_FOLDER).is_dir():
             _refuse_foreign(place)
             self.folder = place.with_name(place.name + SUFFIX)
-            database.remove_unfinished(self.folder / VIEWS_FOLDER)  # By a run that was killed.
+            database.FILES.remove_unfinished(self.folder / VIEWS_FOLDER)  # By a run that was killed.
         self._file: Path | None = None  # Of a view that is not published yet.
         self.kept: Counter[bytes] = Counter()  # Of rows that are kept already, by their marks: see `mark_of`.
         self.last_reason: str | None = None
@@ -128,7 +128,7 @@ class Target:
             self.view.index()
             self.view.close()
             with self.log.claim():
-                database.publish(self.folder / VIEWS_FOLDER, self._file)
+                database.FILES.publish(self.folder / VIEWS_FOLDER, self._file)
             self._file = None
         else:
             self.view.close()

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -150,7 +151,7 @@ def test_verify_and_replay_are_content_with_a_sound_store(place: Path) -> None:
     assert told["equal_to_the_one_before"] is True
     assert told["records"] == 13
     assert data(place, "verify", "--log-only")["findings"] == []
-    assert "the view equals a replay" in fine("-s", str(place), "verify")
+    assert "the views equal a replay" in fine("-s", str(place), "verify")
 
 
 def test_damage_ends_with_3_and_names_the_place(place: Path) -> None:
@@ -254,7 +255,7 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
     else:
         shutil.copytree(place, place.parent / "my-store", symlinks=True)
     for number, example in enumerate(examples):
-        words = example.replace("'", "").replace("#100", "#10").split()[1:]
+        words = shlex.split(example.replace("#100", "#10"))[1:]
         if name == "init":
             (place.parent / f"{number}").mkdir()
             monkeypatch.chdir(place.parent / f"{number}")
