@@ -493,6 +493,7 @@ def _check_moment(engine: Engine, view: HistoryView, offset: int) -> None:
     then.close()
 
 
+@pytest.mark.deep
 @settings(deadline=None)
 @given(operations=st.lists(puts(WILD), min_size=3, max_size=14), data=st.data())
 def test_every_moment_is_as_the_serving_view_has_it(operations: Sequence[Any], data: Any) -> None:
