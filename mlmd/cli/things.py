@@ -12,6 +12,7 @@ from evlog.records import (
     AssociationPut,
     AttributionPut,
     EventPut,
+    ForeignRowKept,
     LogRecovered,
     NodePut,
     ParentContextPut,
@@ -160,6 +161,8 @@ def _short(change: Change) -> str:
         return f"run:{change.execution_id} {arrow} art:{change.artifact_id}"
     if isinstance(change, LogRecovered):
         return f"cut {change.size:,} bytes off {change.segment}"
+    if isinstance(change, ForeignRowKept):
+        return f"kept a row of {change.table}: {change.why}"
     ends = sorted(names_of(change), key=lambda end: end[0] == "context")
     return " in ".join(f"{SHORT[kind]}:{number}" for kind, number in ends)
 
