@@ -22,6 +22,7 @@ from mlmd.proto import metadata_store_service_pb2 as service
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from evlog.log import Log
     from mlmd.client import Remote
     from mlmd.methods import Method
     from mlmd.moment import At
@@ -145,6 +146,15 @@ class MetadataStore:
         store._backend = Past(backend, at) if isinstance(backend, Engine) else backend.at(at)
         store._of = self  # Its engine answers: who keeps the past keeps the store.
         return store
+
+    @property
+    def log(self) -> Log:
+        """The log of the store, every record in order, for `replay`. Raises UnimplementedError for a store of a server and a past one."""
+        if not isinstance(self._backend, Engine):
+            raise errors.UnimplementedError(
+                "only an open store of this machine has its log at hand: open the store itself"
+            )
+        return self._backend.log
 
     def close(self) -> None:
         """Close the store. Not needed for safety: whatever a put acknowledged is durable."""
