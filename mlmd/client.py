@@ -86,6 +86,13 @@ class Remote:
             type_ids = sorted({node.type_id for node in nodes})
             getattr(graph, types).extend(getattr(self._send(by_id, by_id.request(type_ids=type_ids)), types))
 
+    def review(self, question: object) -> Any:
+        """Refuse a question to the log: the wire has no method for it. Raises UnimplementedError."""
+        raise errors.UnimplementedError(
+            "what happened is read from the log, which a client has not: open the store's folder, or run"
+            " `evlog -s FOLDER diff` beside the server"
+        )
+
     def at(self, at: At) -> Remote:
         """Return the same server as of another moment."""
         return Remote(self._config, at)

@@ -12,7 +12,7 @@ import os
 import time
 from hashlib import sha256
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from evlog.author import Author, clock_us
 from evlog.errors import ForkedError, RecordTooLargeError
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from projections.sqlite.view import View
 
 _LOG: Final = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 _SHOWN_S: Final = 2.0
 _SHOWN_STEP_S: Final = 0.005
 
@@ -82,8 +83,7 @@ class Engine:
         caller: who puts, if not this process for itself. at: an offset of `offset_at`, to get what was there then.
         """
         try:
-            if os.getpid() != self._pid:
-                raise ForkedError(opened_by=self._pid, used_by=os.getpid())
+            self._refuse_fork()
             if method.query is not None:
                 query = method.query
                 answer = self._ask(lambda lookup: query(lookup, request), at)
@@ -135,14 +135,35 @@ class Engine:
             raise errors.status_error(error) from error
         return offset
 
+    def review(self, question: Callable[[Log, View, int], _Answer], at: int | None = None) -> _Answer:
+        """Return the answer to a question to log and view, of the first so many records. Raises StatusError.
+
+        at: an offset of `offset_at`; None for all records there are.
+        """
+        try:
+            self._refuse_fork()
+            stop = self._ask(Lookup.applied) if at is None else at
+            return self._with_view(lambda view: question(self.log, view, min(stop, self.log.refresh())))
+        except errors.StatusError:
+            raise
+        except Exception as error:
+            raise errors.status_error(error) from error
+
     def _ask(self, question: Callable[[Lookup], Any], at: int | None = None) -> Any:
+        return self._with_view(lambda view: view.ask(question, at))
+
+    def _with_view(self, question: Callable[[View], _Answer]) -> _Answer:
         view = self._current_view()
         try:
-            return view.ask(question, at)
+            return question(view)
         except ViewError:
             if self._opened.is_fresh(view):
                 raise
-        return self._current_view().ask(question, at)  # Replaced between the look and the question.
+        return question(self._current_view())  # Replaced between the look and the question.
+
+    def _refuse_fork(self) -> None:
+        if os.getpid() != self._pid:
+            raise ForkedError(opened_by=self._pid, used_by=os.getpid())
 
     def _index_what_is_dear(self) -> None:
         """Make the index of a property whose filters have cost as much: see `projections.sqlite.properties`."""

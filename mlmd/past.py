@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evlog.log import Log
     from mlmd.engine import Engine
     from mlmd.methods import Method
     from mlmd.moment import At
+    from projections.sqlite.view import View
+
+_Answer = TypeVar("_Answer")
 
 
 class Past:
@@ -24,6 +30,10 @@ class Past:
     def call(self, method: Method, request: Any) -> Any:
         """Answer one request with a message. Raises StatusError: FAILED_PRECONDITION for a put."""
         return method.message(self._engine.answer(method, request, at=self.offset))
+
+    def review(self, question: Callable[[Log, View, int], _Answer]) -> _Answer:
+        """Return the answer to a question to log and view, of the records up to the moment: see Engine.review."""
+        return self._engine.review(question, self.offset)
 
     def at(self, at: At) -> Past:
         """Return the same store as of another moment."""

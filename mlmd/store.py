@@ -8,9 +8,10 @@ import random
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from mlmd import errors
+import replay
+from mlmd import errors, names
 from mlmd import moment as moments
 from mlmd.engine import Engine
 from mlmd.methods import METHODS, WHOLE_LINEAGE
@@ -18,15 +19,18 @@ from mlmd.opening import open_config
 from mlmd.past import Past
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
+from replay.asof import offset_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from evlog.log import Log
     from mlmd.client import Remote
     from mlmd.methods import Method
     from mlmd.moment import At
+    from projections.sqlite.view import View
 
+_Told = TypeVar("_Told")
 MAX_NUM_RESULT: Final = 100
 _RETRIES: Final = 5
 _RETRY_MEAN_S: Final = 2.0
@@ -155,6 +159,46 @@ class MetadataStore:
                 "only an open store of this machine has its log at hand: open the store itself"
             )
         return self._backend.log
+
+    def diff(self, since: At | str, until: At | str = "now", types: Collection[str] | None = None) -> replay.Diff:
+        """Return what happened between two moments, in either order: what was added, changed field by field, linked, and by whom.
+
+        since, until: as of `as_of`; "now" is the end of this store, its moment where it is one of the past. types: names, to get
+        these types, their nodes and what links them. What was changed and changed back is no difference. Raises
+        InvalidArgumentError, OutOfRangeError; UnimplementedError for a server's store.
+        """
+        first, last = _at(since), _at(until)
+
+        def question(log: Log, view: View, end: int) -> replay.Diff:
+            start, stop = sorted(min(offset_of(log, moment), end) for moment in (first, last))
+            return replay.diff(log, view, start, stop, types=[types] if isinstance(types, str) else types)
+
+        return self._backend.review(question)
+
+    def history(self, thing: Any) -> list[replay.Difference]:
+        """Return every version, event and link of a thing, the first one first, each with the record that put it.
+
+        thing: "art:2", "run:1", "ctx:7", "type:Trainer", or a node or type that was read. Raises InvalidArgumentError for what names
+        nothing, NotFoundError for what is not there; UnimplementedError for a server's store.
+        """
+        return self._found(thing, lambda log, view, named, end: list(replay.history(log, view, named, end)))
+
+    def blame(self, thing: Any) -> list[replay.Blame]:
+        """Return for each field and property of a thing, named as for `history`, the record that set it. Raises as `history`."""
+        return self._found(thing, replay.blame)
+
+    def _found(self, thing: Any, question: Callable[[Log, View, replay.Thing, int], list[_Told]]) -> list[_Told]:
+        try:
+            named = names.thing_of(thing)
+        except ValueError as error:
+            raise errors.InvalidArgumentError(str(error)) from None
+
+        def asked(log: Log, view: View, end: int) -> list[_Told]:
+            if not replay.was_there(view, named, end):
+                raise errors.NotFoundError(f"there is no {names.name_of(named)}")
+            return question(log, view, named, end)
+
+        return self._backend.review(asked)
 
     def close(self) -> None:
         """Close the store. Not needed for safety: whatever a put acknowledged is durable."""

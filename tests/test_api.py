@@ -48,6 +48,9 @@ OTHERS = [
 ]
 
 
+OURS_ALONE = {"as_of", "diff", "history", "blame"}
+
+
 def test_the_package_offers_what_ml_metadata_offers() -> None:
     assert mlmd.__all__ == ["ListOptions", "MetadataStore", "OrderByField", "downgrade_schema"]
     assert mlmd.errors is errors
@@ -68,7 +71,7 @@ def test_the_store_has_mlmds_methods_and_each_takes_extra_options_last() -> None
     wanted = {name.format(k=kind) for kind in ("artifact", "execution", "context") for name in GETTERS_OF_EACH_KIND}
     wanted |= set(OTHERS)
     methods = dict(inspect.getmembers(mlmd.MetadataStore, inspect.isfunction))
-    assert wanted == {name for name in methods if not name.startswith("_")} - {"as_of"}  # Ours alone.
+    assert wanted == {name for name in methods if not name.startswith("_")} - OURS_ALONE
     for name in wanted - {"close"}:
         *_, last = inspect.signature(methods[name]).parameters.values()
         assert (last.name, last.default) == ("extra_options", None), name

@@ -42,7 +42,9 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "types": Entry("typelist", "List types with their properties."),
     },
     "Time": {
-        "log": Entry("history", "Show the records: who put what, when, through what, why."),
+        "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
+        "diff": Entry("hindsight", "Tell what was added, changed and linked between two moments."),
+        "blame": Entry("hindsight", "Tell which record set each field of a thing."),
     },
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import contextlib
 from datetime import timedelta
-from itertools import islice
-from typing import TYPE_CHECKING, Final
+from itertools import groupby, islice
+from typing import TYPE_CHECKING
 
 import click
 
 from evlog.errors import FutureError
+from mlmd import names
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_rows, talk
 from mlmd.cli.reading import Store, store_of
+from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
-from mlmd.cli.things import in_short, names_of, parse_named, record_row
+from mlmd.cli.things import (
+    difference_in_words,
+    difference_row,
+    in_short,
+    parse_named,
+    plain_change,
+    provenance_row,
+    record_row,
+)
 from replay.asof import offset_of
+from replay.reading import read_backward
+from replay.versions import history, was_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evlog.log import Log
-    from evlog.records import Entry
+    from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
-    from mlmd.cli.things import Named
     from mlmd.moment import Moment
-
-_STRETCH_MIN: Final = 64
-_STRETCH_MAX: Final = (
-    16_384  # An active segment has no index: a stretch walks it from its start, so there should be few.
-)
+    from replay.things import Difference, Thing
 
 
 @command(looks_back=True)
@@ -49,27 +55,32 @@ def log(
     by: str | None,
     reverse: bool,
 ) -> None:
-    """Show the records, the newest first: who put what, when, through what, why.
+    """Show the records, the newest first: who put what, when, through what, why; of a thing, every version and what changed.
 
     Examples:
     evlog log -n 5                      the last five
-    evlog log type:Trainer              what became of a type
-    evlog log run:1 --reverse           the life of a run, from its first record
+    evlog log run:1                     the life of a run: every version, field by field, and every link
+    evlog log type:Trainer --reverse    what became of a type, from its first record
     evlog log --since yesterday --by ana
     evlog log -n 0 -o jsonl             every record in full, one a line
 
     """
+    columns = ["offset", "time", "actor", "application", "api", "changes", "reason"]
     with store_of(settings) as store:
         start, stop = _range(store, since, until)
-        wanted = parse_named(thing) if thing else None
-        found = records_about(store, wanted, start, stop, newest_first=not reverse)
-        entries = list(islice((one for one in found if by in (None, one.record.envelope.actor)), limit or None))
-    rows = [record_row(entry) for entry in entries]
+        if thing:
+            told = _life(store, parse_named(thing), start, stop, newest_first=not reverse)
+            of_thing = list(islice((one for one in told if by in (None, one[0].by.actor)), limit or None))
+            rows = [_life_row(differences) for differences in of_thing]
+        else:
+            found = read_backward(store.log, start, stop) if not reverse else store.log.read(start, max(start, stop))
+            entries = list(islice((one for one in found if by in (None, one.record.envelope.actor)), limit or None))
+            rows = [record_row(entry) for entry in entries]
+    shown = rows
     if settings.form == "table":
-        for entry, row in zip(entries, rows, strict=True):
-            row["changes"] = in_short(entry.record.changes)
-    columns = ["offset", "time", "actor", "application", "api", "changes", "reason"]
-    show_rows(settings, rows, columns, f"{len(rows):,} of {store.end:,} records")
+        words = map(_life_in_words, of_thing) if thing else ([in_short(entry.record.changes)] for entry in entries)
+        shown = [row | {"changes": line} for row, lines in zip(rows, words, strict=True) for line in lines]
+    show_rows(settings, shown, columns, f"{len(rows):,} of {store.end:,} records")
     if settings.form != "table" and limit and len(rows) == limit:
         talk(settings, f"{limit:,} records, which is the limit: -n 0 for all")
 
@@ -86,21 +97,28 @@ def _range(store: Store, since: Moment | None, until: Moment | None) -> tuple[in
     return start, stop
 
 
-def records_about(
-    store: Store, wanted: Named | None, start: int = 0, stop: int | None = None, *, newest_first: bool = False
-) -> Iterator[Entry]:
-    """Yield the records [start, stop) that touch a thing, or all."""
-    stop = store.end if stop is None else stop
-    entries = _backward(store.log, start, stop) if newest_first else store.log.read(start, max(start, stop))
-    for entry in entries:
-        if wanted is None or any(wanted in names_of(change) for change in entry.record.changes):
-            yield entry
+def _life(store: Store, thing: Thing, start: int, stop: int, *, newest_first: bool) -> Iterator[list[Difference]]:
+    """Yield what became of a thing, record by record. Raises Refusal for a thing that was not there."""
+    refuse_unknown(store, thing)
+    found = history(store.log, store.view, thing, stop, start=start, newest_first=newest_first)
+    for _, group in groupby(found, lambda one: one.by.offset):
+        yield list(group)[:: -1 if newest_first else 1]
 
 
-def _backward(log: Log, start: int, stop: int) -> Iterator[Entry]:
-    """Yield records, the last one first. Stretches grow: whoever wants twenty reads few, whoever wants all reads fast."""
-    size = _STRETCH_MIN
-    while start < stop:
-        first = max(start, stop - size)
-        yield from reversed(list(log.read(first, stop)))
-        stop, size = first, min(size * 4, _STRETCH_MAX)
+def _life_row(differences: list[Difference]) -> Row:
+    """Return what a record made of a thing as a row: the changes in full, and what they changed."""
+    return provenance_row(differences[0].by) | {
+        "changes": [plain_change(one.after) for one in differences],
+        "differences": [difference_row(one) for one in differences],
+    }
+
+
+def _life_in_words(differences: list[Difference]) -> list[str]:
+    return [words for one in differences for words in difference_in_words(one)]
+
+
+def refuse_unknown(store: Store, thing: Thing) -> None:
+    """Raise Refusal for a thing that was not there at the moment the store is looked at."""
+    if not was_there(store.view, thing, store.end):
+        kind, _ = thing
+        raise Refusal(f"there is no {names.name_of(thing)}", f"evlog -s {store.place} {kind}s")

@@ -11,9 +11,10 @@ from mlmd.cli.command import Command, command, with_settings
 from mlmd.cli.output import show_rows, talk
 from mlmd.cli.reading import store_of
 from mlmd.cli.refusal import Refusal
-from mlmd.cli.things import SHORT, node_row
+from mlmd.cli.things import node_row
 from mlmd.convert import unframed
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
+from mlmd.names import SHORT
 from projections.query import Listing, OrderBy
 
 if TYPE_CHECKING:

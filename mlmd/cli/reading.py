@@ -29,13 +29,13 @@ class Store:
     """An open store at one moment: `end` is the offset up to which it is looked at."""
 
     def __init__(self, place: Path, engine: Engine, at: int | None) -> None:
-        self.place, self.log = place, engine.log
+        self.place, self.log, self.view = place, engine.log, engine.view
         self.end = engine.view.applied if at is None else at
-        self._view, self._at = engine.view, at
+        self._at = at
 
     def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
         """Return the answer to a question to the view, as of the moment."""
-        return self._view.ask(question, self._at)
+        return self.view.ask(question, self._at)
 
     def get(self, method: str, **fields: Any) -> Any:
         """Return the answer to a get of `mlmd.methods`. Raises StatusError."""

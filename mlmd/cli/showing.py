@@ -8,14 +8,15 @@ import click
 
 from mlmd import errors
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.history import records_about
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows
 from mlmd.cli.reading import Store, store_of
 from mlmd.cli.refusal import Refusal
-from mlmd.cli.things import SHORT, event_row, node_row, parse_object
+from mlmd.cli.things import difference_in_words, event_row, node_row, parse_object
 from mlmd.cli.typelist import type_rows
 from mlmd.convert import ARMS
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
+from mlmd.names import SHORT
+from replay.versions import history
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,13 +89,13 @@ def node_in_full(store: Store, kind: Kind, number: int) -> Row:
         row["contexts"] = [named(context, CONTEXT) for context in contexts]
     row["versions"] = [
         {
-            "record": f"#{entry.offset}",
-            "time": rfc3339(entry.time_us),
-            "actor": entry.record.envelope.actor,
-            "api": entry.record.envelope.api,
+            "record": f"#{version.by.offset}",
+            "time": rfc3339(version.by.time_us),
+            "actor": version.by.actor,
+            "api": version.by.api,
+            "what": ", ".join(difference_in_words(version)),
         }
-        for entry in records_about(store, (kind.name, number))
-        if any(isinstance(change, kind.put) and change.id == number for change in entry.record.changes)
+        for version in history(store.log, store.view, (kind.name, number), store.end, links=False)
     ]
     return row
 

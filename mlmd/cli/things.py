@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,45 +20,35 @@ from evlog.records import (
     Struct,
     TypePut,
 )
-from mlmd.cli.output import Row, rfc3339
-from mlmd.cli.refusal import Refusal
+from mlmd import names
+from mlmd.cli.output import Row, in_words, rfc3339
+from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.convert import properties_of, property_types, state_of, text_of
-from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION, Kind
+from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS, Kind
+from mlmd.names import SHORT
+from replay.things import kind_of, provenance_of
 
 if TYPE_CHECKING:
     from evlog.records import Change, Entry
     from mlmd.kinds import Node, Type
+    from replay.things import Difference, FieldChange, Provenance, Thing
 
-SHORT: Final = {"artifact": "art", "execution": "run", "context": "ctx"}
-_KINDS: Final = {
-    "art": ARTIFACT,
-    "artifact": ARTIFACT,
-    "run": EXECUTION,
-    "execution": EXECUTION,
-    "ctx": CONTEXT,
-    "context": CONTEXT,
-}
-
-_ID_MAX: Final = 2**63 - 1
-Named = tuple[str, int | str]
-"""A thing: (kind, id), or ("type", name)."""
+_VALUE_MAX: Final = 40
+_UNSET: Final = "unset"
 
 
-def parse_named(text: str) -> Named:
+def parse_named(text: str) -> Thing:
     """Return what a name such as art:2 or type:Trainer names. Raises Refusal."""
-    if text.startswith("type:"):
-        return ("type", text.removeprefix("type:"))
-    kind, number = parse_object(text)
-    return (kind.name, number)
+    try:
+        return names.parse(text)
+    except ValueError as error:
+        raise Refusal(str(error), "evlog artifacts", USAGE) from None
 
 
 def parse_object(text: str) -> tuple[Kind, int]:
-    """Return kind and id of a name such as art:2. Raises Refusal."""
-    word, _, number = text.partition(":")
-    kind = _KINDS.get(word)
-    if kind is None or not number.isdecimal() or int(number) > _ID_MAX:
-        raise Refusal(f"{text!r} names nothing: write art:ID, run:ID, ctx:ID or type:NAME", "evlog artifacts", 2)
-    return kind, int(number)
+    """Return kind and id of a node's name such as art:2. Raises Refusal."""
+    kind, number = parse_named(text)
+    return next(one for one in KINDS if one.name == kind), int(number)
 
 
 def node_row(kind: Kind, node: Node) -> Row:
@@ -103,22 +94,64 @@ def event_row(event: Any, other: Kind) -> Row:
 
 def record_row(entry: Entry) -> Row:
     """Return a record as a row, its changes in full."""
-    envelope = entry.record.envelope
+    return provenance_row(provenance_of(entry)) | {"changes": [plain_change(change) for change in entry.record.changes]}
+
+
+def provenance_row(by: Provenance) -> Row:
+    """Return who put a record, when, through what and why, as a row."""
     return {
-        "offset": entry.offset,
-        "time": rfc3339(entry.time_us),
-        "actor": envelope.actor,
-        "auth": envelope.auth,
-        "application": envelope.application,
-        "host": envelope.host,
-        "api": envelope.api,
-        "reason": envelope.reason,
-        "transaction": envelope.transaction.hex(),
-        "changes": [
-            plain(msgspec.to_builtins(change, builtin_types=(bytes, msgspec.msgpack.Ext)))
-            for change in entry.record.changes
+        "offset": by.offset,
+        "time": rfc3339(by.time_us),
+        "actor": by.actor,
+        "auth": by.auth,
+        "application": by.application,
+        "host": by.host,
+        "api": by.api,
+        "reason": by.reason,
+        "transaction": by.transaction.hex(),
+    }
+
+
+def plain_change(change: Change) -> Any:
+    """Return a change in full as JSON can hold it."""
+    return plain(msgspec.to_builtins(change, builtin_types=(bytes, msgspec.msgpack.Ext)))
+
+
+def difference_row(one: Difference) -> Row:
+    """Return what became of a thing as a row: `old` and `new` of each field are null where it was not set."""
+    return {
+        "what": one.what,
+        "kind": str(one.after.__struct_config__.tag),
+        "thing": thing_in_short(one.after),
+        "fields": [
+            {"field": change.field, "old": plain(change.old), "new": plain(change.new)} for change in one.fields
         ],
     }
+
+
+def difference_in_words(one: Difference) -> list[str]:
+    """Return what became of a thing in a few words for each field that changed; at least in one word."""
+    if one.what == "linked":
+        return [thing_in_short(one.after)]
+    if one.what == "added":
+        return [f"added {_short(one.after)}"]
+    return [field_in_words(change) for change in one.fields] or ["put again, as it was"]
+
+
+def field_in_words(change: FieldChange) -> str:
+    """Return what became of a field in a few words."""
+    old, new = _in_words(change.old), _in_words(change.new)
+    if old == new:  # 1 and "1" and 1.0: the words hide what differs.
+        old, new = json.dumps(plain(change.old)), json.dumps(plain(change.new))
+    return f"{change.field} {_cut(old)} → {_cut(new)}"
+
+
+def _in_words(value: Any) -> str:
+    return _UNSET if value is None else in_words("", plain(value)) if value not in ("", [], {}) else json.dumps(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _VALUE_MAX else text[: _VALUE_MAX - 1] + "…"
 
 
 def in_short(changes: list[Change]) -> str:
@@ -130,38 +163,29 @@ def in_short(changes: list[Change]) -> str:
     return ", ".join(words)
 
 
-def names_of(change: Change) -> set[Named]:
-    """Return the things that a change is about."""
-    if isinstance(change, TypePut):
-        return {("type", change.name)}
-    kind = type(change).__name__.removesuffix("Put").lower()
-    if isinstance(change, NodePut):
-        return {(kind, change.id)}
-    if isinstance(change, EventPut):
-        return {("artifact", change.artifact_id), ("execution", change.execution_id)}
-    if isinstance(change, AttributionPut):
-        return {("context", change.context_id), ("artifact", change.artifact_id)}
-    if isinstance(change, AssociationPut):
-        return {("context", change.context_id), ("execution", change.execution_id)}
-    if isinstance(change, ParentContextPut):
-        return {("context", change.parent_id), ("context", change.child_id)}
-    return set()
-
-
 def _short(change: Change) -> str:
+    """Return what a change says in a few words: the thing, and of a node its name and state."""
+    said = (getattr(change, "name", None), getattr(change, "state", None)) if isinstance(change, NodePut) else ()
+    return " ".join(filter(None, (thing_in_short(change), *said)))
+
+
+def thing_in_short(change: Change) -> str:
+    """Return what a change is about: a thing's name, or the two that it links."""
     if isinstance(change, TypePut):
-        return f"type:{change.name}"
+        return names.name_of((names.TYPE, change.name))
     if isinstance(change, NodePut):
-        kind = type(change).__name__.removesuffix("Put").lower()
-        state = getattr(change, "state", None)
-        return " ".join(filter(None, (f"{SHORT[kind]}:{change.id}", change.name, state)))
+        return names.name_of((kind_of(change), change.id))
     if isinstance(change, EventPut):
         arrow = "◀" if change.type.endswith("INPUT") else "▶"
         return f"run:{change.execution_id} {arrow} art:{change.artifact_id}"
-    if isinstance(change, LogRecovered):
-        return f"cut {change.size:,} bytes off {change.segment}"
-    ends = sorted(names_of(change), key=lambda end: end[0] == "context")
-    return " in ".join(f"{SHORT[kind]}:{number}" for kind, number in ends)
+    if isinstance(change, AttributionPut):
+        return f"art:{change.artifact_id} in ctx:{change.context_id}"
+    if isinstance(change, AssociationPut):
+        return f"run:{change.execution_id} in ctx:{change.context_id}"
+    if isinstance(change, ParentContextPut):
+        return f"ctx:{change.child_id} in ctx:{change.parent_id}"
+    assert isinstance(change, LogRecovered), "all others stand above"
+    return f"cut {change.size:,} bytes off {change.segment}"
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
-from projections.sqlite import lineage, properties
+from projections.sqlite import lineage, offsets, properties
 from projections.sqlite.listing import page as listing_page
 from projections.sqlite.properties import Property
 
@@ -31,10 +31,12 @@ _TYPED: Final = {
     kind: f"select substr(n.body, 2), n.type_id from json_each(?) j cross join {kind} n on n.id = j.value"
     for kind in KINDS
 }
+_TYPE_IDS: Final = {kind: f"select id, type_id from {kind} where id {_IN}" for kind in KINDS}
 _NAMED: Final = {kind: f"select body from {kind}_found where type_id = ? and name = ?" for kind in KINDS}
 _ID_NAMED: Final = {kind: f"select id from {kind}_found where type_id = ? and name = ?" for kind in KINDS}
 _ID_EXTERNAL: Final = {kind: f"select id from {kind}_found where external_id = ?" for kind in KINDS}
 _BY_EXTERNAL: Final = {kind: f"select body from {kind}_found where external_id {_IN} order by id" for kind in KINDS}
+_TYPES_NAMED: Final = f"select id from type where kind {_IN} and name = ? order by id"
 _LINKS: Final = {"artifact": "attribution", "execution": "association"}
 _CONTEXTS_OF: Final = {
     kind: f"select c.body from {link} l join context c on c.id = l.context_id where l.{kind}_id = ? order by c.id"
@@ -113,6 +115,11 @@ class Lookup:
         rows: list[Any] = self._execute(_TYPED[kind], (_json(ids),)).fetchall()
         return rows
 
+    def type_ids(self, kind: Kind, ids: Collection[int]) -> dict[int, int]:
+        """Return the id of the type of each of those that exist."""
+        rows: list[Any] = self._execute(_TYPE_IDS[kind], (_json(list(ids)),)).fetchall()
+        return dict(rows)
+
     def node_named(self, kind: Kind, type_id: int, name: str) -> bytes | None:
         """Return the body of the node of a type with a name."""
         return self._one(_NAMED[kind], (type_id, name))
@@ -166,6 +173,15 @@ class Lookup:
             (kind, _json(list(external_ids))),
         )
 
+    def types_named(self, name: str) -> list[int]:
+        """Return the ids of the types with a name, of all kinds and versions, ascending."""
+        return self._all(_TYPES_NAMED, (_json(KINDS), name))
+
+    def type_names(self) -> dict[int, str]:
+        """Return the name of every type by its id."""
+        rows: list[Any] = self._execute("select id, name from type").fetchall()
+        return dict(rows)
+
     # Events and links -----------------------------------------------------------------------------------------------
 
     def events_of(self, kind: Kind, ids: Sequence[int]) -> list[bytes]:
@@ -216,6 +232,16 @@ class Lookup:
         """Return (hash of the request, response) of a put whose caller chose the transaction, None where there was none."""
         rows: Any = self._execute(_ANSWERED, (transaction,)).fetchall()
         return rows[0] if rows else None
+
+    # Offsets --------------------------------------------------------------------------------------------------------
+
+    def put_at(self, table: str, ids: Collection[int], before: int) -> dict[int, list[int]]:
+        """Return the offsets of the records that put types or nodes: see `offsets.of_versions`."""
+        return offsets.of_versions(self._connection, table, ids, before)
+
+    def linked_at(self, kind: str, node_id: int, before: int) -> set[int]:
+        """Return the offsets of the records that linked a node to others: see `offsets.of_edges`."""
+        return offsets.of_edges(self._connection, kind, node_id, before)
 
     # Ids ------------------------------------------------------------------------------------------------------------
 

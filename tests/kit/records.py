@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+import replay
 from evlog.author import Author
+from evlog.log import Log
+from evlog.memory import MemoryFolder
 from evlog.records import (
     ArtifactPut,
     ArtifactTypePut,
@@ -20,9 +23,10 @@ from evlog.records import (
     ParentContextPut,
     Record,
 )
+from projections.sqlite.view import View
+from replay.follow import bring_up
 
 if TYPE_CHECKING:
-    from evlog.log import Log
     from evlog.records import Change, NodePut, TypePut
 
 AUTHOR = Author(actor="test", application="tests", reason=None)
@@ -94,3 +98,26 @@ def append(log: Log, records: list[Record]) -> None:
         for one in records:
             group.add(one)
         group.commit()
+
+
+class Recorded:
+    """A log in memory that begins with `types`, and its view, which follows it."""
+
+    def __init__(self) -> None:
+        self.log = Log.open(MemoryFolder(), create=True)
+        self.view = View.create(None, self.log.id, BODIES)
+        append(self.log, [types()])
+        bring_up(self.log, self.view, 1)
+
+    def put(self, *changes: Change) -> int:
+        """Put one record; return the offset behind it."""
+        append(self.log, [record(*changes)])
+        bring_up(self.log, self.view, self.log.end)
+        return self.log.end
+
+    def diff(self, start: int, stop: int | None = None, **rest: Any) -> replay.Diff:
+        return replay.diff(self.log, self.view, start, self.log.end if stop is None else stop, **rest)
+
+    def close(self) -> None:
+        self.view.close()
+        self.log.close()

@@ -1,0 +1,135 @@
+"""`diff` and `blame`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from mlmd import moment
+from mlmd.cli.command import command, with_settings
+from mlmd.cli.history import refuse_unknown
+from mlmd.cli.output import local_time, rfc3339, show_rows
+from mlmd.cli.progress import progress_of
+from mlmd.cli.reading import store_of
+from mlmd.cli.refusal import Refusal
+from mlmd.cli.settings import When
+from mlmd.cli.things import difference_in_words, difference_row, parse_named, plain, provenance_row
+from projections.sqlite.lookup import Lookup
+from replay.asof import offset_of
+from replay.differences import diff as diff_between
+from replay.versions import blame as blame_of
+
+if TYPE_CHECKING:
+    from evlog.records import Change
+    from mlmd.cli.output import Row
+    from mlmd.cli.reading import Store
+    from mlmd.cli.settings import Settings
+    from mlmd.moment import Moment
+    from replay.differences import Diff
+
+DEFAULT_FROM: Final = "yesterday"
+
+
+@command(looks_back=True)
+@with_settings
+@click.argument("since", metavar="[FROM]", type=When(), required=False)
+@click.argument("until", metavar="[TO]", type=When(), required=False)
+@click.option(
+    "--type",
+    "types",
+    metavar="TYPE",
+    multiple=True,
+    help="Only this type, its nodes and what links them; may be repeated.",
+)
+def diff(settings: Settings, since: Moment | None, until: Moment | None, types: tuple[str, ...]) -> None:
+    """Tell what happened between two moments: what was added, changed field by field, linked, and by whom last.
+
+    FROM is yesterday and TO is now, if they are not given; --at stands for the one that is missing. What was changed and changed back
+    in between is no difference.
+
+    Examples:
+    evlog diff                        since yesterday
+    evlog diff '#3' '#10'             what the records 3 to 9 did
+    evlog diff 2h --type Trainer      of one type
+    evlog --at '#6' diff now          from that moment until now
+    evlog diff '#3' -o jsonl          a difference a line, for a program
+
+    """
+    first, last = _moments(settings, since, until)
+    with store_of(settings) as store, progress_of(settings, "comparing") as progress:
+        start, stop = sorted(min(offset_of(store.log, one.at), store.end) for one in (first, last))
+        names = store.ask(Lookup.type_names)
+        if unknown := sorted(set(types) - set(names.values())):
+            raise Refusal(f"there is no type {unknown[0]!r}", f"evlog -s {store.place} types")
+        found = diff_between(store.log, store.view, start, stop, types=types or None, progress=progress)
+        between = _between(store, start, stop)
+    rows = []
+    for one in found.differences:
+        told = difference_row(one)
+        fields = told.pop("fields")
+        row: Row = told | _described(one.after, names) | {"fields": fields} | provenance_row(one.by)
+        if settings.form == "table":
+            mark = "~" if one.what == "changed" else "+"
+            lines = difference_in_words(one) if one.what == "changed" else [""]
+            rows += [row | {"": mark, "change": line} for line in lines]
+        else:
+            rows.append(row)
+    show_rows(
+        settings, rows, ["", "thing", "type", "name", "change", "actor", "offset"], f"{_counted(found)} {between}"
+    )
+
+
+def _moments(settings: Settings, since: Moment | None, until: Moment | None) -> tuple[Moment, Moment]:
+    """Return the two moments that were asked for; the store itself is looked at as it is now. Raises UsageError for a third."""
+    at, settings.at = settings.at, None
+    if at is not None and until is not None:
+        raise click.UsageError("--at names a third moment: give FROM and TO, or one of the two and --at")
+    if since is None:
+        return at or moment.parse(DEFAULT_FROM), moment.parse(moment.NOW)
+    return since, until or at or moment.parse(moment.NOW)
+
+
+def _described(change: Change, type_names: dict[int, str]) -> Row:
+    """Return the name of a type or node, and that of its type."""
+    type_id = getattr(change, "type_id", None)
+    return {"type": None if type_id is None else type_names[type_id], "name": getattr(change, "name", None)}
+
+
+def _counted(found: Diff) -> str:
+    counts = Counter(one.what for one in found.differences)
+    told = ", ".join(f"{counts[what]:,} {what}" for what in ("added", "changed", "linked"))
+    return told + (f", {found.restored:,} put again and as before," if found.restored else "")
+
+
+def _between(store: Store, start: int, stop: int) -> str:
+    """Return which records lie between two offsets: a moment is understood when one sees what it holds."""
+    if start == stop:
+        return f"between #{start:,} and #{stop:,}: no record was put"
+    times = [local_time(rfc3339(next(store.log.read(at, at + 1)).time_us)) for at in (start, stop - 1)]
+    if stop - start == 1:
+        return f"by record #{start:,}, {times[0]}"
+    return f"by the records #{start:,} to #{stop - 1:,}, {times[0]} to {times[1]}"
+
+
+@command(looks_back=True)
+@with_settings
+@click.argument("thing", metavar="OBJECT")
+def blame(settings: Settings, thing: str) -> None:
+    """Tell for each field and property of a thing which record set it: who, when, through what, why.
+
+    Examples:
+    evlog blame art:2                 an artifact; others are run:1 (execution), ctx:1 (context), type:NAME
+    evlog blame run:1 -o json         for a program
+    evlog --at '#12' blame run:1      as it was
+
+    """
+    named = parse_named(thing)
+    with store_of(settings) as store:
+        refuse_unknown(store, named)
+        found = blame_of(store.log, store.view, named, store.end)
+    rows = [{"id": one.id, "field": one.field, "value": plain(one.value)} | provenance_row(one.by) for one in found]
+    several = ["id"] if len({one.id for one in found}) > 1 else []
+    columns = [*several, "field", "value", "offset", "time", "actor", "application", "api", "reason"]
+    show_rows(settings, rows, columns, f"{len(rows):,} fields")

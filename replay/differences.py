@@ -1,0 +1,122 @@
+"""What happened between two moments: which types, nodes, events and links are there that were not, which are not what they were.
+
+The records between the two are read, and of what they put again the version before: the rest of the log is not looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from evlog.records import LogRecovered, NodePut, TypePut
+from replay.reading import read_each
+from replay.things import Difference, key_of, provenance_of, things_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from evlog.log import Log
+    from evlog.records import Change
+    from projections.sqlite.view import View
+    from replay.follow import Progress
+    from replay.things import Key, Provenance, Thing
+
+_ORDER: Final = ("type", "artifact", "execution", "context", "event", "attribution", "association", "parent_context")
+_REPLACED: Final = _ORDER[:4]  # Whatever else is put stays as it is.
+_REPORT_RECORDS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """The net effect of the records [start, stop), and how many things they put that are as they were before: `restored`.
+
+    differences: types, artifacts, executions, contexts, events, attributions, associations, links between contexts; each by id.
+    """
+
+    start: int
+    stop: int
+    differences: list[Difference]
+    restored: int
+
+
+def diff(
+    log: Log,
+    view: View,
+    start: int,
+    stop: int,
+    *,
+    types: Collection[str] | None = None,
+    progress: Progress | None = None,
+) -> Diff:
+    """Return what differs between the store of the first `start` records and that of the first `stop`.
+
+    start <= stop, both at most what the view has applied. types: names, to get only the types of these names, their nodes, and the
+    events and links that one of these nodes has. Every record between is read: about 20 us each.
+    """
+    last = _last_put(log, start, stop, progress)
+    if types is not None:
+        last = _of_types(view, last, types)
+    before = _states_before(log, view, start, last)
+    found = [Difference(before.get(key), change, by) for key, (change, by) in last.items()]
+    net = [one for one in found if one.before is None or one.fields]
+    net.sort(key=lambda one: _place(key_of(one.after)))
+    return Diff(start, stop, net, len(found) - len(net))
+
+
+def _place(key: Key) -> tuple[Any, ...]:
+    return (_ORDER.index(key[0]), *key[1:])
+
+
+def _last_put(log: Log, start: int, stop: int, progress: Progress | None) -> dict[Key, tuple[Change, Provenance]]:
+    """Return what the records put, as the last of them put it."""
+    last: dict[Key, tuple[Change, Provenance]] = {}
+    for entry in log.read(start, stop):
+        by = provenance_of(entry)
+        for change in entry.record.changes:
+            if not isinstance(change, LogRecovered):
+                last[key_of(change)] = (change, by)
+        if progress is not None and entry.offset % _REPORT_RECORDS == 0:
+            progress(entry.offset - start, stop - start)
+    if progress is not None:
+        progress(stop - start, stop - start)
+    return last
+
+
+def _of_types(
+    view: View, last: dict[Key, tuple[Change, Provenance]], types: Collection[str]
+) -> dict[Key, tuple[Change, Provenance]]:
+    """Return what concerns types of some names, or nodes of these types."""
+    wanted = {type_id for type_id, name in view.ask(lambda lookup: lookup.type_names()).items() if name in types}
+    ends = {thing for change, _ in last.values() for thing in things_of(change)}
+    of_types = _nodes_of(view, wanted, ends) | {("type", name) for name in types}
+    return {key: put for key, put in last.items() if not of_types.isdisjoint(things_of(put[0]))}
+
+
+def _nodes_of(view: View, type_ids: Collection[int], among: Iterable[Thing]) -> set[Thing]:
+    """Return the nodes that are of some types."""
+    found: set[Thing] = set()
+    ids: dict[str, list[Any]] = {}
+    for kind, name in among:
+        ids.setdefault(kind, []).append(name)
+    for kind in ("artifact", "execution", "context"):
+        typed = view.ask(lambda lookup, kind=kind: lookup.type_ids(kind, ids.get(kind, ())))  # type: ignore[misc]
+        found |= {(kind, node_id) for node_id, type_id in typed.items() if type_id in type_ids}
+    return found
+
+
+def _states_before(log: Log, view: View, start: int, keys: Iterable[Key]) -> dict[Key, TypePut | NodePut]:
+    """Return types and nodes as they were after the first `start` records; those that were not there yet are left out."""
+    ids: dict[str, list[int]] = {}
+    for kind, *rest in keys:
+        if kind in _REPLACED:
+            ids.setdefault(kind, []).append(rest[0])
+    put_at: dict[Key, int] = {}
+    for kind, wanted in ids.items():
+        known = view.ask(lambda lookup, kind=kind, wanted=wanted: lookup.put_at(kind, wanted, start))  # type: ignore[misc]
+        put_at |= {(kind, node_id): offsets[-1] for node_id, offsets in known.items()}
+    states: dict[Key, TypePut | NodePut] = {}
+    for entry in read_each(log, sorted(set(put_at.values()))):
+        for change in entry.record.changes:
+            if isinstance(change, TypePut | NodePut) and put_at.get(key := key_of(change)) == entry.offset:
+                states[key] = change
+    return states
