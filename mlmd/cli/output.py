@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlmd.cli.settings import Settings
 
@@ -25,6 +25,7 @@ _TIMES: Final = ("time", "created", "updated")
 _CELL_MAX: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _NONE: Final = "-"
+DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 # A name in the store may hold anything; what could steer a terminal is shown as an escape.
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
     0x09: " ",
@@ -63,11 +64,13 @@ def show_rows(settings: Settings, rows: Sequence[Row], columns: Sequence[str], f
     elif settings.form == "jsonl":
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
-    elif settings.form in ("csv", "tsv"):
-        _separated(rows, list(rows[0]) if rows else list(columns), "," if settings.form == "csv" else "\t")
+    elif settings.form in DELIMITERS:
+        write = separated(list(rows[0]) if rows else columns, DELIMITERS[settings.form])
+        for row in rows:
+            write(row)
     else:
         if rows:
-            _table(rows, [name for name in columns if any(row.get(name) not in _EMPTY for row in rows)])
+            Table([name for name in columns if any(row.get(name) not in _EMPTY for row in rows)]).write(rows)
         if footer:
             talk(settings, footer)
 
@@ -111,25 +114,43 @@ def _lines(name: str, value: Any) -> list[str]:
     return [in_words(name, value)]
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
-    cells = [[_cut(in_words(name, row.get(name))) for name in columns] for row in rows]
-    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
-    titles = [name.replace("_", " ") for name in columns]
-    widths = [max(len(titles[at]), *(len(line[at]) for line in cells)) for at in range(len(columns))]
-    terminal = sys.stdout.isatty()
-    limit = shutil.get_terminal_size().columns if terminal else 0
+class Table:
+    """An aligned table. Its columns are as wide as the rows that are written first need, and widen for later ones."""
 
-    def line(values: Sequence[str]) -> str:
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._widths = [0] * len(columns)
+        self._numeric = [False] * len(columns)
+        self._terminal = sys.stdout.isatty()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write rows, the titles before the first ones."""
+        columns, cells = (
+            self._columns,
+            [[_cut(in_words(name, row.get(name))) for name in self._columns] for row in rows],
+        )
+        if not any(self._widths):
+            self._numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
+            titles = [name.replace("_", " ") for name in columns]
+            self._widen([titles, *cells])
+            line = self._line(titles)
+            click.echo(click.style(line, dim=True) if self._terminal else line)
+        else:
+            self._widen(cells)
+        for one in cells:
+            click.echo(self._line(one))
+
+    def _widen(self, lines: Sequence[Sequence[str]]) -> None:
+        self._widths = [max(width, *(len(line[at]) for line in lines)) for at, width in enumerate(self._widths)]
+
+    def _line(self, values: Sequence[str]) -> str:
         padded = [
             value.rjust(width) if right else value.ljust(width)
-            for value, width, right in zip(values, widths, numeric, strict=True)
+            for value, width, right in zip(values, self._widths, self._numeric, strict=True)
         ]
         text = "  ".join(padded).rstrip()
+        limit = shutil.get_terminal_size().columns if self._terminal else 0
         return text[: limit - 1] + "…" if limit and len(text) > limit else text
-
-    click.echo(click.style(line(titles), dim=True) if terminal else line(titles))
-    for one in cells:
-        click.echo(line(one))
 
 
 def _cut(text: str) -> str:
@@ -137,11 +158,11 @@ def _cut(text: str) -> str:
     return text if len(text) <= _CELL_MAX else text[: _CELL_MAX - 1] + "…"
 
 
-def _separated(rows: Sequence[Mapping[str, Any]], names: list[str], delimiter: str) -> None:
+def separated(names: Sequence[str], delimiter: str) -> Callable[[Mapping[str, Any]], object]:
+    """Write a line with the names; return what writes a row with these fields."""
     writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
     writer.writerow(names)
-    for row in rows:
-        writer.writerow([_flat(row.get(name)) for name in names])
+    return lambda row: writer.writerow([_flat(row.get(name)) for name in names])
 
 
 def _flat(value: Any) -> Any:
