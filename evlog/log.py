@@ -41,7 +41,7 @@ from evlog.records import Entry, Record
 from evlog.tip import Tip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from evlog.records import LogRecovered
@@ -352,10 +352,14 @@ class Log:
         except CorruptLogError:
             if link.end != start:
                 raise
-            self._reader = Reader(
-                self.folder, self.seed
-            )  # What the old one knows of positions may be of a log that was replaced.
+            self._reader = Reader(self.folder, self.seed)  # The old one's positions may be of a log that was replaced.
             yield from self._reader.entries(start, stop, link)
+
+    def read_each(self, offsets: Sequence[int]) -> Iterator[Entry]:
+        """Yield the records at ascending offsets. Raises as `read`."""
+        if offsets:
+            self._reached(offsets[-1] + 1)
+        return self._reader.each(offsets)
 
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from evlog import codec, segment
 from evlog.errors import CorruptLogError, LogError, MissingSegmentError, ReplacedLogError, UnknownTagError
@@ -12,11 +12,13 @@ from evlog.frame import CONTROL, RECORD, BadFrame
 from evlog.records import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from evlog.files import File, Folder
     from evlog.frame import Frame
     from evlog.tip import Link
+
+NEAR: Final = segment.INDEX_STEP // 2  # To find a place costs a walk over half so many records, as a rule.
 
 
 class Reader:
@@ -47,6 +49,19 @@ class Reader:
         _, base, position = self._left_at
         place = self._folder.describe(segment.name_of(base))
         return CorruptLogError(reason, file=place, position=position, offset=frame.offset)
+
+    def each(self, offsets: Sequence[int]) -> Iterator[Entry]:
+        """Yield the records at ascending offsets. Where two are near, those between are read over, not decoded."""
+        first = 0
+        while first < len(offsets):
+            last = first
+            while last + 1 < len(offsets) and offsets[last + 1] - offsets[last] <= NEAR:
+                last += 1
+            wanted = frozenset(offsets[first : last + 1])
+            for frame in self.frames(offsets[first], offsets[last] + 1):
+                if frame.offset in wanted:
+                    yield Entry(frame.offset, frame.time_us, codec.decode(frame))
+            first = last + 1
 
     def frames(self, start: int, stop: int) -> Iterator[Frame]:
         """Yield the frames of the records [start, stop)."""

@@ -28,6 +28,7 @@ SUFFIX: Final = ".seg"
 NAME_DIGITS: Final = 20
 INDEX_STEP: Final = 256  # Every 256th record's position is kept: a look-up walks at most 255 frames.
 READ_BYTES: Final = 1024 * 1024
+FIRST_READ_BYTES: Final = 128 * 1024  # Who wants one record finds it in here: it is at most INDEX_STEP frames on.
 _U32: Final = struct.Struct("<I")
 _TRAILER: Final = struct.Struct("<I4s")
 _TRAILER_MAGIC: Final = b"SEAL"
@@ -164,7 +165,7 @@ def walk(file: File, position: int, *, seed: int, stop: int | None = None) -> It
     A BadFrame is the last thing yielded: what follows it has no known beginning. Zeros up to the end of the file are none: a
     writer puts them there, so that its next syncs find the file as long as before.
     """
-    want = READ_BYTES
+    want = FIRST_READ_BYTES
     while stop is None or position < stop:
         data = file.read(want if stop is None else min(want, stop - position), position)
         if not data:

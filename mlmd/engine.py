@@ -122,6 +122,7 @@ class Engine:
     def offset_at(self, at: At) -> int:
         """Return how many records had been put at a moment. Raises StatusError: OUT_OF_RANGE for one that is yet to come."""
         try:
+            self._read_on()
             offset = offset_of(self.log, at)
             until = time.monotonic() + _SHOWN_S
             while self._ask(Lookup.applied) < offset:  # Another process has appended it, and is about to show it.
@@ -142,8 +143,9 @@ class Engine:
         """
         try:
             self._refuse_fork()
-            stop = self._ask(Lookup.applied) if at is None else at
-            return self._with_view(lambda view: question(self.log, view, min(stop, self.log.refresh())))
+            self._read_on()
+            stop = min(self.log.refresh(), self._ask(Lookup.applied)) if at is None else at
+            return self._with_view(lambda view: question(self.log, view, stop))
         except errors.StatusError:
             raise
         except Exception as error:
@@ -160,6 +162,12 @@ class Engine:
             if self._opened.is_fresh(view):
                 raise
         return question(self._current_view())  # Replaced between the look and the question.
+
+    def _read_on(self) -> None:
+        """Let a writer's log know what other processes appended, if the view has it: by itself it looks when it claims."""
+        if self._opened.writable and self._ask(Lookup.applied) > self.log.end:
+            with self._counter, self.log.claim():
+                pass
 
     def _refuse_fork(self) -> None:
         if os.getpid() != self._pid:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from evlog.records import LogRecovered, NodePut, TypePut
-from replay.reading import read_each
 from replay.things import Difference, key_of, provenance_of, things_of
 
 if TYPE_CHECKING:
@@ -51,7 +50,8 @@ def diff(
     """Return what differs between the store of the first `start` records and that of the first `stop`.
 
     start <= stop, both at most what the view has applied. types: names, to get only the types of these names, their nodes, and the
-    events and links that one of these nodes has. Every record between is read: about 20 us each.
+    events and links that one of these nodes has. Every record between is read, 30 us each, and the version
+    before of what they changed.
     """
     last = _last_put(log, start, stop, progress)
     if types is not None:
@@ -112,10 +112,10 @@ def _states_before(log: Log, view: View, start: int, keys: Iterable[Key]) -> dic
             ids.setdefault(kind, []).append(rest[0])
     put_at: dict[Key, int] = {}
     for kind, wanted in ids.items():
-        known = view.ask(lambda lookup, kind=kind, wanted=wanted: lookup.put_at(kind, wanted, start))  # type: ignore[misc]
-        put_at |= {(kind, node_id): offsets[-1] for node_id, offsets in known.items()}
+        last = view.ask(lambda lookup, kind=kind, wanted=wanted: lookup.last_put_at(kind, wanted, start))  # type: ignore[misc]
+        put_at |= {(kind, one_id): offset for one_id, offset in last.items()}
     states: dict[Key, TypePut | NodePut] = {}
-    for entry in read_each(log, sorted(set(put_at.values()))):
+    for entry in log.read_each(sorted(set(put_at.values()))):
         for change in entry.record.changes:
             if isinstance(change, TypePut | NodePut) and put_at.get(key := key_of(change)) == entry.offset:
                 states[key] = change

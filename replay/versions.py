@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evlog.records import NodePut, TypePut
-from replay.reading import read_each, stretches
+from replay.reading import stretches
 from replay.things import Difference, fields_of, key_of, provenance_of, things_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Blame:
 
 
 class _Life(NamedTuple):
-    """Offsets at which a thing was put, ascending, by id (a name may be that of several types), and at which it was linked."""
+    """Offsets at which a thing was put, ascending, by id (a name may be that of several types), and at which it was linked, at any time."""
 
     put: dict[int, list[int]]
     linked: set[int]
@@ -98,7 +98,7 @@ def _life(view: View, thing: Thing, stop: int, *, links: bool) -> _Life:
     def question(lookup: Lookup) -> _Life:
         if isinstance(name, str):
             return _Life(lookup.put_at("type", lookup.types_named(name), stop), set())
-        return _Life(lookup.put_at(kind, [name], stop), lookup.linked_at(kind, name, stop) if links else set())
+        return _Life(lookup.put_at(kind, [name], stop), lookup.linked_at(kind, name) if links else set())
 
     return view.ask(question)
 
@@ -110,7 +110,7 @@ def _differences(log: Log, thing: Thing, life: _Life, offsets: Sequence[int], *,
     # The versions that these records changed, put by earlier ones.
     before = {put[at - 1] for put in life.put.values() if (at := bisect_left(put, offsets[0]))}
     state: dict[Key, Any] = {}
-    for entry in read_each(log, sorted(before.union(offsets))):
+    for entry in log.read_each(sorted(before.union(offsets))):
         for key, change in _about(entry, thing, links=links).items():
             if entry.offset >= offsets[0]:
                 yield Difference(state.get(key), change, provenance_of(entry))

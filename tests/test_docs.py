@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
+from serving import served
 
+from mlmd.engine import Engine
 from mlmd.methods import METHODS
+from mlmd.opening import open_folder
+from mlmd.proto import metadata_store_service_pb2 as service
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "compat").rglob("*.md")])
@@ -33,6 +39,26 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
         assert words[0] == "evlog"
         words = ["now" if word == "2h" else "DataSet" if word == "Model" else word for word in words[1:]]
         subprocess.run([*evlog, *words], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+
+
+def test_the_examples_of_history_run(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    (served_code,) = re.findall(r"```python served\n(.*?)```", text, re.DOTALL)
+    engine = Engine(open_folder(tmp_path / "my-store"))
+    with served(engine) as server, grpc.insecure_channel(f"localhost:{server.port}") as channel:
+        exec(served_code, {"channel": channel, "metadata_store_service_pb2": service})
+    engine.close()
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    assert len(commands) >= 11
+    for line in commands:
+        evlog, *words = shlex.split(line, comments=True)
+        assert evlog == "evlog"
+        words = ["now" if word == "2026-04-01" else word for word in words]  # Yet to come, or long ago.
+        subprocess.run(
+            [sys.executable, "-m", "mlmd.cli", *words], cwd=tmp_path, check=True, timeout=60, capture_output=True
+        )
 
 
 def test_every_method_stands_in_the_table_of_compatibility() -> None:

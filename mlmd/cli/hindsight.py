@@ -22,12 +22,14 @@ from replay.differences import diff as diff_between
 from replay.versions import blame as blame_of
 
 if TYPE_CHECKING:
-    from evlog.records import Change
+    from collections.abc import Iterator
+
     from mlmd.cli.output import Row
     from mlmd.cli.reading import Store
     from mlmd.cli.settings import Settings
     from mlmd.moment import Moment
     from replay.differences import Diff
+    from replay.things import Difference
 
 DEFAULT_FROM: Final = "yesterday"
 
@@ -65,20 +67,29 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
             raise Refusal(f"there is no type {unknown[0]!r}", f"evlog -s {store.place} types")
         found = diff_between(store.log, store.view, start, stop, types=types or None, progress=progress)
         between = _between(store, start, stop)
-    rows = []
-    for one in found.differences:
-        told = difference_row(one)
-        fields = told.pop("fields")
-        row: Row = told | _described(one.after, names) | {"fields": fields} | provenance_row(one.by)
-        if settings.form == "table":
-            mark = "~" if one.what == "changed" else "+"
-            lines = difference_in_words(one) if one.what == "changed" else [""]
-            rows += [row | {"": mark, "change": line} for line in lines]
-        else:
-            rows.append(row)
+    rows = _lines(found, names) if settings.form == "table" else (_row(one, names) for one in found.differences)
     show_rows(
         settings, rows, ["", "thing", "type", "name", "change", "actor", "offset"], f"{_counted(found)} {between}"
     )
+
+
+def _row(one: Difference, type_names: dict[int, str]) -> Row:
+    """Return a difference as a row; `type` is that of a node."""
+    told = difference_row(one)
+    fields = told.pop("fields")
+    type_id = getattr(one.after, "type_id", None)
+    named = {"type": None if type_id is None else type_names[type_id], "name": getattr(one.after, "name", None)}
+    return told | named | {"fields": fields} | provenance_row(one.by)
+
+
+def _lines(found: Diff, type_names: dict[int, str]) -> Iterator[Row]:
+    """Yield the rows of a table: one for each field of what was changed, one for each other difference."""
+    for one in found.differences:
+        row = _row(one, type_names)
+        if one.what == "changed":
+            yield from (row | {"": "~", "change": line} for line in difference_in_words(one))
+        else:
+            yield row | {"": "+"}
 
 
 def _moments(settings: Settings, since: Moment | None, until: Moment | None) -> tuple[Moment, Moment]:
@@ -89,12 +100,6 @@ def _moments(settings: Settings, since: Moment | None, until: Moment | None) -> 
     if since is None:
         return at or moment.parse(DEFAULT_FROM), moment.parse(moment.NOW)
     return since, until or at or moment.parse(moment.NOW)
-
-
-def _described(change: Change, type_names: dict[int, str]) -> Row:
-    """Return the name of a type or node, and that of its type."""
-    type_id = getattr(change, "type_id", None)
-    return {"type": None if type_id is None else type_names[type_id], "name": getattr(change, "name", None)}
 
 
 def _counted(found: Diff) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from mlmd.cli.settings import Settings
 
@@ -57,20 +57,23 @@ def talk(settings: Settings, text: str) -> None:
         click.echo(text, err=True)
 
 
-def show_rows(settings: Settings, rows: Sequence[Row], columns: Sequence[str], footer: str | None = None) -> None:
-    """Write rows. columns: those of a table, in order."""
+def show_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str], footer: str | None = None) -> None:
+    """Write rows; jsonl, tsv and csv as they come. columns: those of a table, in order."""
     if settings.form == "json":
-        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(list(rows), indent=1, ensure_ascii=False))
     elif settings.form == "jsonl":
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
     elif settings.form in DELIMITERS:
-        write = separated(list(rows[0]) if rows else columns, DELIMITERS[settings.form])
+        write = None
         for row in rows:
+            write = write or separated(list(row), settings.form)
             write(row)
+        if write is None:
+            separated(columns, settings.form)
     else:
-        if rows:
-            Table([name for name in columns if any(row.get(name) not in _EMPTY for row in rows)]).write(rows)
+        if held := list(rows):
+            Table([name for name in columns if any(row.get(name) not in _EMPTY for row in held)]).write(held)
         if footer:
             talk(settings, footer)
 
@@ -158,9 +161,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= _CELL_MAX else text[: _CELL_MAX - 1] + "…"
 
 
-def separated(names: Sequence[str], delimiter: str) -> Callable[[Mapping[str, Any]], object]:
-    """Write a line with the names; return what writes a row with these fields."""
-    writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
+def separated(names: Sequence[str], form: str) -> Callable[[Row], object]:
+    """Write a line of csv or tsv with the names of fields; return what writes a row of them."""
+    writer = csv.writer(sys.stdout, delimiter=DELIMITERS[form], lineterminator="\n")
     writer.writerow(names)
     return lambda row: writer.writerow([_flat(row.get(name)) for name in names])
 

@@ -10,6 +10,7 @@ import click
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_one
 from mlmd.cli.refusal import DAMAGE, Refusal
+from mlmd.cli.things import difference_in_words, difference_row, plain, provenance_row, thing_in_short
 from mlmd.demo import ask, record_workflow
 from mlmd.engine import Engine
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @with_settings
 @click.argument("folder", metavar="[FOLDER]", type=click.Path(path_type=Path), default=Path("demo-store"))
 def demo(settings: Settings, folder: Path) -> None:
-    """Record a training run in a new store, ask about it, look back, and rebuild the views from the log.
+    """Record a training run in a new store, ask about it, look back, rebuild the views from the log, tell what happened.
 
     Examples:
     evlog demo                  in demo-store
@@ -58,12 +59,14 @@ def demo(settings: Settings, folder: Path) -> None:
         row: Row = {"store": str(folder), "steps": steps, "answers": _answer(store, ids, say)}
         row["as_of"] = _look_back(engine, ids, steps[6]["end"], say)
         row["views"] = _rebuild(engine, folder, say)
+        row["diff"] = _diff(store, row["as_of"]["offset"], say)
+        row["blame"] = _blame(store, f"run:{ids.run}", say)
     finally:
         store.close()
     if settings.form != "table":
         show_one(settings, row)
     say(f"\nNow try:\n  evlog -s {folder} status\n  evlog -s {folder} show art:{ids.model}")
-    say(f"  evlog -s {folder} log run:{ids.run}\n  evlog -s {folder} verify")
+    say(f"  evlog -s {folder} log run:{ids.run}\n  evlog -s {folder} diff '#3'\n  evlog -s {folder} verify")
     if not row["views"]["identical"]:
         raise click.exceptions.Exit(DAMAGE)
 
@@ -119,3 +122,21 @@ def _rebuild(engine: Engine, folder: Path, say: Say) -> Row:
     say(f"\nThe views, rebuilt from the {records} records of the log:")
     say(f"  live     {live}\n  rebuilt  {rebuilt}  {'identical' if live == rebuilt else 'DIFFERENT'}")
     return {"records": records, "live": live, "rebuilt": rebuilt, "identical": live == rebuilt}
+
+
+def _diff(store: MetadataStore, offset: int, say: Say) -> list[Row]:
+    found = store.diff(offset).differences
+    say(f"\nWhat happened since #{offset}:")
+    for one in found:
+        mark = "~" if one.what == "changed" else "+"
+        words = ", ".join(difference_in_words(one)) if one.what == "changed" else one.what
+        say(f"  {mark} {thing_in_short(one.after):<16} {words:<40} by {one.by.actor}, #{one.by.offset}")
+    return [difference_row(one) | provenance_row(one.by) for one in found]
+
+
+def _blame(store: MetadataStore, thing: str, say: Say) -> list[Row]:
+    found = store.blame(thing)
+    say(f"\nWho set what of {thing}:")
+    for one in found:
+        say(f"  {one.field:<18} {one.value:<40} by {one.by.actor}, #{one.by.offset}, {one.by.api}")
+    return [{"field": one.field, "value": plain(one.value)} | provenance_row(one.by) for one in found]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from mlmd.cli.output import DELIMITERS, Table, separated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Callable, Sequence
 
     from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
@@ -25,7 +24,7 @@ class RowStream:
     def __init__(self, settings: Settings, columns: Sequence[str]) -> None:
         self._form = settings.form
         self._table = Table(columns)
-        self._separated: Callable[[Mapping[str, Any]], object] | None = None
+        self._separated: Callable[[Row], object] | None = None
         self._array = False  # It has begun.
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -35,7 +34,7 @@ class RowStream:
         if self._form == "table":
             self._table.write(rows)
         elif self._form in DELIMITERS:
-            self._separated = self._separated or separated(list(rows[0]), DELIMITERS[self._form])
+            self._separated = self._separated or separated(list(rows[0]), self._form)
             for row in rows:
                 self._separated(row)
         else:

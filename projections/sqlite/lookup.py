@@ -239,9 +239,13 @@ class Lookup:
         """Return the offsets of the records that put types or nodes: see `offsets.of_versions`."""
         return offsets.of_versions(self._connection, table, ids, before)
 
-    def linked_at(self, kind: str, node_id: int, before: int) -> set[int]:
+    def last_put_at(self, table: str, ids: Collection[int], before: int) -> dict[int, int]:
+        """Return the offset of the last of these records: see `offsets.of_last_versions`."""
+        return offsets.of_last_versions(self._connection, table, ids, before)
+
+    def linked_at(self, kind: str, node_id: int) -> set[int]:
         """Return the offsets of the records that linked a node to others: see `offsets.of_edges`."""
-        return offsets.of_edges(self._connection, kind, node_id, before)
+        return offsets.of_edges(self._connection, kind, node_id)
 
     # Ids ------------------------------------------------------------------------------------------------------------
 

@@ -35,21 +35,31 @@ _EDGES: Final = {
 
 def of_versions(connection: apsw.Connection, table: str, ids: Collection[int], before: int) -> dict[int, list[int]]:
     """Return for each id in "type" or a kind's table the offsets below `before` that put it, ascending; none is left out."""
-    sql = " union all ".join(
-        f"select t.id, t.since from json_each(?1) j cross join main.{name} t on t.id = j.value where t.since < ?2"
-        for name in (table, f"{table}_past")
-    )
     found: dict[int, list[int]] = {}
-    for node_id, offset in connection.execute(f"{sql} order by 1, 2", (_json(sorted(ids)), before)):
-        found.setdefault(node_id, []).append(offset)
+    for one_id, offset in connection.execute(f"{_put(table)} order by 1, 2", (_json(sorted(ids)), before)):
+        found.setdefault(one_id, []).append(offset)
     return found
 
 
-def of_edges(connection: apsw.Connection, kind: str, node_id: int, before: int) -> set[int]:
-    """Return the offsets below `before` that put an event or a link of a node."""
+def of_last_versions(connection: apsw.Connection, table: str, ids: Collection[int], before: int) -> dict[int, int]:
+    """Return of the same offsets the last one of each id."""
+    sql = f"select id, max(since) from ({_put(table)}) group by id"
+    rows: Any = connection.execute(sql, (_json(sorted(ids)), before)).fetchall()
+    return dict(rows)
+
+
+def _put(table: str) -> str:
+    return " union all ".join(
+        f"select t.id, t.since from json_each(?1) j cross join main.{name} t on t.id = j.value where t.since < ?2"
+        for name in (table, f"{table}_past")
+    )
+
+
+def of_edges(connection: apsw.Connection, kind: str, node_id: int) -> set[int]:
+    """Return the offsets that put an event or a link of a node."""
     found: set[int] = set()
     for table, column, offset in _EDGES[kind]:
         sql = f"select {offset} from main.{table} where {column} = ?"
         rows: Any = connection.execute(sql, (node_id,)).fetchall()
         found.update(row[0] for row in rows)
-    return {offset for offset in found if offset < before}
+    return found

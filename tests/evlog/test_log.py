@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from crash import numbers, record
 
-from evlog import frame, head, identity, segment
+from evlog import frame, head, identity, reader, segment
 from evlog.author import Author
 from evlog.codec import encode
 from evlog.errors import (
@@ -50,6 +50,25 @@ def put(log: Log, *wanted: int) -> None:
 
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+@SMALL
+@pytest.mark.parametrize("offsets", [[], [0], [19], [3, 4, 5], [0, 8, 16], [2, 7, 9, 18], list(range(20))])
+@pytest.mark.parametrize("near", [0, 1, 3, 100])
+def test_records_here_and_there_are_read_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offsets: list[int], near: int
+) -> None:
+    monkeypatch.setattr(reader, "NEAR", near)
+    log = Log.open(tmp_path / "log", create=True)
+    for number in range(20):
+        put(log, number)
+    decoded: list[int] = []
+    decode = reader.codec.decode
+    monkeypatch.setattr(reader.codec, "decode", lambda frame: decoded.append(frame.offset) or decode(frame))
+    assert [entry.offset for entry in log.read_each(offsets)] == offsets == decoded
+    with pytest.raises(FutureError):
+        log.read_each([3, 20])
+    log.close()
 
 
 def test_what_was_appended_is_read_back_in_order_and_after_reopening(tmp_path: Path) -> None:

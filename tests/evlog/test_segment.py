@@ -90,6 +90,7 @@ def test_a_walk_yields_every_frame_whatever_the_size_of_a_read(monkeypatch: pyte
     file = file_of(*frames)
     for size in (64, 65, 72, 100, 128, 1000, 1 << 20):
         monkeypatch.setattr(segment, "READ_BYTES", size)
+        monkeypatch.setattr(segment, "FIRST_READ_BYTES", min(size, segment.FIRST_READ_BYTES))
         found = list(segment.walk(file, 0, seed=SEED))
         assert all(isinstance(frame, Frame) for frame in found)
         assert [frame.position for frame in found] == [sum(map(len, frames[:n])) for n in range(len(frames))]
@@ -99,6 +100,7 @@ def test_a_walk_yields_every_frame_whatever_the_size_of_a_read(monkeypatch: pyte
 
 def test_a_walk_ends_with_the_first_bad_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment, "READ_BYTES", 100)
+    monkeypatch.setattr(segment, "FIRST_READ_BYTES", 50)
     first, last = record_frame(30), record_frame(500)
     for cut in range(1, len(last)):
         found = list(segment.walk(file_of(first, last[:cut]), 0, seed=SEED))

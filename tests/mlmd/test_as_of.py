@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from histories import put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from questions import Resume, asks
 from serving import Caller, served
-from strategies import FIRST_CALLS, SAFE, WILD, Rewrite, Walk, everything, puts, reads
+from strategies import FIRST_CALLS, SAFE, WILD, Walk, everything, puts, reads
 
 import mlmd
 from mlmd import errors
@@ -43,19 +44,6 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now_us
-
-
-def put(engine: Engine, operation: Any) -> None:
-    """Do a put of the strategies; a refused one leaves no trace."""
-    if isinstance(operation, Rewrite):
-        many = f"{operation.kind}s"
-        method = METHODS[f"Get{many.capitalize()}ByID"]
-        found = engine.call(method, method.request(**{f"{operation.kind}_ids": operation.ids}))
-        operation = operation.request(list(getattr(found, many)))
-    try:
-        engine.call(METHODS[operation.method], operation.request)
-    except errors.StatusError:
-        return
 
 
 def replayed(view: View) -> Ask:
@@ -204,6 +192,20 @@ def test_a_store_can_be_opened_as_of_a_moment_while_another_writes(tmp_path: Pat
     assert [node.uri for node in reader.as_of(end_of(writer)).get_artifacts()] == ["b"]
     reader.close()
     writer.close()
+
+
+def test_a_writer_looks_back_at_what_another_put_meanwhile(tmp_path: Path) -> None:
+    idle, busy = mlmd.MetadataStore(config_of(tmp_path / "store")), mlmd.MetadataStore(config_of(tmp_path / "store"))
+    named(busy, "a")
+    end = end_of(busy)
+    assert [node.uri for node in idle.as_of(end).get_artifacts()] == ["a"]
+    named(busy, "1=b")
+    assert [node.uri for node in idle.as_of("now").get_artifacts()] == ["b"]
+    named(busy, "1=c")
+    assert [one.fields[0].new for one in idle.diff(end).differences] == ["c"]
+    assert named(idle, "d") == [2]
+    idle.close()
+    busy.close()
 
 
 def test_many_threads_look_at_many_moments_while_the_store_goes_on(store: mlmd.MetadataStore) -> None:

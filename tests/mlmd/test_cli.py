@@ -55,7 +55,15 @@ def data(place: Path, *words: str) -> Any:
 def test_the_demo_tells_the_nine_steps_the_answers_and_that_the_rebuilt_view_is_identical(tmp_path: Path) -> None:
     told = fine("demo", str(tmp_path / "demo"))
     assert [line.split()[0] for line in told.splitlines() if "record #" in line] == [str(step) for step in range(1, 10)]
-    for words in ("path/to/data, day 1", "state=COMPLETED", "exp1", "└ run:1  Trainer", "was RUNNING", "identical"):
+    for words in (
+        "path/to/data, day 1",
+        "state=COMPLETED",
+        "exp1",
+        "└ run:1  Trainer",
+        "was RUNNING",
+        "identical",
+        "RUNNING → COMPLETED",
+    ):
         assert words in told
     assert run("demo", str(tmp_path / "demo")).exit_code == 1
 

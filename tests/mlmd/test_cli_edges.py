@@ -240,6 +240,16 @@ def test_the_demo_speaks_to_programs_too(tmp_path: Path) -> None:
     assert told["answers"]["trained_on"] == ["art:1"]
     assert told["as_of"] == {"offset": 9, "run": "run:1", "state": "RUNNING"}
     assert told["views"]["identical"] is True
+    assert [(one["what"], one["thing"], one["offset"]) for one in told["diff"]] == [
+        ("added", "type:Experiment", 10),
+        ("changed", "run:1", 9),
+        ("added", "ctx:1", 11),
+        ("linked", "art:2 in ctx:1", 12),
+        ("linked", "run:1 in ctx:1", 12),
+    ]
+    assert [(one["field"], one["value"], one["offset"]) for one in told["blame"]] == [
+        ("properties.state", "COMPLETED", 9)
+    ]
 
 
 def test_a_bare_command_is_a_question_for_help() -> None:

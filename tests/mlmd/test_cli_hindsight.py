@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,8 +13,10 @@ from click.testing import CliRunner, Result
 
 from mlmd import MetadataStore
 from mlmd.cli import cli
+from mlmd.cli.things import field_in_words
 from mlmd.demo import record_workflow
 from mlmd.proto import metadata_store_pb2 as pb
+from replay.things import FieldChange
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +149,27 @@ def test_the_log_of_a_thing_tells_what_each_record_changed(place: Path) -> None:
     assert "properties.version 1 → 2" in table
     assert "added art:2" in table
     assert [row["offset"] for row in data(place, "log", "type:Trainer")] == [3]
+
+
+def test_what_one_record_did_is_told_in_its_order_in_either_direction(place: Path) -> None:
+    rows = data(place, "log", "ctx:1")
+    assert things(rows[1]["differences"]) == [("linked", "art:2 in ctx:1"), ("linked", "run:1 in ctx:1")]
+    assert data(place, "log", "ctx:1", "--reverse") == rows[::-1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (1, 1.0, "x 1 → 1.0"),
+        (1, "1", 'x 1 → "1"'),
+        (True, "yes", 'x true → "yes"'),
+        ("", None, 'x "" → unset'),
+        (None, math.nan, "x unset → nan"),
+        ("a" * 99, "b" * 99, f"x {'a' * 39}… → {'b' * 39}…"),
+    ],
+)
+def test_words_do_not_hide_what_differs(old: Any, new: Any, told: str) -> None:
+    assert field_in_words(FieldChange("x", old, new)) == told
 
 
 def test_a_link_between_contexts_says_which_is_in_which(place: Path) -> None:

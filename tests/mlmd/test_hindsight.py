@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
+from histories import recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import FIRST_CALLS, SAFE, Rewrite, puts
+from strategies import SAFE, puts
 
+import mlmd
 import replay
 from evlog.records import NodePut, TypePut
 from mlmd import errors
-from mlmd.engine import Engine
-from mlmd.methods import METHODS
-from mlmd.opening import open_memory
+from mlmd.opening import BODIES
+from mlmd.proto import metadata_store_pb2 as pb
+from replay.rebuild import rebuild
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from evlog.log import Log
 
     State = dict[tuple[Any, ...], Any]
@@ -24,17 +30,9 @@ if TYPE_CHECKING:
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
-def put(engine: Engine, operation: Any) -> None:
-    """Do a put of the strategies; a refused one leaves no trace."""
-    if isinstance(operation, Rewrite):
-        many = f"{operation.kind}s"
-        method = METHODS[f"Get{many.capitalize()}ByID"]
-        found = engine.call(method, method.request(**{f"{operation.kind}_ids": operation.ids}))
-        operation = operation.request(list(getattr(found, many)))
-    try:
-        engine.call(METHODS[operation.method], operation.request)
-    except errors.StatusError:
-        return
+def end_of(store: mlmd.MetadataStore) -> int:
+    backend: Any = store._backend
+    return int(backend.log.end)
 
 
 def row_of(change: Any) -> tuple[Any, ...]:
@@ -79,9 +77,7 @@ HISTORIES = st.lists(puts(SAFE), min_size=2, max_size=14)
 @settings(deadline=None)
 @given(operations=HISTORIES, data=st.data())
 def test_a_diff_applied_to_the_first_state_gives_the_second(operations: list[Any], data: Any) -> None:
-    engine = Engine(open_memory())
-    for operation in [*FIRST_CALLS, *operations]:
-        put(engine, operation)
+    engine = recorded(operations)
     known = states(engine.log)
     stop = data.draw(st.integers(0, engine.log.end))
     start = data.draw(st.integers(0, stop))
@@ -92,7 +88,6 @@ def test_a_diff_applied_to_the_first_state_gives_the_second(operations: list[Any
         row = row_of(one.after)
         assert bare(one.before) == bare(before.get(row))
         assert bare(one.after) != bare(before.get(row)), "a difference that is none"
-        assert row not in found.differences[: found.differences.index(one)]
         reached[row] = bare(one.after)
         told = {change.field: change.old for change in one.fields}
         if isinstance(one.after, NodePut | TypePut):
@@ -114,9 +109,7 @@ def test_a_diff_applied_to_the_first_state_gives_the_second(operations: list[Any
 def test_history_is_every_state_there_was_and_blame_the_last_record_that_changed_a_field(
     operations: list[Any], data: Any
 ) -> None:
-    engine = Engine(open_memory())
-    for operation in [*FIRST_CALLS, *operations]:
-        put(engine, operation)
+    engine = recorded(operations)
     known = states(engine.log)
     stop = data.draw(st.integers(0, engine.log.end))
     start = data.draw(st.integers(0, stop))
@@ -150,9 +143,7 @@ def test_history_is_every_state_there_was_and_blame_the_last_record_that_changed
 @settings(deadline=None)
 @given(operations=HISTORIES)
 def test_the_history_of_a_thing_knows_every_event_and_link_of_it(operations: list[Any]) -> None:
-    engine = Engine(open_memory())
-    for operation in [*FIRST_CALLS, *operations]:
-        put(engine, operation)
+    engine = recorded(operations)
     ends = {
         "EventPut": (("artifact", "artifact_id"), ("execution", "execution_id")),
         "AttributionPut": (("artifact", "artifact_id"), ("context", "context_id")),
@@ -170,3 +161,111 @@ def test_the_history_of_a_thing_knows_every_event_and_link_of_it(operations: lis
             links = [(one.by.offset, one.after) for one in found if one.what == "linked"]
             assert links == expected.get((kind, number), [])
     engine.close()
+
+
+# The store's methods -------------------------------------------------------------------------------------------------
+
+
+def model(store: mlmd.MetadataStore, uri: str, **fields: Any) -> int:
+    found = {one.name: one.id for one in store.get_artifact_types()}
+    type_id = found.get("Model") or store.put_artifact_type(pb.ArtifactType(name="Model"))
+    return store.put_artifacts([pb.Artifact(type_id=type_id, uri=uri, **fields)])[0]
+
+
+def test_a_store_tells_what_happened_to_it(store: mlmd.MetadataStore) -> None:
+    made = model(store, "/a", state=pb.Artifact.LIVE)
+    begun = end_of(store)
+    then = store.as_of(begun)
+    model(store, "/b", id=made)
+    other = model(store, "/c")
+    found = store.diff(begun)
+    assert [(one.what, one.after.id) for one in found.differences] == [("changed", made), ("added", other)]
+    assert {change.field: (change.old, change.new) for change in found.differences[0].fields} == {
+        "uri": ("/a", "/b"),
+        "state": ("LIVE", None),
+    }
+    assert (
+        store.diff("now", f"#{begun}")
+        == store.diff(begun, types="Model")
+        == store.diff(begun, types=["Model"])
+        == found
+    )
+    assert store.diff(begun, types="Mode").differences == []
+    assert store.diff(1, types="Model") == store.diff(1, types=["Model"])
+    assert [one.after.uri for one in store.history(f"art:{made}")] == ["/a", "/b"]
+    assert [(one.field, one.by.offset) for one in store.blame(f"art:{made}")] == [("uri", begun)]
+    # The past has a past too.
+    assert then.diff(begun).differences == []
+    assert [one.what for one in then.diff(0).differences if one.after.id == made][-1:] == ["added"]
+    assert [one.after.uri for one in then.history(f"art:{made}")] == ["/a"]
+    assert [one.field for one in then.blame(f"art:{made}")] == ["uri", "state"]
+    with pytest.raises(errors.NotFoundError, match=f"art:{other}"):
+        then.blame(f"art:{other}")
+
+
+def test_a_thing_is_named_by_a_text_or_by_what_was_read(store: mlmd.MetadataStore) -> None:
+    made = model(store, "/a")
+    (node,) = store.get_artifacts_by_id([made])
+    (kind,) = store.get_artifact_types()
+    assert store.history(node) == store.history(f"art:{made}") == store.history(f"artifact:{made}")
+    assert store.blame(kind) == store.blame("type:Model")
+    for nothing in ("art:", "art:x", "thing", "", "art:-1", None, 7, pb.Artifact(), pb.Event(artifact_id=1)):
+        with pytest.raises(errors.InvalidArgumentError, match="names nothing"):
+            store.history(nothing)
+
+
+def test_a_thing_without_any_field_is_there_and_blames_nobody(store: mlmd.MetadataStore) -> None:
+    kind = store.put_execution_type(pb.ExecutionType(name="Run"))
+    (run,) = store.put_executions([pb.Execution(type_id=kind)])
+    assert store.blame(f"run:{run}") == []
+    assert [one.what for one in store.history(f"run:{run}")] == ["added"]
+
+
+@pytest.mark.parametrize("moment", [None, True, "soon", "2026-13-01", 1.5])
+def test_what_is_no_moment_is_refused(store: mlmd.MetadataStore, moment: Any) -> None:
+    with pytest.raises(errors.InvalidArgumentError):
+        store.diff(moment)
+    with pytest.raises(errors.InvalidArgumentError):
+        store.diff(0, moment)
+
+
+def test_a_moment_that_is_yet_to_come_is_refused(store: mlmd.MetadataStore) -> None:
+    for moment in (10**9, "2999-01-01T00:00:00Z"):
+        with pytest.raises(errors.OutOfRangeError):
+            store.diff(moment)
+
+
+def test_a_servers_store_says_where_to_ask() -> None:
+    store = mlmd.MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=1))
+    for ask in (lambda: store.diff(0), lambda: store.history("art:1"), lambda: store.blame("art:1")):
+        with pytest.raises(errors.UnimplementedError, match="evlog -s FOLDER diff"):
+            ask()
+    store.close()
+
+
+def test_a_rebuild_and_a_writer_do_not_disturb_whoever_looks_back(tmp_path: Path) -> None:
+    config = pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(tmp_path / "store")))
+    store = mlmd.MetadataStore(config)
+    made = model(store, "/0")
+    wrong: list[Any] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            uris = [one.after.uri for one in store.history(f"art:{made}")]
+            if uris != [f"/{number}" for number in range(len(uris))] or not store.blame(f"art:{made}"):
+                wrong.append(uris)
+
+    lookers = [threading.Thread(target=look) for _ in range(2)]
+    for thread in lookers:
+        thread.start()
+    for number in range(1, 40):
+        model(store, f"/{number}", id=made)
+        if number % 10 == 0:
+            backend: Any = store._backend
+            rebuild(backend.log, tmp_path / "store" / "views", BODIES)
+    done.set()
+    for thread in lookers:
+        thread.join()
+    assert wrong == []
+    store.close()

@@ -8,7 +8,7 @@ import records
 import replay.reading
 from evlog.log import Log
 from evlog.memory import MemoryFolder
-from replay.reading import read_backward, read_each, stretches
+from replay.reading import read_backward, stretches
 
 
 @pytest.fixture
@@ -34,17 +34,3 @@ def test_the_log_backward_is_the_log_reversed(log, monkeypatch):
     monkeypatch.setattr(replay.reading, "STRETCH_MIN", 1)
     monkeypatch.setattr(replay.reading, "STRETCH_MAX", 3)
     assert list(read_backward(log, 0, log.end)) == list(log.read(0))[::-1]
-
-
-@pytest.mark.parametrize(
-    "offsets", [[], [0], [5, 6, 7], [0, 64, 128], [0, 65, 300], [1, 2, 200, 201, 299], list(range(303))]
-)
-def test_records_here_and_there_are_those_and_no_others(log, offsets):
-    assert [entry.offset for entry in read_each(log, offsets)] == offsets
-
-
-def test_records_close_together_are_read_in_one_go(log, monkeypatch):
-    asked = []
-    monkeypatch.setattr(log, "read", lambda start, stop: asked.append((start, stop)) or iter(()))
-    list(read_each(log, [0, 64, 128, 193, 250]))
-    assert asked == [(0, 129), (193, 251)]

@@ -102,6 +102,18 @@ def test_blame_is_the_last_record_in_which_a_value_changed(store):
     assert blamed(1) == {}
 
 
+def test_blame_looks_on_until_every_field_of_every_type_is_explained(store):
+    store.put(ExecutionPut(id=1, type_id=2, name="r", **NODE))
+    store.put(ExecutionPut(id=1, type_id=2, name="r", external_id="x", **NODE))
+    store.put(ExecutionPut(id=1, type_id=2, name="r", **NODE))
+    store.put(ArtifactTypePut(id=4, name="Run"))
+    end = store.log.end
+    (one,) = replay.blame(store.log, store.view, ("execution", 1), end)
+    assert (one.field, one.by.offset) == ("name", 1), "and not what was cleared last"
+    blamed = replay.blame(store.log, store.view, ("type", "Run"), end)
+    assert [(one.id, one.field, one.by.offset) for one in blamed] == [(2, "name", 0), (4, "name", 4)]
+
+
 def test_a_long_life_is_read_piece_by_piece_from_either_end(store):
     for number in range(400):
         store.put(records.artifact(1, uri=f"/{number // 2}"), *([] if number else [ContextPut(1, 3, 5, 5, "c")]))
@@ -119,8 +131,8 @@ def test_whoever_wants_the_last_versions_reads_no_others(store, monkeypatch):
     for number in range(300):
         store.put(records.artifact(1, uri=f"/{number}"))
     asked = []
-    read = store.log.read
-    monkeypatch.setattr(store.log, "read", lambda *range_: asked.append(range_) or read(*range_))
+    read_each = store.log.read_each
+    monkeypatch.setattr(store.log, "read_each", lambda offsets: asked.append(offsets) or read_each(offsets))
     found = replay.history(store.log, store.view, ("artifact", 1), store.log.end, newest_first=True)
     assert next(found).after.uri == "/299"
-    assert asked == [(store.log.end - 65, store.log.end)]
+    assert asked == [list(range(store.log.end - 65, store.log.end))], "and the one before them"
