@@ -1,4 +1,4 @@
-"""What `import ml_metadata as mlmd` offers, over an append-only log: MetadataStore, its options, its errors and messages.
+"""What `import ml_metadata as mlmd` offers, over an append-only log: MetadataStore, its options, its errors and messages; and `sql`.
 
 Names are imported when they are first used: the command lives in this package too, and must start at once.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from mlmd import errors as errors
     from mlmd import proto as proto
+    from mlmd.analytics import sql as sql
     from mlmd.store import ListOptions, MetadataStore, OrderByField, downgrade_schema
 
 __version__: Final = "0.1.0"
@@ -23,6 +24,8 @@ def __getattr__(name: str) -> Any:
         found = getattr(import_module("mlmd.store"), name)
     elif name in ("errors", "proto"):
         found = import_module(f"mlmd.{name}")
+    elif name == "sql":
+        found = import_module("mlmd.analytics").sql
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found
@@ -31,4 +34,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Return the public names, imported or not."""
-    return sorted([*globals(), *__all__, "errors", "proto"])
+    return sorted([*globals(), *__all__, "errors", "proto", "sql"])

@@ -73,6 +73,11 @@ class Engine:
         if opened.writable:
             self._start()
 
+    @property
+    def views(self) -> str | None:
+        """Return the folder of the store's views, None for a store whose view is in memory."""
+        return self._opened.views
+
     def call(self, method: Method, request: Any) -> Any:
         """Answer one request with a message. Raises StatusError."""
         return method.message(self.answer(method, request))

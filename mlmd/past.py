@@ -24,27 +24,27 @@ class Past:
 
         owns: the engine is closed with this.
         """
-        self._engine, self._owns = engine, owns
+        self.engine, self._owns = engine, owns
         self.offset = engine.offset_at(at)
 
     def call(self, method: Method, request: Any) -> Any:
         """Answer one request with a message. Raises StatusError: FAILED_PRECONDITION for a put."""
-        return method.message(self._engine.answer(method, request, at=self.offset))
+        return method.message(self.engine.answer(method, request, at=self.offset))
 
     def review(self, question: Callable[[Log, View, int], _Answer]) -> _Answer:
         """Return the answer to a question to log and view, of the records up to the moment: see Engine.review."""
-        return self._engine.review(question, self.offset)
+        return self.engine.review(question, self.offset)
 
     def at(self, at: At) -> Past:
         """Return the same store as of another moment."""
-        return Past(self._engine, at)
+        return Past(self.engine, at)
 
     def close(self) -> None:
         """Close the engine, if it is ours."""
         if self._owns:
-            self._engine.close()
+            self.engine.close()
 
     def abandon(self) -> None:
         """Let go of the engine, if it is ours: see Engine.abandon."""
         if self._owns:
-            self._engine.abandon()
+            self.engine.abandon()

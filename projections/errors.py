@@ -2,6 +2,8 @@
 
 ViewError
 ├── WrongViewError      the file is no view, of another log, of another release, or ahead of its log
+├── BusyViewError       another process has the file open
+├── MissingLibraryError the library that a view needs is not installed
 ├── OutOfOrderError     a record was applied that does not come next
 └── QueryError          the database refuses to work out a question, such as a filter that overflows
 """
@@ -15,6 +17,18 @@ class ViewError(Exception):
 
 class WrongViewError(ViewError):
     """The file is not a view of this log that this release can use."""
+
+
+class BusyViewError(ViewError):
+    """Another process, or another connection of this one, has the file of the view open."""
+
+
+class MissingLibraryError(ViewError):
+    """A library that only some need is not installed."""
+
+    def __init__(self, library: str, *, extra: str) -> None:
+        self.library, self.install = library, f"pip install 'evlog-mlmd[{extra}]'"
+        super().__init__(f"this needs {library}, which is not installed: {self.install}")
 
 
 class OutOfOrderError(ViewError):

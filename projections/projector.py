@@ -16,7 +16,7 @@ class Projector(Protocol):
     """Turns records into rows, in transactions: `begin`, `apply` for each record, then `commit` or `rollback`.
 
     It keeps `applied` and `prev` where its rows are and commits them together, so that each record is applied exactly once, whenever
-    its process dies. See docs/projectors.md.
+    its process dies. One that names `batch_records` gets so many at most in one transaction. See docs/projectors.md.
     """
 
     applied: int

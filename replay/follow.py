@@ -58,7 +58,7 @@ def follow(
         for _ in wakes(log, stop_event):
             end = log.refresh()
             while projector.applied < end and not stop_event.is_set():
-                bring_up(log, projector, min(end, projector.applied + BATCH_RECORDS), links=True)
+                bring_up(log, projector, min(end, projector.applied + _batch_of(projector)), links=True)
     finally:
         log.close()
 
@@ -98,7 +98,7 @@ def check_history(log: Log, applied: int, prev: bytes) -> None:
 def bring_up(
     log: Log, projector: Projector, stop: int, progress: Progress | None = None, *, links: bool = False
 ) -> None:
-    """Apply the records up to `stop`, in transactions of BATCH_RECORDS.
+    """Apply the records up to `stop`, in transactions of the projector's `batch_records`, where it names it.
 
     links: prove too that each record follows the one before; a sixth slower.
     """
@@ -107,7 +107,7 @@ def bring_up(
         try:
             applied = projector.applied
             link = Link(applied, projector.prev) if applied else Link()
-            next_stop = max(applied, min(stop, applied + BATCH_RECORDS))
+            next_stop = max(applied, min(stop, applied + _batch_of(projector)))
             entries = log.read_on(link, next_stop) if links else log.read(applied, next_stop)
             catch_up(projector, entries, _reporter(progress, stop))
             prev = link.prev if links else log.leaf_prefix(next_stop)
@@ -117,6 +117,10 @@ def bring_up(
         projector.commit(prev)
     if progress is not None:
         progress(stop, stop)
+
+
+def _batch_of(projector: Projector) -> int:
+    return int(getattr(projector, "batch_records", BATCH_RECORDS))
 
 
 def _reporter(progress: Progress | None, stop: int) -> Callable[[int], None] | None:

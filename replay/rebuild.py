@@ -44,7 +44,7 @@ def rebuild(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = 
         with log.claim() as group:
             bring_up(log, view, group.end)
             view.close()
-            database.publish(folder, path)
+            database.FILES.publish(folder, path)
     except BaseException:
         for leftover in folder.glob(f"{path.name}*"):
             leftover.unlink()

@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "executions": Entry("listing", "List executions: the runs that read and made artifacts."),
         "contexts": Entry("listing", "List contexts: what groups artifacts and executions."),
         "types": Entry("typelist", "List types with their properties."),
+        "sql": Entry("querying", "Ask in SQL: every version of everything ever put, in DuckDB's dialect."),
     },
     "Time": {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
@@ -52,7 +53,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Trust": {
         "verify": Entry("verifying", "Check every byte of the log, and the view against a replay."),
-        "replay": Entry("rebuilding", "Make the view anew from the log."),
+        "replay": Entry("rebuilding", "Make a view anew from the log."),
     },
 }
 _ENTRIES: Final = {name: entry for group in COMMANDS.values() for name, entry in group.items()}

@@ -7,28 +7,39 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mlmd.cli.settings import Settings, shared_options
+from mlmd.cli.settings import FORMATS, Settings, shared_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _EXAMPLES: Final = "\n\nExamples:\n"
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 
 
 class Command(click.Command):
-    """A command of evlog. looks_back: it answers `--at`; others refuse it as wrong usage."""
+    """A command of evlog. looks_back: it answers `--at`; formats: of `-o`. What is not for it, it refuses as wrong usage."""
 
-    def __init__(self, name: str, *, looks_back: bool, params: list[click.Parameter], text: str, **rest: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        looks_back: bool,
+        formats: Sequence[str],
+        params: list[click.Parameter],
+        text: str,
+        **rest: Any,
+    ) -> None:
         about, _, self.examples = text.partition(_EXAMPLES)
         self._shared: list[click.Parameter] = [*shared_options()]
         super().__init__(name, help=about, params=[*params, *self._shared], context_settings=_CONTEXT, **rest)
-        self.looks_back = looks_back
+        self.looks_back, self.formats = looks_back, formats
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run, unless a moment is asked for of a command that knows only the present."""
+        """Run, unless a moment or a format is asked for that the command does not know."""
         if ctx.ensure_object(Settings).at is not None and not self.looks_back:
             raise click.UsageError(f"--at is for looking back, and `{self.name}` has no past", ctx)
+        if (form := ctx.ensure_object(Settings).form) not in self.formats:
+            raise click.UsageError(f"`{self.name}` has no format {form}: -o {', '.join(self.formats)}", ctx)
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -53,13 +64,22 @@ def write_examples(formatter: click.HelpFormatter, examples: str) -> None:
             formatter.write(f"  {line}".rstrip() + "\n")
 
 
-def command(*, looks_back: bool = False, name: str | None = None) -> Callable[[Callable[..., None]], Command]:
+def command(
+    *, looks_back: bool = False, name: str | None = None, formats: Sequence[str] = FORMATS
+) -> Callable[[Callable[..., None]], Command]:
     """Make a command of a function, its help and examples from the docstring, its parameters from click's decorators."""
 
     def make(function: Callable[..., None]) -> Command:
         params: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
         text = inspect.cleandoc(function.__doc__ or "")
-        return Command(name or function.__name__, looks_back=looks_back, params=params, text=text, callback=function)
+        return Command(
+            name or function.__name__,
+            looks_back=looks_back,
+            formats=formats,
+            params=params,
+            text=text,
+            callback=function,
+        )
 
     return make
 

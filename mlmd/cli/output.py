@@ -57,25 +57,43 @@ def talk(settings: Settings, text: str) -> None:
         click.echo(text, err=True)
 
 
-def show_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str], footer: str | None = None) -> None:
-    """Write rows; jsonl, tsv and csv as they come. columns: those of a table, in order."""
+def show_rows(
+    settings: Settings,
+    rows: Iterable[Row],
+    columns: Sequence[str],
+    footer: str | None = None,
+    *,
+    every_column: bool = False,
+) -> None:
+    """Write rows; jsonl, tsv and csv as they come.
+
+    columns: those of a table, in order; one that is empty throughout is left out, unless every column is wanted.
+    """
     if settings.form == "json":
         click.echo(json.dumps(list(rows), indent=1, ensure_ascii=False))
-    elif settings.form == "jsonl":
-        for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
-    elif settings.form in DELIMITERS:
-        write = None
-        for row in rows:
-            write = write or separated(list(row), settings.form)
-            write(row)
-        if write is None:
-            separated(columns, settings.form)
+    elif settings.form != "table":
+        stream_rows(settings, rows, columns)
     else:
-        if held := list(rows):
-            Table([name for name in columns if any(row.get(name) not in _EMPTY for row in held)]).write(held)
+        held = list(rows)
+        if held or every_column:
+            shown = [name for name in columns if every_column or any(row.get(name) not in _EMPTY for row in held)]
+            Table(shown).write(held)
         if footer:
             talk(settings, footer)
+
+
+def stream_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str]) -> None:
+    """Write rows one after the other, as jsonl, csv or tsv. columns: named above where there is no row; else its fields are."""
+    if settings.form == "jsonl":
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+        return
+    write = None
+    for row in rows:
+        write = write or separated(list(row), settings.form)
+        write(row)
+    if write is None:
+        separated(columns, settings.form)
 
 
 def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
@@ -144,7 +162,7 @@ class Table:
             click.echo(self._line(one))
 
     def _widen(self, lines: Sequence[Sequence[str]]) -> None:
-        self._widths = [max(width, *(len(line[at]) for line in lines)) for at, width in enumerate(self._widths)]
+        self._widths = [max([width, *(len(line[at]) for line in lines)]) for at, width in enumerate(self._widths)]
 
     def _line(self, values: Sequence[str]) -> str:
         padded = [

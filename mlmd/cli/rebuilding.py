@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import click
+
 from evlog.files import RealFolder
 from evlog.log import Log
 from mlmd.cli.command import command, with_settings
@@ -19,16 +21,28 @@ from replay.rebuild import rebuild
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
+    from replay.follow import Progress
+
+    State = tuple[int, str] | None
 
 
 @command()
 @with_settings
-def replay(settings: Settings) -> None:
-    """Make the view anew from the log, beside the old one, and swap it in. Readers and writers go on meanwhile.
+@click.option(
+    "--view",
+    type=click.Choice(["current", "history"]),
+    default="current",
+    show_default=True,
+    help="current answers the API, history answers SQL.",
+)
+def replay(settings: Settings, view: str) -> None:
+    """Make a view anew from the log, beside the old one, and swap it in. Readers and writers go on meanwhile.
 
     Examples:
     evlog replay                 and tell whether the new view equals the old one
+    evlog replay --view history  the one that `evlog sql` asks
     evlog -s my-store replay --json
 
     """
@@ -36,22 +50,33 @@ def replay(settings: Settings) -> None:
     folder = RealFolder(place / LOG_FOLDER)
     # The old view may be the only witness of records that the log has lost: a new one must not take its place then.
     log = Log.open(folder, acknowledged=acknowledged_by(place / VIEWS_FOLDER, folder))
+    started = time.perf_counter()
     try:
-        before = _state(log, place / VIEWS_FOLDER)
-        started = time.perf_counter()
         with progress_of(settings, "replaying") as progress:
-            records = rebuild(log, place / VIEWS_FOLDER, BODIES, progress)
-        took_s = time.perf_counter() - started
-        after = _state(log, place / VIEWS_FOLDER)
+            row = (_history if view == "history" else _current)(log, place / VIEWS_FOLDER, progress)
     finally:
         log.close()
-    equal = None if before is None or after is None or before[0] != after[0] else before == after
-    row = {"records": records, "digest": after[1] if after else None, "equal_to_the_one_before": equal}
+    took_s = time.perf_counter() - started
     show_one(settings, row)
-    talk(settings, f"{took_s:.2f} s, {records / took_s:,.0f} records/s")
+    talk(settings, f"{took_s:.2f} s, {row['records'] / took_s:,.0f} records/s")
 
 
-def _state(log: Log, views: Path) -> tuple[int, str] | None:
+def _current(log: Log, views: Path, progress: Progress | None) -> Row:
+    return _row(_state(log, views), rebuild(log, views, BODIES, progress), _state(log, views))
+
+
+def _history(log: Log, views: Path, progress: Progress | None) -> Row:
+    from replay import analytics  # noqa: PLC0415 - DuckDB is slow to import, and need not be there
+
+    return _row(analytics.state(log, views), analytics.rebuild(log, views, progress), analytics.state(log, views))
+
+
+def _row(before: State, records: int, after: State) -> Row:
+    equal = None if before is None or after is None or before[0] != after[0] else before == after
+    return {"records": records, "digest": after[1] if after else None, "equal_to_the_one_before": equal}
+
+
+def _state(log: Log, views: Path) -> State:
     """Return applied offset and digest of the current view, None where there is none."""
     try:
         view = View.open(views, log.id, BODIES, writable=False)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlmd.moment import Moment
 
 FORMATS: Final = ("table", "json", "jsonl", "tsv", "csv")
+PARQUET: Final = "parquet"  # Of those commands that say so.
 
 
 @dataclass
@@ -77,7 +78,7 @@ def shared_options() -> list[click.Option]:
         ),
         click.Option(
             ["-o", "--output", "form"],
-            type=click.Choice(FORMATS),
+            type=click.Choice((*FORMATS, PARQUET)),
             metavar="FORMAT",
             help="table, json, jsonl, tsv or csv. Data goes to standard output, talk to standard error.",
             expose_value=False,

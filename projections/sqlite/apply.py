@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import math
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -21,13 +19,11 @@ from evlog.records import (
     LogRecovered,
     NodePut,
     ParentContextPut,
-    Properties,
-    Proto,
-    Struct,
     TypePut,
 )
 from projections.query import KINDS
 from projections.sqlite.past import SEQ_BITS
+from projections.values import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +34,6 @@ if TYPE_CHECKING:
 
 _json: Final = msgspec.json.Encoder().encode
 LANDMARK_STEP: Final = 1_024
-_SIMPLE: Final = frozenset({int, str, bool})
 
 _TYPE_KINDS: Final[dict[type, str]] = {
     ArtifactTypePut: "artifact",
@@ -212,34 +207,3 @@ class Applier:
 
     def _parent(self, change: ParentContextPut) -> None:
         self._execute(_PARENT, (change.id, change.parent_id, change.child_id, self._offset))
-
-
-def as_json(properties: Properties) -> bytes | None:
-    """Return properties as JSON text for filters, None where there is none.
-
-    JSON knows no NaN (null stands for it) and no infinity (9e999 reads back as one); a proto is shown as type and base64.
-    """
-    if not properties:
-        return None
-    for value in properties.values():
-        if value.__class__ not in _SIMPLE and not (value.__class__ is float and math.isfinite(value)):
-            break
-    else:
-        return _json(properties)
-    return b"{" + b",".join(_json(key) + b":" + _value_json(value) for key, value in properties.items()) + b"}"
-
-
-def _value_json(value: object) -> bytes:
-    if isinstance(value, float) and math.isinf(value):
-        return b"9e999" if value > 0 else b"-9e999"
-    if isinstance(value, Proto):
-        return _json(
-            [value.type_url, base64.b64encode(value.value).decode()]
-        )  # A struct is an object: nothing like it.
-    if isinstance(value, Struct):
-        return _value_json(value.fields)
-    if isinstance(value, dict):
-        return b"{" + b",".join(_json(key) + b":" + _value_json(item) for key, item in value.items()) + b"}"
-    if isinstance(value, list):
-        return b"[" + b",".join(map(_value_json, value)) + b"]"
-    return b"null" if isinstance(value, msgspec.msgpack.Ext) else _json(value)

@@ -1,16 +1,9 @@
-"""Files and connections of the serving view.
-
-`views/current.sqlite` is a symbolic link to `views/current.<generation>.sqlite`. A rebuild makes the next generation beside it
-and moves the link in one step. Putting the new file in the old one's place would be wrong: SQLite names the write-ahead log by
-the path, so a process that still has the old file open would delete or replay the new one's. Those processes notice by `same_file`
-and open anew; until then they read the old generation, whole.
-"""
+"""Connections of the serving view, and what its file says of itself. `views/current.sqlite` leads to the file: see `generations`."""
 
 from __future__ import annotations
 
 import os
 import re
-import secrets
 import time
 from pathlib import Path
 from typing import Final
@@ -18,16 +11,14 @@ from typing import Final
 import apsw
 
 from projections.errors import WrongViewError
+from projections.generations import Generations
 from projections.sqlite import past
 
-LINK: Final = "current.sqlite"
+FILES: Final = Generations("current", "sqlite")
 SCHEMA_VERSION: Final = 3
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _INDEXES: Final = re.findall(r"create (?:unique )?index [^;]+;", _SCHEMA)
 _TABLES: Final = re.sub(r"create (?:unique )?index [^;]+;", "", _SCHEMA)
-_GENERATION: Final = re.compile(r"current\.(\d{6})\.sqlite")
-_BUILDING: Final = "building."
-_ABANDONED_S: Final = 24 * 3600
 _BUSY_MS: Final = 10_000
 _CACHE_KIB: Final = 32 * 1024
 _READER_CACHE_KIB: Final = 2 * 1024  # One for each thread that reads: the kernel keeps the pages once for all.
@@ -145,52 +136,11 @@ def _boot() -> str:
         return f"process {os.getpid()} {time.time_ns()}"
 
 
-def current(folder: Path) -> Path | None:
-    """Return the file that the link leads to, None where there is none."""
-    link = folder / LINK
-    return link.resolve() if link.exists() else None
-
-
 def new_file(folder: Path) -> Path:
     """Return a new, empty file to build a view in, under a name that nobody else has."""
-    path = folder / f"{_BUILDING}{os.getpid()}.{secrets.token_hex(4)}.sqlite"
+    path = FILES.new_path(folder)
     path.touch(exist_ok=False)  # Not a temporary file of one's own: whoever may use the store may use the view.
     return path
-
-
-def publish(folder: Path, file: Path) -> Path:
-    """Make a built, closed view the current one in one step, and remove older generations; return its new path.
-
-    The caller holds the log's writer lock. `file` may be renamed, because nobody has it open.
-    """
-    entries = [(entry, _GENERATION.match(entry.name)) for entry in folder.iterdir()]
-    newest = max((int(match[1]) for _, match in entries if match), default=0)
-    generation = folder / f"current.{newest + 1:06d}.sqlite"
-    file.rename(generation)
-    temporary = folder / f"{LINK}.{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(generation.name)
-    temporary.replace(folder / LINK)
-    for entry, match in entries:
-        if match or (entry.name.startswith(_BUILDING) and entry != file and _abandoned(entry)):
-            entry.unlink(missing_ok=True)
-    return generation
-
-
-def _abandoned(file: Path) -> bool:
-    """Tell whether whoever built in a file must be dead: it has not been written for a day."""
-    try:
-        return time.time() - file.stat().st_mtime > _ABANDONED_S
-    except FileNotFoundError:
-        return False
-
-
-def same_file(link: str, inode: int) -> bool:
-    """Tell whether the link still leads to the file with this inode."""
-    try:
-        return os.stat(link).st_ino == inode  # noqa: PTH116 - before every read: a Path costs more than the call
-    except OSError:
-        return False
 
 
 def _may_write_beside(path: str) -> bool:

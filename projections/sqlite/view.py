@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import apsw
 
 from projections.errors import ViewError, WrongViewError
+from projections.generations import same_file
 from projections.sqlite import database, past, properties
 from projections.sqlite.apply import Applier, Bodies
 from projections.sqlite.digest import state_digest
@@ -76,20 +77,20 @@ class View:
     @classmethod
     def open(cls, folder: Path, log_id: bytes, bodies: Bodies, *, writable: bool = True) -> View:
         """Open the current view in a folder. Raises WrongViewError where there is none of this log."""
-        path = database.current(folder)
+        path = database.FILES.current(folder)
         try:
             inode = path.stat().st_ino if path else 0
         except FileNotFoundError:  # Replaced this very moment.
             path = None
         if path is None:
-            raise WrongViewError(f"{folder / database.LINK}: there is no view")
+            raise WrongViewError(f"{folder / database.FILES.link}: there is no view")
         view = cls(str(path), log_id, bodies, writable=writable, create=False, indexes=False)
         view._inode = inode
         return view
 
     def is_current(self, folder: str) -> bool:
         """Tell whether the view has not been replaced since it was opened. `folder` ends in a slash."""
-        return self._only is not None or database.same_file(folder + database.LINK, self._inode)
+        return self._only is not None or same_file(folder + database.FILES.link, self._inode)
 
     # Writing: begin, apply ..., commit or rollback ------------------------------------------------------------------
 
@@ -259,7 +260,7 @@ class View:
 
 def peek(folder: Path) -> tuple[bytes, int] | None:
     """Return (log id, applied offset) of the view in a folder, None where none can be read: a witness for recovery."""
-    path = database.current(folder)
+    path = database.FILES.current(folder)
     if path is None:
         return None
     try:

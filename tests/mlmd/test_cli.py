@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -249,7 +250,7 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
     monkeypatch.setenv("EVLOG_STORE", str(place))
     shutil.copytree(place, place.parent / "my-store", symlinks=True)
     for number, example in enumerate(examples):
-        words = example.replace("'", "").replace("#100", "#10").split()[1:]
+        words = shlex.split(example.replace("#100", "#10"))[1:]
         if "-f" in words:
             continue  # As above.
         if name == "init":

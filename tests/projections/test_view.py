@@ -140,7 +140,7 @@ def test_a_view_of_another_log_or_release_or_no_view_is_refused(tmp_path: Path) 
         View.open(tmp_path, LOG_ID, records.BODIES)
     path = database.new_file(tmp_path)
     View.create(path, LOG_ID, records.BODIES).close()
-    path = database.publish(tmp_path, path)
+    path = database.FILES.publish(tmp_path, path)
     with pytest.raises(WrongViewError, match="another log"):
         View.open(tmp_path, b"\x09" * 16, records.BODIES)
     connection = apsw.Connection(str(path))
@@ -160,7 +160,7 @@ def test_peek_tells_which_log_and_how_far(tmp_path: Path) -> None:
     view = View.create(path, LOG_ID, records.BODIES)
     fill(view, records.small_store())
     view.close()
-    database.publish(tmp_path, path)
+    database.FILES.publish(tmp_path, path)
     assert peek(tmp_path) == (LOG_ID, view.applied)
 
 
@@ -171,12 +171,12 @@ def test_a_new_generation_is_seen_and_the_old_one_stays_readable(tmp_path: Path)
         view = View.create(path, LOG_ID, records.BODIES)
         fill(view, records.small_store(artifacts=3 if path == first else 4))
         view.close()
-    first = database.publish(tmp_path, first)
+    first = database.FILES.publish(tmp_path, first)
     folder = f"{tmp_path}/"
     old = View.open(tmp_path, LOG_ID, records.BODIES)
     assert old.is_current(folder)
     assert old.ask(lambda lookup: lookup.last_id("artifact")) == 3
-    database.publish(tmp_path, second)
+    database.FILES.publish(tmp_path, second)
     assert not old.is_current(folder)
     assert not first.exists()
     assert old.ask(lambda lookup: lookup.last_id("artifact")) == 3
@@ -191,16 +191,16 @@ def test_whoever_publishes_last_is_current_and_what_others_still_build_is_left_a
     first, second, unfinished = (database.new_file(tmp_path) for _ in range(3))
     for path in (second, first):
         View.create(path, LOG_ID, records.BODIES).close()
-        published = database.publish(tmp_path, path)
-    assert database.current(tmp_path) == published.resolve()
-    assert sorted(tmp_path.iterdir()) == sorted([published, tmp_path / database.LINK, unfinished])
+        published = database.FILES.publish(tmp_path, path)
+    assert database.FILES.current(tmp_path) == published.resolve()
+    assert sorted(tmp_path.iterdir()) == sorted([published, tmp_path / database.FILES.link, unfinished])
 
 
 def test_a_build_that_was_abandoned_is_removed_in_time(tmp_path: Path) -> None:
     abandoned, path = database.new_file(tmp_path), database.new_file(tmp_path)
     os.utime(abandoned, (0, 0))
     View.create(path, LOG_ID, records.BODIES).close()
-    database.publish(tmp_path, path)
+    database.FILES.publish(tmp_path, path)
     assert not abandoned.exists()
 
 
@@ -338,7 +338,7 @@ def test_a_view_that_was_open_when_the_machine_stopped_is_not_trusted(
 ) -> None:
     path = database.new_file(tmp_path)
     View.create(path, LOG_ID, records.BODIES).close()
-    database.publish(tmp_path, path)
+    database.FILES.publish(tmp_path, path)
     monkeypatch.setattr(database, "BOOT", "the next boot")
     settled = View.open(tmp_path, LOG_ID, records.BODIES)  # It was closed: all of it is on the disk.
     fill(settled, records.small_store())
@@ -356,7 +356,7 @@ def test_a_view_that_others_still_write_to_is_not_called_settled(
 ) -> None:
     path = database.new_file(tmp_path)
     View.create(path, LOG_ID, records.BODIES).close()
-    database.publish(tmp_path, path)
+    database.FILES.publish(tmp_path, path)
     one, other = (View.open(tmp_path, LOG_ID, records.BODIES) for _ in range(2))
     fill(one, [records.types()])
     original = database._checkpointed

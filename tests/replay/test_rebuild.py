@@ -153,5 +153,5 @@ def test_a_deleted_view_is_made_anew(log: Log, views: Path) -> None:
     view = open_current(log, views, records.BODIES)
     assert view.applied == log.end
     view.close()
-    (views / database.LINK).unlink()
+    (views / database.FILES.link).unlink()
     open_current(log, views, records.BODIES).close()

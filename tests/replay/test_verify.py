@@ -52,7 +52,7 @@ def test_a_sound_store_has_no_findings_and_the_root_of_its_log(place: Path) -> N
 
 
 def test_a_row_changed_behind_our_back_is_damage(place: Path) -> None:
-    connection = apsw.Connection(str(database.current(place / "views")))
+    connection = apsw.Connection(str(database.FILES.current(place / "views")))
     connection.execute("update artifact set uri = 'elsewhere' where id = 7")
     connection.close()
     report = check(place)

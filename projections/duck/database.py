@@ -1,0 +1,154 @@
+"""Files and connections of the analytics view. `views/history.duckdb` leads to the file: see `projections.generations`.
+
+DuckDB locks a file that is open for writing against every other process, and one that is open for reading against writers. So nobody
+holds it for longer than it takes: who brings the view up opens, catches up and closes, one process at a time (`history.lock`); readers
+that come meanwhile try again. Where readers stay, or there is much to do, the work is done on a copy that then takes the old file's
+place: a long question never stops the view, nor the view a question.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from projections.duck import wide
+from projections.errors import BusyViewError, MissingLibraryError, ViewError, WrongViewError
+from projections.generations import Generations
+
+try:
+    import duckdb
+except ImportError as error:
+    raise MissingLibraryError("duckdb", extra="analytics") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Connection = duckdb.DuckDBPyConnection
+Relation = duckdb.DuckDBPyRelation
+FILES: Final = Generations("history", "duckdb")
+LOCK: Final = "history.lock"
+SCHEMA_VERSION: Final = 1
+MEMORY: Final = ":memory:"
+_SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+_MACROS: Final = Path(__file__).with_name("macros.sql").read_text(encoding="utf-8")
+_WRITER: Final[dict[str, Any]] = {"memory_limit": "1GB", "autoinstall_known_extensions": "false"}
+_CONFINED: Final = {"enable_external_access": "false", "lock_configuration": "true"}
+# Reads no file but its own, loads nothing, and no SQL can change that.
+_READER: Final[dict[str, Any]] = {
+    "autoinstall_known_extensions": "false",
+    **_CONFINED,  # Before temp_directory: afterwards that could not be set.
+    "autoload_known_extensions": "false",
+    "temp_directory": "",
+}
+_PATIENCE_STEP_S: Final = 0.02
+_BUSY: Final = ("Could not set lock on file", "different configuration than existing connections")
+
+
+class Watermark(NamedTuple):
+    """What a view says of itself: the log, how many records it shows, and the leaf prefix of that history."""
+
+    log_id: bytes
+    applied: int
+    prev: bytes
+
+
+def connect(
+    path: str, *, writable: bool, patience_s: float = 0, memory_bytes: int | None = None, confined: bool = True
+) -> Connection:
+    """Open a file, trying again while somebody else has it. Raises BusyViewError after so long, WrongViewError.
+
+    memory_bytes: what questions may take. confined: see `confine`. All that one process opens for reading has one configuration: DuckDB wants it so.
+    """
+    config = _WRITER if writable and path != MEMORY else _READER
+    if not confined:
+        config = {name: value for name, value in config.items() if name not in _CONFINED}
+    if memory_bytes is not None:
+        config = {**config, "memory_limit": f"{memory_bytes}B"}
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            return duckdb.connect(path, read_only=not writable, config=config)
+        except duckdb.Error as error:
+            if not any(sign in str(error) for sign in _BUSY):
+                raise WrongViewError(f"{path}: {_first_line(error)}") from error
+            if time.monotonic() >= until:
+                raise BusyViewError(f"{path}: somebody else has it open: {_first_line(error)}") from error
+        time.sleep(_PATIENCE_STEP_S)
+
+
+def confine(connection: Connection, *, may_write: str) -> None:
+    """Let a connection that was opened with `confined=False` touch one file besides its own, for good."""
+    connection.execute("set allowed_paths = $1", [[may_write]]).fetchall()
+    for name, value in _CONFINED.items():
+        connection.execute(f"set {name} = {value}").fetchall()
+
+
+def create_tables(connection: Connection, log_id: bytes) -> None:
+    """Make an empty view of a log: tables, macros, and the comment of each."""
+    connection.execute("begin").fetchall()
+    connection.execute(_SCHEMA).fetchall()
+    connection.execute(_MACROS).fetchall()
+    connection.execute(";\n".join(_comments())).fetchall()
+    row = [SCHEMA_VERSION, log_id, 0, bytes(16)]
+    connection.execute("insert into watermark values ($1, $2, $3, $4)", row).fetchall()
+    connection.execute("commit").fetchall()
+
+
+def _comments() -> Iterator[str]:
+    """Yield what makes COMMENTs of the comments in the two files."""
+    table = ""
+    for line in _SCHEMA.splitlines():
+        if match := re.match(r"create table (\w+) \( +-- (.+)", line):
+            table = match[1]
+            yield f"comment on table {table} is {wide.literal(match[2])}"
+        elif match := re.match(r' +("?\w+"?) .*?,? +-- (.+)', line):
+            yield f"comment on column {table}.{match[1]} is {wide.literal(match[2])}"
+    for comment, macro, form in re.findall(
+        r"^-- (.+)\ncreate macro (\w+)\([^)]*\) as (table|\()", _MACROS, re.MULTILINE
+    ):
+        yield f"comment on macro {'table ' if form == 'table' else ''}{macro} is {wide.literal(comment)}"
+
+
+def watermark(connection: Connection) -> Watermark:
+    """Return what a view says of itself. Raises WrongViewError where this release cannot use it."""
+    try:
+        rows: list[Any] = connection.execute("select schema_version, log_id, applied, prev from watermark").fetchall()
+    except duckdb.Error as error:
+        raise WrongViewError(f"no history view: {_first_line(error)}") from error
+    if len(rows) != 1 or rows[0][0] != SCHEMA_VERSION:
+        raise WrongViewError("the history view was made by another release")
+    return Watermark(*rows[0][1:])
+
+
+def digest(connection: Connection) -> str:
+    """Return the digest of a view's rows: equal for equal rows, whatever their order, by the release of DuckDB at hand."""
+    found = sha256()
+    for table in re.findall(r"create table (\w+)", _SCHEMA):
+        of_rows = "count(*), bit_xor(hash(shown)), sum(hash(shown)::hugeint)"
+        found.update(
+            repr(
+                connection.execute(f"select {of_rows} from (select {table}::varchar as shown from {table})").fetchall()
+            ).encode()
+        )
+    return found.hexdigest()
+
+
+def peek(path: Path, patience_s: float) -> Watermark:
+    """Return what the view in a file says of itself. Raises BusyViewError, WrongViewError."""
+    connection = connect(str(path), writable=False, patience_s=patience_s)
+    try:
+        return watermark(connection)
+    finally:
+        connection.close()
+
+
+def failed(path: str, error: duckdb.Error) -> ViewError:
+    """Return what to raise for an error of DuckDB."""
+    return ViewError(f"{path}: {_first_line(error)}; `evlog replay --view history` makes the view anew from the log")
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -1,0 +1,189 @@
+"""The analytics view brought up to the log: opened, caught up, closed. Any process may ask for it, one at a time does it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from evlog.files import RealFolder
+from projections.duck import database
+from projections.duck.reading import open_view
+from projections.duck.view import HistoryView
+from projections.errors import BusyViewError, ViewError
+from replay.follow import bring_up as apply_up_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from evlog.log import Log
+    from projections.duck.database import Watermark
+    from replay.follow import Progress
+
+READER_PATIENCE_S: Final = 10.0  # For whoever brings the view up; in the file itself that is a matter of moments.
+_WRITER_PATIENCE_S: Final = 0.2  # For readers; those who stay longer keep the old file, and the work is done on a copy.
+_IN_PLACE_RECORDS: Final = 50_000  # More than that, and readers would notice: a copy it is.
+
+
+class Shown(NamedTuple):
+    """The analytics view as it can be read: its file, how many records it shows, how many the log lacks it."""
+
+    path: Path
+    applied: int
+    behind: int
+
+
+def bring_up(log: Log, views: Path, progress: Progress | None = None) -> Shown:
+    """Bring the analytics view in `views` up to the log, made anew where it does not fit; return what can be read now.
+
+    In a folder that cannot be written, what is there is returned, behind or not. Raises ViewError where there is nothing.
+    """
+    stop = _end(log)
+    shown = _shown(log, views, stop)
+    if shown is not None and shown.behind == 0:
+        return shown
+    if not _writable(views):
+        if shown is None:
+            raise ViewError(
+                f"{views}: there is no history view of this log, and none can be made: the folder cannot be written"
+            )
+        return shown
+    with _writing(views):
+        return _advance(log, views, _end(log), progress)
+
+
+def rebuild(log: Log, views: Path, progress: Progress | None = None) -> int:
+    """Make the analytics view anew beside the old one and swap it in; return the offset it is at."""
+    views.mkdir(exist_ok=True)
+    with _writing(views):
+        return _replace(log, views, None, _end(log), progress).applied
+
+
+def state(log: Log, views: Path) -> tuple[int, str] | None:
+    """Return applied offset and digest of the current view, None where there is none of this log."""
+    try:
+        connection = open_view(views, patience_s=READER_PATIENCE_S).connection
+    except ViewError:
+        return None
+    try:
+        mark = database.watermark(connection)
+        return (mark.applied, database.digest(connection)) if mark.log_id == log.id else None
+    finally:
+        connection.close()
+
+
+def in_memory(log: Log, stop: int | None = None, progress: Progress | None = None) -> HistoryView:
+    """Return an analytics view in memory of the first `stop` records, all if None; the caller closes it."""
+    stop = _end(log) if stop is None else stop
+    view = HistoryView(None, log.id, create=True)
+    try:
+        apply_up_to(log, view, stop, progress)
+    except BaseException:
+        view.close()
+        raise
+    return view
+
+
+def _end(log: Log) -> int:
+    """Return how many records there are now, whoever put them. A writer learns of others' only by its lock."""
+    if not log.writable:
+        return log.refresh()
+    with log.claim() as group:
+        return group.end
+
+
+def _shown(log: Log, views: Path, stop: int) -> Shown | None:
+    """Return what the current view shows, None where there is none of this log's history. Raises BusyViewError."""
+    path = database.FILES.current(views)
+    if path is None:
+        return None
+    try:
+        mark = database.peek(path, READER_PATIENCE_S)
+    except BusyViewError:
+        raise
+    except ViewError:  # Damaged, of another release, or replaced this very moment.
+        return None
+    return Shown(path, mark.applied, stop - mark.applied) if _fits(log, mark, stop) else None
+
+
+def _fits(log: Log, mark: Watermark, stop: int) -> bool:
+    return mark.log_id == log.id and mark.applied <= stop and log.leaf_prefix(mark.applied) == mark.prev
+
+
+def _advance(log: Log, views: Path, stop: int, progress: Progress | None) -> Shown:
+    """Apply the records up to `stop`: in the current file if that is short work and nobody reads it, else in a new one."""
+    path = database.FILES.current(views)
+    if path is None:
+        return _replace(log, views, None, stop, progress)
+    try:
+        view = HistoryView(path, log.id, create=False, patience_s=_WRITER_PATIENCE_S)
+    except BusyViewError:
+        return _replace(log, views, path if _shown(log, views, stop) else None, stop, progress)
+    except ViewError:
+        return _replace(log, views, None, stop, progress)
+    fits, behind = _fits(log, view.mark, stop), stop - view.applied
+    if fits and behind <= _IN_PLACE_RECORDS:
+        _follow_and_close(view, log, stop, progress)
+        return Shown(path, stop, 0)
+    view.close()
+    return _replace(log, views, path if fits else None, stop, progress)
+
+
+def _replace(log: Log, views: Path, source: Path | None, stop: int, progress: Progress | None) -> Shown:
+    """Put a new file in the current one's place: a copy of `source` brought up to the log, or one made from nothing."""
+    path = database.FILES.new_path(views)
+    try:
+        if source is not None:
+            _copy(source, path)
+        _follow_and_close(HistoryView(path, log.id, create=source is None), log, stop, progress)
+        return Shown(database.FILES.publish(views, path), stop, 0)
+    except BaseException:
+        for leftover in views.glob(f"{path.name}*"):
+            leftover.unlink()
+        raise
+
+
+def _follow_and_close(view: HistoryView, log: Log, stop: int, progress: Progress | None) -> None:
+    try:
+        apply_up_to(log, view, stop, progress)
+    finally:
+        view.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a view that nobody writes.
+
+    By another process: DuckDB's locks are the kind that a process loses when it closes the file, however it had opened it, and this
+    one may be reading it.
+    """
+    for end in ("", ".wal"):
+        if source.with_name(source.name + end).exists():
+            command = ["cp", "--", f"{source}{end}", f"{target}{end}"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - paths of our own
+            if done.returncode != 0:
+                raise ViewError(f"{source}{end}: cannot be copied: {done.stderr.strip()}")
+
+
+@contextmanager
+def _writing(views: Path) -> Iterator[None]:
+    """Hold the lock of those who write the view."""
+    lock = RealFolder(views).lock(database.LOCK)
+    try:
+        lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+    finally:
+        lock.close()
+
+
+def _writable(views: Path) -> bool:
+    if not views.exists():
+        try:
+            views.mkdir()
+        except OSError:
+            return False
+    return os.access(views, os.W_OK)

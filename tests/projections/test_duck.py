@@ -1,0 +1,577 @@
+"""The analytics view: rows of every version, typed values, wide views, questions of a moment."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import msgspec
+import pytest
+import records
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import FIRST_CALLS, WILD, Rewrite, puts
+
+from evlog.log import Log
+from evlog.memory import MemoryFolder
+from evlog.records import (
+    ArtifactPut,
+    ArtifactTypePut,
+    ContextPut,
+    ContextTypePut,
+    EventPut,
+    ExecutionPut,
+    ExecutionTypePut,
+    LogRecovered,
+    NodePut,
+    Proto,
+    Record,
+    Struct,
+)
+from mlmd import errors
+from mlmd.engine import Engine
+from mlmd.methods import METHODS
+from mlmd.opening import open_memory
+from projections.duck import wide
+from projections.duck.view import HistoryView
+from projections.errors import ViewError, WrongViewError
+from projections.query import KINDS
+from projections.sqlite import past
+from replay.analytics import in_memory
+from replay.follow import bring_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+NODE = {"create_time_ms": 5, "update_time_ms": 6}
+
+
+def history(*given_records: Record) -> HistoryView:
+    log = Log.open(MemoryFolder(), create=True)
+    records.append(log, list(given_records))
+    return in_memory(log, log.end)
+
+
+@pytest.fixture
+def ask() -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+    """Return a question to a view of a small store."""
+    view = history(*records.small_store())
+    yield lambda sql, *values: view.connection.execute(sql, list(values)).fetchall()
+    view.close()
+
+
+def rows(view: HistoryView, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = view.connection.execute(sql, list(values)).fetchall()
+    return found
+
+
+def values_of(*properties: Any) -> list[tuple[Any, ...]]:
+    """Return what becomes of properties: for each the value and its type in the view."""
+    view = history(
+        records.types(),
+        *(records.record(records.artifact(number, properties={"v": value})) for number, value in enumerate(properties)),
+    )
+    try:
+        found = rows(view, "select (properties.v)::json, variant_typeof(properties.v) from artifacts order by id")
+        return [(json.loads(text), form) for text, form in found]  # Python's parser reads NaN and Infinity as they are.
+    finally:
+        view.close()
+
+
+# Versions ---------------------------------------------------------------------------------------------------------------
+
+
+def test_each_version_is_a_row_that_says_when_it_held(ask: Any) -> None:
+    versions = ask(
+        "select valid_from_offset, valid_to_offset, is_current, state from artifacts where id = 1 order by all"
+    )
+    assert versions == [(1, 13, False, None), (13, None, True, "LIVE")]
+    ((ended, began),) = ask(
+        "select a.valid_to, b.valid_from from artifacts a, artifacts b where a.id = 1 and b.id = 1"
+        " and not a.is_current and b.is_current"
+    )
+    assert ended == began == ask('select time from records where "offset" = 13')[0][0]
+
+
+def test_a_version_replaced_in_the_same_record_was_never_there() -> None:
+    first, second = records.artifact(1, name="first"), records.artifact(1, name="second")
+    view = history(records.types(), records.record(first, second, records.artifact(2)), records.record(first))
+    assert rows(view, "select id, name, valid_from_offset, valid_to_offset from artifacts order by all") == [
+        (1, "first", 2, None),
+        (1, "second", 1, 2),
+        (2, "artifact 2", 1, None),
+    ]
+    view.close()
+
+
+def test_the_rows_do_not_depend_on_how_the_records_were_batched() -> None:
+    log = Log.open(MemoryFolder(), create=True)
+    records.append(log, records.small_store())
+    records.append(log, [records.record(records.artifact(number % 3 + 1, name=f"{number}")) for number in range(20)])
+    at_once, one_by_one = in_memory(log, log.end), HistoryView(None, log.id, create=True)
+    for stop in range(log.end + 1):
+        bring_up(log, one_by_one, stop)
+    tables = [name for (name,) in rows(at_once, "select table_name from duckdb_tables()")]
+    assert len(tables) == 10
+    for table in tables:
+        assert rows(at_once, f"from {table} order by all") == rows(one_by_one, f"from {table} order by all"), table
+    at_once.close()
+    one_by_one.close()
+
+
+def test_the_records_say_who_put_what_and_why() -> None:
+    view = history(
+        Record(
+            records.AUTHOR.envelope("PutTypes", 1).__class__(
+                v=1,
+                transaction=bytes(range(16)),
+                wall_us=1,
+                api="PutTypes",
+                actor="ana",
+                auth="tls",
+                application="trainer",
+                host="gpu-1",
+                pid=0,
+                reason="ticket 81",
+            ),
+            [ArtifactTypePut(id=1, name="A"), records.artifact(1)],
+        ),
+        records.record(LogRecovered("0.seg", 1, 2, b"", "torn", "q")),
+    )
+    ((*first,), (*second,)) = rows(view, 'select * exclude (time) from records order by "offset"')
+    assert [str(value) if name == "transaction_id" else value for name, value in zip(_columns(view, "records"), first, strict=True)] == [
+        0, "ana", "tls", "trainer", "gpu-1", 0, "PutTypes", "ticket 81", "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        [{"kind": "artifact_type", "id": 1}, {"kind": "artifact", "id": 1}],
+    ]  # fmt: skip
+    assert second[-1] == [{"kind": "log_recovered", "id": None}]
+    view.close()
+
+
+def _columns(view: HistoryView, table: str) -> list[str]:
+    names = rows(view, "select column_name from duckdb_columns() where table_name = $1 order by column_index", table)
+    return [name for (name,) in names if name != "time"]
+
+
+# Values -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_value_keeps_the_type_it_was_put_with() -> None:
+    numbers = [0, 7, 2**63 - 1, -(2**63)]
+    assert [(value, type(value)) for value, _ in values_of(*numbers)] == [(number, int) for number in numbers]
+    doubles = [1.0, -0.0, 0.1, 1e300, 5e-324, math.inf, -math.inf]
+    assert [(repr(value), form) for value, form in values_of(*doubles)] == [(repr(one), "DOUBLE") for one in doubles]
+    ((nan, form),) = values_of(math.nan)
+    assert (math.isnan(nan), form) == (True, "DOUBLE")
+    assert values_of(*[True, False]) == [(True, "BOOL_TRUE"), (False, "BOOL_FALSE")]
+    texts = ["", "null", "NaN", "1", "a\nb", "\0", "\u2028", "🦆", '"t":"struct"']
+    assert values_of(*texts) == [(text, "VARCHAR") for text in texts]
+
+
+def test_a_struct_is_an_object_and_a_proto_an_array() -> None:
+    fields = {"a": 1.0, "A": [None, "x", {"": math.inf}], "t": "struct", "unset": msgspec.msgpack.Ext(0, b"")}
+    ((struct, struct_form), (proto, proto_form)) = values_of(Struct(fields), Proto("type/X", b"\0\xff"))
+    assert struct == {**fields, "unset": None}
+    assert struct_form.startswith("OBJECT")
+    assert (proto, proto_form) == (["type/X", base64.b64encode(b"\0\xff").decode()], "ARRAY(2)")
+
+
+def test_names_of_properties_are_taken_as_they_are() -> None:
+    names = {"a": 1, "A": 2, "a.b": 3, "": 4, 'q"q': 5, "it's": 6, "a\0b": 7, " ": 8, "t": "artifact", "\n": 9}
+    view = history(records.types(), records.record(records.artifact(1, custom_properties=names)))
+    ((text,),) = rows(view, "select custom_properties::json from artifacts")
+    assert json.loads(text) == names
+    assert rows(
+        view, "select custom_properties.A, custom_properties['a'], custom_properties['a.b'] from artifacts"
+    ) == [(2, 1, 3)]
+    view.close()
+
+
+def test_a_time_beyond_every_calendar_is_kept_as_a_number() -> None:
+    view = history(
+        records.types(),
+        records.record(
+            records.artifact(1, create_time_ms=2**63 - 1),
+            ExecutionPut(id=1, type_id=2, **NODE),
+            EventPut(id=1, artifact_id=1, execution_id=1, type="INPUT", time_ms=-(2**63)),
+        ),
+    )
+    assert rows(view, "select isinf(create_time) and create_time > now() from artifacts") == [(True,)]
+    assert rows(view, "select isinf(time) and time < now(), time_ms from events") == [(True, -(2**63))]
+    view.close()
+
+
+# Wide views -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_type_has_a_view_with_a_column_for_each_property() -> None:
+    declared = {
+        "layers": "INT",
+        "acc": "DOUBLE",
+        "note": "STRING",
+        "prod": "BOOLEAN",
+        "conf": "STRUCT",
+        "proto": "PROTO",
+    }
+    put = {"layers": 3, "acc": 0.5, "note": "x", "prod": True, "conf": Struct({"k": 1.0})}
+    view = history(
+        records.record(ArtifactTypePut(id=1, name="Model", properties=declared)),
+        records.record(records.artifact(1, name="old", properties={"layers": 1})),
+        records.record(records.artifact(1, name="m", properties=put, custom_properties={"tag": "red"})),
+    )
+    assert rows(view, "select name, layers, acc, note, prod, conf, proto, custom_properties.tag from type_Model") == [
+        ("m", 3, 0.5, "x", True, {"k": 1.0}, None, "red")
+    ]
+    forms = dict(rows(view, "select column_name, data_type from duckdb_columns() where table_name = 'type_Model'"))
+    assert [forms[name] for name in declared] == ["BIGINT", "DOUBLE", "VARCHAR", "BOOLEAN", "VARIANT", "VARIANT"]
+    view.close()
+
+
+def test_a_view_follows_its_type() -> None:
+    log = Log.open(MemoryFolder(), create=True)
+    records.append(log, [records.types(), records.record(records.artifact(1, properties={"number": 1, "more": 2}))])
+    view = in_memory(log, log.end)
+    assert rows(
+        view, "select count(*) from duckdb_columns() where table_name = 'type_Data' and column_name = 'more'"
+    ) == [(0,)]
+    records.append(
+        log, [records.record(ArtifactTypePut(id=1, name="Data", properties={"number": "INT", "more": "INT"}))]
+    )
+    records.append(
+        log, [records.record(ArtifactTypePut(id=4, name="Data", version="2", properties={"more": "STRING"}))]
+    )
+    records.append(log, [records.record(records.artifact(2, type_id=4, properties={"more": "x"}))])
+    bring_up(log, view, log.end)
+    assert rows(view, "select id, number, more, type_version from type_Data order by id") == [
+        (1, 1, 2, None),
+        (2, None, "x", "2"),
+    ]
+    view.close()
+
+
+HOSTILE = ['a"; drop table artifacts; --', "a.b", "", " ", "é\n", "select", "x\0y", "type_A", "a" * 500, "it's"]
+
+
+def test_names_of_types_and_properties_may_be_anything() -> None:
+    types = [
+        ArtifactTypePut(id=number + 1, name=name, properties=dict.fromkeys(HOSTILE, "INT"))
+        for number, name in enumerate(HOSTILE)
+    ]
+    nodes = [
+        records.artifact(number + 1, type_id=number + 1, properties=dict.fromkeys(HOSTILE, number))
+        for number in range(len(HOSTILE))
+    ]
+    view = history(records.record(*types), records.record(*nodes))
+    views = [name for (name,) in rows(view, "select view_name from duckdb_views() where not internal")]
+    assert sorted(views) == sorted(f"type_{name}".replace("\0", "�") for name in HOSTILE)
+    for number, name in enumerate(HOSTILE):
+        quoted = wide.quoted(f"type_{name}".replace("\0", "�"))
+        assert rows(view, f"select list_distinct([{', '.join(_properties(view, quoted))}]) from {quoted}") == [
+            ([number],)
+        ]
+    assert rows(view, "select count(*) from artifacts") == [(len(HOSTILE),)]
+    view.close()
+
+
+def _properties(view: HistoryView, quoted: str) -> list[str]:
+    fields = {
+        "id",
+        "name",
+        "uri",
+        "state",
+        "external_id",
+        "create_time",
+        "update_time",
+        "type_version",
+        "custom_properties",
+    }
+    columns = [column[0] for column in view.connection.execute(f"from {quoted}").description]
+    view.connection.execute(f"from {quoted}").fetchall()
+    return [wide.quoted(column) for column in columns if column not in fields]
+
+
+def test_names_that_meet_are_told_apart_and_stay_as_they_were_given() -> None:
+    def names(*types: Any) -> list[tuple[str, list[str]]]:
+        view = history(*(records.record(one) for one in types))
+        try:
+            return [
+                (
+                    name,
+                    [
+                        column
+                        for (column,) in rows(
+                            view,
+                            "select column_name from duckdb_columns() where table_name = $1 order by column_index",
+                            name,
+                        )
+                    ],
+                )
+                for (name,) in rows(view, "select view_name from duckdb_views() where not internal order by view_oid")
+            ]
+        finally:
+            view.close()
+
+    properties = {
+        "ID": "INT",
+        "Uri": "INT",
+        "x": "INT",
+        "X": "INT",
+        "property_id": "INT",
+        "type_version": "INT",
+        "": "INT",
+    }
+    first = [ArtifactTypePut(id=1, name="Data", properties=properties), ExecutionTypePut(id=2, name="data")]
+    later = [
+        ContextTypePut(id=3, name="DATA"),
+        ArtifactTypePut(id=4, name="daTa"),
+        ArtifactTypePut(id=5, name="data_execution"),
+        ArtifactTypePut(id=6, name="DATA_ARTIFACT"),
+    ]
+    assert [name for name, _ in names(*first, *later)] == [
+        "type_Data", "type_data_execution", "type_DATA_context", "type_daTa_artifact", "type_data_execution_artifact",
+        "type_DATA_ARTIFACT_artifact",
+    ]  # fmt: skip
+    assert names(*first, *later)[:2] == names(*first)
+    assert names(*first)[0][1] == [
+        "id", "name", "uri", "state", "external_id", "create_time", "update_time",
+        "property_", "property_ID", "property_Uri", "X", "property_property_id", "property_type_version", "property_x",
+        "type_version", "custom_properties",
+    ]  # fmt: skip
+
+
+# Moments ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_moment_is_an_offset_a_time_or_now(ask: Any) -> None:
+    times = [time for (time,) in ask('select time from records order by "offset"')]
+    for count, time in enumerate(times, 1):
+        assert ask("select moment($1)", time) == [(count,)]
+    assert ask(
+        "select moment(0), moment('#3'), moment('now'), moment(14), moment(now()), moment(date '2020-01-01')"
+    ) == [(0, 3, 14, 14, 14, 0)]
+    assert ask("select count(*) from artifacts_as_of($1)", times[4]) == [(4,)]
+    assert ask("select count(*) from artifacts_as_of(0)") == [(0,)]
+
+
+@pytest.mark.parametrize("moment", ["null", "-1", "15", "'then'", "'#99'", "1.5", "'2026-13-01'", "'" + "9" * 50 + "'"])
+def test_what_is_no_moment_is_refused(ask: Any, moment: str) -> None:
+    with pytest.raises(duckdb.InvalidInputException, match="moment"):
+        ask(f"from artifacts_as_of({moment})")
+
+
+def test_lineage_goes_up_and_down_as_far_as_it_is_told_and_as_it_was(ask: Any) -> None:
+    assert ask("select hop, kind, id from lineage_upstream(2)") == [
+        (0, "artifact", 2), (1, "execution", 1), (2, "artifact", 1),
+    ]  # fmt: skip
+    assert ask("select hop, kind, id, type, name, uri, state from lineage_downstream(1, hops := 1)") == [
+        (0, "artifact", 1, "Data", "artifact 1", "/data/1", "LIVE"),
+        (1, "execution", 1, "Run", None, None, "RUNNING"),
+    ]
+    assert ask("select id, state from lineage_upstream(1, 12)") == [(1, None)]
+    assert ask("select count(*) from lineage_upstream(2, 12)") == [(1,)]
+    assert ask("select count(*) from lineage_upstream(2, 2)") == [(0,)]
+    assert ask("select count(*) from lineage_downstream(99)") == [(0,)]
+
+
+def test_lineage_ends_where_it_goes_in_a_circle() -> None:
+    view = history(
+        records.types(),
+        records.record(
+            *(records.artifact(number) for number in (1, 2)),
+            *(ExecutionPut(id=number, type_id=2, **NODE) for number in (1, 2)),
+            EventPut(id=1, artifact_id=1, execution_id=1, type="INPUT", time_ms=1),
+            EventPut(id=2, artifact_id=2, execution_id=1, type="OUTPUT", time_ms=1),
+            EventPut(id=3, artifact_id=2, execution_id=2, type="DECLARED_INPUT", time_ms=1),
+            EventPut(id=4, artifact_id=1, execution_id=2, type="DECLARED_OUTPUT", time_ms=1),
+        ),
+    )
+    assert rows(view, "select hop, kind, id from lineage_downstream(1, hops := null)") == [
+        (0, "artifact", 1), (1, "execution", 1), (2, "artifact", 2), (3, "execution", 2),
+    ]  # fmt: skip
+    view.close()
+
+
+def test_changes_between_two_moments_tell_what_was_put(ask: Any) -> None:
+    assert ask('select "offset", change, kind, id, to_id, type from changes_between(12, 14)') == [
+        (12, "linked", "association", 1, 1, None),
+        (12, "linked", "attribution", 1, 1, None),
+        (12, "linked", "event", 1, 1, "INPUT"),
+        (12, "linked", "event", 1, 2, "OUTPUT"),
+        (12, "linked", "parent_context", 1, 2, None),
+        (13, "changed", "artifact", 1, None, "Data"),
+    ]
+    assert ask("select distinct change, kind from changes_between(0, 1) order by all") == [
+        ("added", "artifact type"), ("added", "context type"), ("added", "execution type"),
+    ]  # fmt: skip
+    assert ask("select count(*) from changes_between('now')") == [(0,)]
+
+
+def test_everything_has_a_comment(ask: Any) -> None:
+    tables = ask(
+        "select table_name, comment from duckdb_tables() union all select view_name, comment from duckdb_views() where not internal"
+    )
+    columns = ask("select table_name || '.' || column_name, comment from duckdb_columns() where not internal")
+    macros = ask(
+        "select function_name, comment from duckdb_functions() where not internal and function_type like '%macro'"
+    )
+    assert len(tables) == 13
+    assert len(macros) == 8
+    assert [name for name, comment in (*tables, *columns, *macros) if not comment] == []
+
+
+# A history equals that of the serving view ----------------------------------------------------------------------------------
+
+
+def _put(engine: Engine, operation: Any) -> None:
+    if isinstance(operation, Rewrite):
+        many = f"{operation.kind}s"
+        method = METHODS[f"Get{many.capitalize()}ByID"]
+        found = engine.call(method, method.request(**{f"{operation.kind}_ids": operation.ids}))
+        operation = operation.request(list(getattr(found, many)))
+    try:
+        engine.call(METHODS[operation.method], operation.request)
+    except errors.StatusError:
+        return
+
+
+_OWN = {"artifact": ", uri, state", "execution": ", state", "context": ""}
+_EDGES = {
+    "event": "id, artifact_id, execution_id, type, is_output, time_ms",
+    "attribution": "context_id, artifact_id",
+    "association": "context_id, execution_id",
+    "parent_context": "id, parent_id, child_id",
+}
+
+
+def _as_put(log: Log, offset: int) -> dict[tuple[str, int], tuple[Any, Any]]:
+    """Return the properties of every node after so many records, by folding them."""
+    found = {}
+    for entry in log.read(0, offset):
+        for change in entry.record.changes:
+            if isinstance(change, NodePut):
+                kind = {ArtifactPut: "artifact", ExecutionPut: "execution", ContextPut: "context"}[type(change)]
+                found[kind, change.id] = (change.properties, change.custom_properties)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as the view should hold it, in a form that tells 1 from 1.0 and knows NaN."""
+    if isinstance(value, Struct):
+        value = value.fields
+    if isinstance(value, Proto):
+        value = [value.type_url, base64.b64encode(value.value).decode()]
+    if isinstance(value, dict):
+        return sorted((key, _plain(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, msgspec.msgpack.Ext) else repr(value)
+
+
+def _check_moment(engine: Engine, view: HistoryView, offset: int) -> None:
+    then = engine.view._copy()
+    past.look_at(then, offset)
+    put = _as_put(engine.log, offset)
+    for kind in KINDS:
+        shared = f"id, type_id, name, external_id{_OWN[kind]}"
+        ours = rows(
+            view,
+            f"select {shared}, epoch_ms(create_time), epoch_ms(update_time) from {kind}s_as_of($1) order by id",
+            offset,
+        )
+        theirs = then.execute(f"select {shared}, create_time, update_time from {kind} order by id").fetchall()
+        assert ours == theirs, (kind, offset)
+        for node_id, *both in rows(
+            view, f"select id, properties::json, custom_properties::json from {kind}s_as_of($1)", offset
+        ):
+            assert [_plain(json.loads(one or "{}")) for one in both] == [
+                _plain(one) for one in put.pop((kind, node_id))
+            ]
+    assert put == {}
+    for edge, columns in _EDGES.items():
+        ours = rows(view, f"select {columns} from {edge}s where valid_from_offset < $1 order by all", offset)
+        theirs = then.execute(f"select {columns.replace('time_ms', 'time')} from {edge} order by 1, 2").fetchall()
+        assert ours == theirs, (edge, offset)
+    held = "valid_from_offset < $1 and (valid_to_offset is null or valid_to_offset >= $1)"
+    ours = rows(
+        view,
+        f"select id, kind, name, coalesce(version, ''), description, external_id, base_type from types where {held} order by id",
+        offset,
+    )
+    theirs = then.execute(
+        "select id, kind, name, version, description, external_id, base_type from type order by id"
+    ).fetchall()
+    assert ours == theirs
+    then.close()
+
+
+@settings(deadline=None)
+@given(operations=st.lists(puts(WILD), min_size=3, max_size=14), data=st.data())
+def test_every_moment_is_as_the_serving_view_has_it(operations: Sequence[Any], data: Any) -> None:
+    engine = Engine(open_memory())
+    for operation in [*FIRST_CALLS, *operations]:
+        _put(engine, operation)
+    view = in_memory(engine.log, engine.log.end)
+    for offset in data.draw(st.lists(st.integers(0, engine.log.end), min_size=1, max_size=3, unique=True)):
+        _check_moment(engine, view, offset)
+    view.close()
+    engine.close()
+
+
+# Files ------------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_and_applied_offset_become_visible_together_or_not_at_all(tmp_path: Path) -> None:
+    log = Log.open(MemoryFolder(), create=True)
+    records.append(log, records.small_store())
+    path = tmp_path / "history.000001.duckdb"
+    view = HistoryView(path, log.id, create=True)
+    bring_up(log, view, 5)
+    view.begin()
+    for entry in log.read(5, 9):
+        view.apply(entry)
+        view.applied = entry.offset + 1
+    view.rollback()
+    assert view.applied == 5
+    bring_up(log, view, 5)
+    view.close()
+    view = HistoryView(path, log.id, create=False)
+    assert (view.applied, view.prev) == (5, log.leaf_prefix(5))
+    bring_up(log, view, log.end)
+    assert rows(view, 'select count(*), max("offset") from records') == [(14, 13)]
+    view.close()
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_file_that_is_no_view_of_the_log_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "h.duckdb"
+    HistoryView(path, b"a" * 16, create=True).close()
+    with pytest.raises(WrongViewError, match="another log"):
+        HistoryView(path, b"b" * 16, create=False)
+    connection = duckdb.connect(str(path))
+    connection.execute("update watermark set schema_version = 99").fetchall()
+    connection.close()
+    with pytest.raises(WrongViewError, match="another release"):
+        HistoryView(path, b"a" * 16, create=False)
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(WrongViewError):
+        HistoryView(path, b"a" * 16, create=False)
+    duckdb.connect(str(tmp_path / "empty.duckdb")).close()
+    with pytest.raises(WrongViewError, match="no history view"):
+        HistoryView(tmp_path / "empty.duckdb", b"a" * 16, create=False)
+
+
+def test_a_failure_of_the_database_is_an_error_of_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log.open(MemoryFolder(), create=True)
+    records.append(log, records.small_store())
+    view = HistoryView(None, log.id, create=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("projections.duck.apply._RECORDS", "select $1::bigint")
+        with pytest.raises(ViewError, match="replay --view history"):
+            bring_up(log, view, log.end)
+    assert view.applied == 0
+    bring_up(log, view, log.end)
+    assert view.applied == log.end
+    view.close()

@@ -1,0 +1,235 @@
+"""The analytics view brought up to the log: by anyone, at any time, whatever was there."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+import records
+
+from evlog.log import Log
+from projections.duck import database
+from projections.errors import BusyViewError, ViewError
+from replay import analytics
+from replay.analytics import Shown, bring_up, in_memory, rebuild
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    log = Log.open(tmp_path / "log", create=True)
+    records.append(log, records.small_store())
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def views(tmp_path: Path) -> Path:
+    return tmp_path / "views"
+
+
+def more(log: Log, count: int = 1) -> None:
+    records.append(log, [records.record(records.artifact(log.end + number)) for number in range(count)])
+
+
+def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    connection = database.connect(str(path), writable=False)
+    try:
+        found: list[tuple[Any, ...]] = connection.execute(sql).fetchall()
+        return found
+    finally:
+        connection.close()
+
+
+def check(log: Log, shown: Shown) -> None:
+    """Fail unless the view holds what a replay of as many records does."""
+    fresh = in_memory(log, shown.applied)
+    tables = [name for (name,) in fresh.connection.execute("select table_name from duckdb_tables()").fetchall()]
+    for table in tables:
+        sql = f"from {table} order by all"
+        assert rows(shown.path, sql) == fresh.connection.execute(sql).fetchall(), table
+    fresh.close()
+
+
+def names(views: Path) -> list[str]:
+    return sorted(path.name for path in views.iterdir())
+
+
+def test_a_view_is_made_kept_up_and_left_alone_when_there_is_nothing_to_do(log: Log, views: Path) -> None:
+    first = bring_up(log, views)
+    assert first == Shown(views / "history.000001.duckdb", 14, 0)
+    more(log, 3)
+    second = bring_up(log, views)
+    assert second == Shown(first.path, 17, 0)
+    check(log, second)
+    before = second.path.stat().st_mtime_ns
+    assert bring_up(log, views) == second
+    assert second.path.stat().st_mtime_ns == before
+    assert names(views) == ["history.000001.duckdb", "history.duckdb", "history.lock"]
+
+
+def test_a_reader_that_stays_keeps_what_it_reads_and_stops_nobody(log: Log, views: Path) -> None:
+    reader = database.connect(str(bring_up(log, views).path), writable=False)
+    more(log)
+    shown = bring_up(log, views)
+    assert shown == Shown(views / "history.000002.duckdb", 15, 0)
+    check(log, shown)
+    assert reader.execute("select applied from watermark").fetchall() == [(14,)]
+    assert reader.execute("select count(*) from records").fetchall() == [(14,)]
+    reader.close()
+    assert names(views) == ["history.000002.duckdb", "history.duckdb", "history.lock"]
+
+
+def test_much_work_is_done_on_a_copy(log: Log, views: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring_up(log, views)
+    more(log, 5)
+    monkeypatch.setattr(analytics, "_IN_PLACE_RECORDS", 4)
+    shown = bring_up(log, views)
+    assert shown == Shown(views / "history.000002.duckdb", 19, 0)
+    check(log, shown)
+
+
+def test_a_view_of_another_log_history_or_release_and_a_damaged_one_are_made_anew(
+    log: Log, views: Path, tmp_path: Path
+) -> None:
+    stranger = Log.open(tmp_path / "other" / "log", create=True)
+    records.append(stranger, records.small_store(3))
+    bring_up(stranger, views)
+    stranger.close()
+    check(log, bring_up(log, views))
+
+    def change(sql: str) -> None:
+        connection = duckdb.connect(str(views / database.FILES.link))
+        connection.execute(sql).fetchall()
+        connection.close()
+
+    spoilt = [
+        lambda: change("update watermark set prev = 'x'::blob"),
+        lambda: change("update watermark set applied = 999"),
+        lambda: change("update watermark set schema_version = 0"),
+        lambda: change("delete from watermark"),
+        lambda: change("drop table watermark"),
+        lambda: (views / database.FILES.link).resolve().write_bytes(b"no database" * 100),
+        lambda: (views / database.FILES.link).resolve().write_bytes(b""),
+        (views / database.FILES.link).unlink,
+    ]
+    for spoil in spoilt:
+        spoil()
+        shown = bring_up(log, views)
+        assert shown.behind == 0
+        check(log, shown)
+
+
+def test_a_rebuild_takes_the_place_of_the_view_and_one_that_fails_leaves_it(
+    log: Log, views: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert rebuild(log, views) == 14
+    before = names(views)
+
+    def fail(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("projections.duck.view.load", fail)
+        with pytest.raises(KeyboardInterrupt):
+            rebuild(log, views)
+    assert names(views) == before
+    more(log)
+    told: list[tuple[int, int]] = []
+    assert rebuild(log, views, lambda done, total: told.append((done, total))) == 15
+    assert told[-1] == (15, 15)
+    check(log, bring_up(log, views))
+
+
+def test_a_folder_that_cannot_be_written_shows_what_there_is(
+    log: Log, views: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analytics, "_writable", lambda _views: False)
+    with pytest.raises(ViewError, match="cannot be written"):
+        bring_up(log, views)
+    monkeypatch.undo()
+    bring_up(log, views)
+    more(log, 2)
+    monkeypatch.setattr(analytics, "_writable", lambda _views: False)
+    assert bring_up(log, views) == Shown(views / "history.000001.duckdb", 14, 2)
+
+
+def test_a_reader_waits_a_moment_for_whoever_writes_and_then_says_so(
+    log: Log, views: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bring_up(log, views).path
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read(); c.close()"
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        assert writer.stdout.readline() == "open\n"
+        monkeypatch.setattr(analytics, "READER_PATIENCE_S", 0.1)
+        with pytest.raises(BusyViewError, match="history.000001.duckdb"):
+            bring_up(log, views)
+        monkeypatch.undo()
+        threading.Timer(0.2, writer.stdin.close).start()
+        assert bring_up(log, views).behind == 0
+
+
+def test_many_at_once_make_one_whole_view(log: Log, views: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from evlog.log import Log
+from replay.analytics import bring_up
+log = Log.open(Path(sys.argv[1]) / "log", writable=False)
+print(bring_up(log, Path(sys.argv[1]) / "views").behind)
+"""
+    more(log, 200)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(views.parent)]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(4)]
+    assert [process.communicate()[0] for process in started] == ["0\n"] * 4
+    check(log, bring_up(log, views))
+    assert names(views) == ["history.000001.duckdb", "history.duckdb", "history.lock"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from evlog.log import Log
+from projections.duck.view import HistoryView
+from replay import analytics
+HistoryView.batch_records = 7
+log = Log.open(Path(sys.argv[1]) / "log", writable=False)
+print("go", flush=True)
+analytics.bring_up(log, Path(sys.argv[1]) / "views")
+"""
+
+
+@pytest.mark.faults
+def test_a_kill_in_the_middle_leaves_rows_and_offset_of_one_moment(log: Log, views: Path) -> None:
+    rng, full = random.Random(5), os.environ.get("EVLOG_FAULTS") == "full"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    bring_up(log, views)
+    for _ in range(60 if full else 4):
+        more(log, 300)
+        command = [sys.executable, "-c", KILLED, str(views.parent)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(rng.random())
+            process.send_signal(signal.SIGKILL)
+        path = (views / database.FILES.link).resolve()
+        applied = rows(path, "select applied from watermark")[0][0]
+        check(log, Shown(path, applied, log.end - applied))
+    shown = bring_up(log, views)
+    assert shown.behind == 0
+    check(log, shown)
