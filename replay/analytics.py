@@ -13,16 +13,19 @@ from projections.duck.reading import open_view
 from projections.duck.view import HistoryView
 from projections.errors import BusyViewError, ViewError
 from replay.follow import bring_up as apply_up_to
+from replay.wake import wakes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from threading import Event
 
     from evlog.log import Log
     from projections.duck.database import Watermark
     from replay.follow import Progress
 
 READER_PATIENCE_S: Final = 10.0  # For whoever brings the view up; in the file itself that is a matter of moments.
+REST_S: Final = 0.5  # Of a follower, between two advances.
 _WRITER_PATIENCE_S: Final = 0.2  # For readers; those who stay longer keep the old file, and the work is done on a copy.
 _IN_PLACE_RECORDS: Final = 50_000  # More than that, and readers would notice: a copy it is.
 
@@ -52,6 +55,27 @@ def bring_up(log: Log, views: Path, progress: Progress | None = None) -> Shown:
         return shown
     with _writing(views):
         return _advance(log, views, _end(log), progress)
+
+
+def follow(log: Log, views: Path, told: Callable[[int], object], stop_event: Event) -> None:
+    """Keep the analytics view up with a log that others append to, until `stop_event` is set. It is open while it is advanced, only.
+
+    log: open for reading. told: called with the offset after each advance; there is a pause of REST_S then, for readers, and so that
+    under load one advance takes many records. Raises ViewError where nothing can be written, and what `Log.refresh` raises.
+    """
+    applied = -1
+    for _ in wakes(log, stop_event):
+        if log.refresh() == applied:
+            continue
+        try:
+            shown = bring_up(log, views)
+        except BusyViewError:  # Whoever brings it up takes long: the next look will find it free.
+            continue
+        if shown.behind:
+            raise ViewError(f"{views}: the history view is at #{shown.applied}, and the folder cannot be written")
+        applied = shown.applied
+        told(applied)
+        stop_event.wait(REST_S)
 
 
 def rebuild(log: Log, views: Path, progress: Progress | None = None) -> int:

@@ -169,6 +169,25 @@ def test_what_was_cannot_be_followed(place: Path, words: list[str]) -> None:
     assert run(place, *words).exit_code == 2
 
 
+# replay --follow --------------------------------------------------------------------------------------------------------
+
+
+def test_the_history_view_is_kept_up_and_free_for_others_meanwhile(store: MetadataStore, place: Path) -> None:
+    with evlog(place, "replay", "--view", "history", "--follow", "-o", "jsonl") as process:
+        assert json.loads(out(process).readline())["records"] == 13
+        for number in range(3):
+            put_type(store, f"Later {number}")
+            assert json.loads(out(process).readline())["records"] == 14 + number
+            [row] = json.loads(run(place, "sql", "select count(*) as records from records", "-o", "json").stdout)
+            assert row["records"] == 14 + number
+        interrupted(process)
+
+
+def test_a_view_that_is_kept_up_anyway_is_not_followed(place: Path) -> None:
+    result = run(place, "replay", "--follow")
+    assert (result.exit_code, "--view history" in result.stderr) == (2, True)
+
+
 # follow: standard output ------------------------------------------------------------------------------------------------
 
 
