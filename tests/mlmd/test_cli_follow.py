@@ -7,10 +7,12 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,7 @@ from evlog.log import Log
 from mlmd import MetadataStore
 from mlmd.cli import cli
 from mlmd.cli import program as module
+from mlmd.cli.output import rfc3339
 from mlmd.cli.program import Program, State
 from mlmd.cli.refusal import Refusal
 from mlmd.demo import record_workflow
@@ -27,8 +30,8 @@ from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+FOLLOWERS = Path(__file__).parents[2] / "docs" / "followers.md"
 EVLOG = [sys.executable, "-m", "mlmd.cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 ACKNOWLEDGES = """
@@ -125,16 +128,20 @@ def test_the_last_records_are_shown_and_then_each_as_it_is_put(store: MetadataSt
 
 
 def test_what_is_followed_can_be_filtered_as_the_log_can(store: MetadataStore, place: Path) -> None:
-    with evlog(
-        place, "-q", "log", "type:Later", "-f", "--since", "#3", "--by", store_actor(store), "-o", "jsonl"
-    ) as process:
-        with evlog(place, "-q", "log", "-f", "--by", "nobody", "-o", "json") as other:
-            put_type(store, "Sooner")
-            put_type(store, "Later")
-            row = json.loads(out(process).readline())
-            assert (row["offset"], row["changes"][0]["name"]) == (14, "Later")
-            assert json.loads(interrupted(other)) == []
+    actor = store_actor(store)
+    with (
+        evlog(place, "-q", "log", "type:Later", "-f", "--since", "#3", "--by", actor, "-o", "jsonl") as process,
+        evlog(place, "-q", "log", "type:SavedModel", "-f", "--by", actor, "-o", "json") as other,
+    ):
+        lines = [out(other).readline() for _ in range(2)]
+        put_type(store, "Sooner")
+        put_type(store, "Later")
+        row = json.loads(out(process).readline())
+        assert (row["offset"], row["changes"][0]["name"]) == (14, "Later")
+        [row] = json.loads("".join(lines) + interrupted(other))
+        assert row["changes"][0]["name"] == "SavedModel"
         assert interrupted(process) == ""
+    assert run(place, "log", "--by", "nobody", "-o", "json").stdout.strip() == "[]"
 
 
 def store_actor(store: MetadataStore) -> str:
@@ -329,6 +336,29 @@ def test_a_state_never_goes_back(place: Path, tmp_path: Path) -> None:
     with pytest.raises(Refusal):
         State(tmp_path / "state", log, 0)
     log.close()
+
+
+def test_the_example_of_the_document_goes_on_where_it_was(store: MetadataStore, place: Path, tmp_path: Path) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", FOLLOWERS.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "example.py").write_text(code, encoding="utf-8")
+    for number in range(2):
+        with evlog(
+            place, "follow", "--exec", f"{sys.executable} example.py", "--state", "state", cwd=tmp_path
+        ) as process:
+            until = time.monotonic() + 60
+            while applied(tmp_path / "state") != store.log.end and time.monotonic() < until:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        assert applied(tmp_path / "state") == store.log.end == 13 + number
+        last = next(store.log.read(store.log.end - 1))
+        found = json.loads((tmp_path / "last_put.json").read_text(encoding="utf-8"))
+        assert found == {last.record.envelope.actor: rfc3339(last.time_us)}
+        put_type(store, f"Later {number}")
+
+
+def applied(state: Path) -> int:
+    return int(json.loads(state.read_text(encoding="utf-8"))["applied"]) if state.exists() else 0
 
 
 @pytest.mark.faults
