@@ -42,9 +42,8 @@ class Lookout:
             raw, mark = self._read()
             if raw == self._raw:
                 return self.end
-            if (
-                mark is None
-            ):  # What can be read is what there is. A writer that opens makes HEAD anew, so one walk will do.
+            if mark is None:
+                # What can be read is what there is. One walk will do: a writer that opens makes HEAD anew.
                 self._check_identity()
                 self.end = max(self.end, self._whole())
             else:

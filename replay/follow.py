@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from evlog.errors import LostRecordsError, ReplacedLogError
 from evlog.log import Log
 from evlog.tip import Link
+from projections.errors import WrongViewError
 from projections.projector import catch_up
 from replay.wake import wakes
 
@@ -100,12 +101,17 @@ def bring_up(
 ) -> None:
     """Apply the records up to `stop`, in transactions of the projector's `batch_records`, where it names it.
 
-    links: prove too that each record follows the one before; a sixth slower.
+    links: prove too that each record follows the one before; a sixth slower. Raises what `Log.read` and the projector raise, the
+    transaction rolled back, and WrongViewError for a projector that does not keep what it commits.
     """
-    while projector.applied < stop:
+    while (known := projector.applied) < stop:
         projector.begin()
         try:
             applied = projector.applied
+            if applied < known:  # Without this, a projector that forgets would be fed the same records for ever.
+                raise WrongViewError(
+                    f"the projector was at offset {known} and began at {applied}: `commit` keeps `applied`"
+                )
             link = Link(applied, projector.prev) if applied else Link()
             next_stop = max(applied, min(stop, applied + _batch_of(projector)))
             entries = log.read_on(link, next_stop) if links else log.read(applied, next_stop)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import records
+import watchfiles
 from crash import record
 from following import Seen, example, example_projector, following, put_back
 
@@ -26,6 +27,7 @@ from evlog.memory import MemoryFolder
 from evlog.records import ArtifactTypePut
 from mlmd import MetadataStore, errors
 from mlmd.proto import metadata_store_pb2 as pb
+from projections.errors import WrongViewError
 from projections.sqlite.view import View
 from replay import bring_up, follow, wake
 from replay.rebuild import build
@@ -145,6 +147,19 @@ def test_a_projector_that_fails_rolls_back_and_the_next_follower_goes_on(log: Lo
     assert seen.offsets == [0, 1, 2]
 
 
+def test_a_projector_that_forgets_what_it_committed_is_told_so(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(log, 0)
+    seen = Seen()
+    begin = seen.begin
+    monkeypatch.setattr(seen, "begin", lambda: (begin(), setattr(seen, "applied", 0)))
+    with following(log, seen) as follower:
+        follower.until(lambda: seen.committed)
+        put(log, 1)
+        error = follower.ended()
+    assert isinstance(error, WrongViewError)
+    assert "was at offset 1 and began at 0" in str(error)
+
+
 def test_the_serving_view_is_a_projector_like_any_other(log: Log) -> None:
     records.append(log, records.small_store())
     view = View.create(None, log.id, records.BODIES)
@@ -225,9 +240,8 @@ def test_where_nothing_tells_of_changes_the_log_is_looked_at(
         monkeypatch.setitem(sys.modules, "watchfiles", None)
     elif lacking == "a telling file system":
         monkeypatch.setattr("evlog.storage.file_system", lambda _: "fuse.sshfs")
+        monkeypatch.setattr(watchfiles, "watch", lambda *_a, **_k: pytest.fail("it would not be told"))
     else:
-        import watchfiles
-
         monkeypatch.setattr(watchfiles, "watch", lambda *_a, **_k: (_ for _ in ()).throw(OSError("no more watches")))
     seen = Seen()
     with following(log, seen) as follower:
@@ -309,8 +323,8 @@ def test_another_history_in_the_place_of_the_log_is_refused(tmp_path: Path, smal
     put(log, *range(small_segments + 2))
     shutil.copytree(place, copy)
     other = Log.open(copy)
-    put(log, 100)
-    for number in range(1 + more):
+    put(log, 100, 101, 102)
+    for number in range(3 + more):
         records.append(other, [record(number, 37)])  # Of another size: its frames stand elsewhere.
     other.close()
     seen = Seen()
@@ -322,7 +336,7 @@ def test_another_history_in_the_place_of_the_log_is_refused(tmp_path: Path, smal
     reader = Log.open(place, writable=False)
     with pytest.raises(ReplacedLogError, match="another than the one that was applied"):
         follow(reader, seen)
-    assert seen.applied == small_segments + 3
+    assert seen.applied == small_segments + 5
     reader.close()
 
 
