@@ -363,6 +363,9 @@ class Log:
 
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""
+        mark = self._head.mark if self._head is not None else None
+        if mark is not None and mark.end == self.end and mark.time_us <= time_us:
+            return mark.end  # Most who ask mean now: nothing is read for them.
         return self._reader.offset_at(time_us, self.end)
 
     def tip_at_end(self) -> Tip:

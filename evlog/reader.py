@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NEAR: Final = segment.INDEX_STEP // 2  # To find a place costs a walk over half so many records, as a rule.
 
+WALKED_MAX: Final = 4_096  # Positions kept: of sixteen segments or more.
+
 
 class Reader:
     """Reads a log's frames. Safe beside a writer: the caller names a stop that is acknowledged."""
@@ -29,6 +31,8 @@ class Reader:
         self._bases = segment.bases(folder)
         # (offset, base, position) of the last record read: the next read usually begins with it, or behind it.
         self._left_at = (0, 0, 0)
+        # Offset to position, of every INDEX_STEP-th record that was walked over: a segment has no index before it is sealed.
+        self._walked: dict[int, int] = {}
 
     def entries(self, start: int, stop: int, link: Link | None = None) -> Iterator[Entry]:
         """Yield the records [start, stop). Raises CorruptLogError where one cannot be read.
@@ -74,6 +78,8 @@ class Reader:
                         if frame.newer:
                             raise UnknownTagError(frame.reason, offset=offset)
                         raise CorruptLogError(frame.reason, file=file.name, position=frame.position, offset=offset)
+                    if frame.kind < CONTROL and (frame.offset - base) % segment.INDEX_STEP == 0:
+                        self._note(frame)
                     if frame.kind >= CONTROL or frame.offset < offset:
                         continue
                     if frame.kind != RECORD:
@@ -136,9 +142,19 @@ class Reader:
         left_offset, left_base, left_position = self._left_at
         if base == left_base and 0 <= offset - left_offset < segment.INDEX_STEP:
             return left_position
-        if offset - base < segment.INDEX_STEP:
+        step = segment.INDEX_STEP
+        indexed = offset - (offset - base) % step
+        if indexed == base:
             return 0
+        walked = self._walked.get  # Another thread may clear it between two looks.
+        if (position := walked(indexed)) is not None:
+            return position
         place = segment.read_seal(file, seed=self._seed)
         if place is not None:
-            return place.seal.index[(offset - base) // segment.INDEX_STEP]
-        return left_position if base == left_base and left_offset < offset else 0
+            return place.seal.index[(indexed - base) // step]
+        return next(filter(None, map(walked, range(indexed, base, -step))), 0)
+
+    def _note(self, frame: Frame) -> None:
+        if len(self._walked) >= WALKED_MAX:
+            self._walked.clear()
+        self._walked[frame.offset] = frame.position

@@ -136,6 +136,17 @@ class LogRecovered(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t
     quarantine: str
 
 
+class ForeignRowKept(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="foreign_row", gc=False):
+    """A row of an imported database that could not be put as it was, whole: column -> null, int, float, text or bytes.
+
+    why: what is wrong with it, in the same words for all rows of which it is true. No view shows it.
+    """
+
+    table: str
+    row: dict[str, Any]
+    why: str
+
+
 Change = (
     ArtifactTypePut
     | ExecutionTypePut
@@ -148,6 +159,7 @@ Change = (
     | AssociationPut
     | ParentContextPut
     | LogRecovered
+    | ForeignRowKept
 )
 
 

@@ -27,7 +27,7 @@ _DIGITS_MAX: Final = len(str(_ID_MAX))
 def parse(text: str) -> Thing:
     """Return what a name such as art:2 or type:Trainer names. Raises ValueError."""
     word, _, rest = text.partition(":")
-    if word == TYPE:
+    if word == TYPE and rest.encode(errors="ignore").decode() == rest:  # A shell may hand over bytes that are no text.
         return (TYPE, rest)
     kind = _KINDS.get(word)
     digits = rest.isascii() and rest.isdecimal() and len(rest) <= _DIGITS_MAX

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from evlog.records import LogRecovered, NodePut, TypePut
-from replay.things import Difference, key_of, provenance_of, things_of
+from evlog.records import NodePut, TypePut
+from replay.things import Difference, key_of, provenance_of, puts_a_row, things_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -73,7 +73,7 @@ def _last_put(log: Log, start: int, stop: int, progress: Progress | None) -> dic
     for entry in log.read(start, stop):
         by = provenance_of(entry)
         for change in entry.record.changes:
-            if not isinstance(change, LogRecovered):
+            if puts_a_row(change):
                 last[key_of(change)] = (change, by)
         if progress is not None and entry.offset % _REPORT_RECORDS == 0:
             progress(entry.offset - start, stop - start)

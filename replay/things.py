@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evlog.records import AssociationPut, AttributionPut, EventPut, LogRecovered, NodePut, ParentContextPut, TypePut
+from evlog.records import (
+    AssociationPut,
+    AttributionPut,
+    EventPut,
+    ForeignRowKept,
+    LogRecovered,
+    NodePut,
+    ParentContextPut,
+    TypePut,
+)
 
 if TYPE_CHECKING:
     from evlog.records import Change, Entry
@@ -119,13 +128,18 @@ def kind_of(change: Change | TypePut | NodePut) -> str:
     return "type" if isinstance(change, TypePut) else str(change.__struct_config__.tag)
 
 
+def puts_a_row(change: Change) -> bool:
+    """Tell whether a change is about the store: not a fact about the log, and nothing that an import merely kept."""
+    return not isinstance(change, LogRecovered | ForeignRowKept)
+
+
 def key_of(change: Change | TypePut | NodePut) -> Key:
-    """Return the row that a change puts."""
+    """Return the row that a change puts; one of which `puts_a_row` is true."""
     if isinstance(change, AttributionPut):
         return ("attribution", change.context_id, change.artifact_id)
     if isinstance(change, AssociationPut):
         return ("association", change.context_id, change.execution_id)
-    assert not isinstance(change, LogRecovered), "puts nothing"
+    assert not isinstance(change, LogRecovered | ForeignRowKept), "puts nothing"
     return (kind_of(change), change.id)
 
 

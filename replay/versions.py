@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evlog.records import NodePut, TypePut
 from replay.reading import stretches
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from evlog.records import Change, Entry
     from projections.sqlite.lookup import Lookup
     from projections.sqlite.view import View
+    from replay.follow import Progress
     from replay.things import Key, Provenance, Thing
+
+
+_REPORT_RECORDS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +58,26 @@ def history(
     start: int = 0,
     links: bool = True,
     newest_first: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Difference]:
     """Yield what the records [start, stop) made of a thing: each version beside the one before it, each event and link.
 
-    stop: at most what the view has applied. links: False for versions alone. Nothing is yielded for a thing that was not there.
+    stop: at most what the view has applied. progress: told (records read, records to read) as they are yielded. links: False for versions alone. Nothing is yielded for a thing that was not there.
     """
     life = _life(view, thing, stop, links=links)
     offsets = sorted(offset for offset in life.linked.union(*life.put.values()) if start <= offset < stop)
-    if not newest_first:
-        yield from _differences(log, thing, life, offsets, links=links)
-        return
-    for first, last in stretches(len(offsets)):
-        yield from reversed(list(_differences(log, thing, life, offsets[first:last], links=links)))
+    pieces = stretches(len(offsets)) if newest_first else [(0, len(offsets))]
+    read = 0
+    for first, last in pieces:
+        found = _differences(log, thing, life, offsets[first:last], links=links)
+        for one in reversed(list(found)) if newest_first else found:
+            yield one
+            read += 1
+            if progress is not None and read % _REPORT_RECORDS == 0:
+                progress(min(read, len(offsets)), len(offsets))
 
 
-def blame(log: Log, view: View, thing: Thing, stop: int) -> list[Blame]:
+def blame(log: Log, view: View, thing: Thing, stop: int, progress: Progress | None = None) -> list[Blame]:
     """Return for each field of a thing, as it was after the first `stop` records, the record in which it last changed.
 
     Fields that were not set, or set and cleared again, are not there. Several types of one name come by ascending id. Empty for a
@@ -77,7 +86,7 @@ def blame(log: Log, view: View, thing: Thing, stop: int) -> list[Blame]:
     states: dict[Key, dict[str, Any]] = {}
     found: dict[tuple[Key, str], Provenance] = {}
     expected = len(_life(view, thing, stop, links=False).put)
-    for version in history(log, view, thing, stop, links=False, newest_first=True):
+    for version in history(log, view, thing, stop, links=False, newest_first=True, progress=progress):
         key = key_of(version.after)
         fields = states.setdefault(key, fields_of(version.after))
         for change in version.fields:

@@ -15,7 +15,7 @@ from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
-from mlmd.cli.things import difference_in_words, difference_row, parse_named, plain, provenance_row
+from mlmd.cli.things import RECORD_FIELDS, difference_in_words, difference_row, parse_named, plain, provenance_row
 from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of
 from replay.differences import diff as diff_between
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from replay.things import Difference
 
 DEFAULT_FROM: Final = "yesterday"
+_TABLE: Final = ("", "thing", "type", "name", "change", "actor", "offset")
+_FIELDS: Final = ("what", "kind", "thing", "type", "name", "fields", *RECORD_FIELDS)
 
 
 @command(looks_back=True)
@@ -48,8 +50,8 @@ DEFAULT_FROM: Final = "yesterday"
 def diff(settings: Settings, since: Moment | None, until: Moment | None, types: tuple[str, ...]) -> None:
     """Tell what happened between two moments: what was added, changed field by field, linked, and by whom last.
 
-    FROM is yesterday and TO is now, if they are not given; --at stands for the one that is missing. What was changed and changed back
-    in between is no difference.
+    FROM is yesterday and TO is now, if they are not given. With FROM alone --at stands for TO, with neither for FROM. What was changed
+    and changed back in between is no difference.
 
     Examples:
     evlog diff                        since yesterday
@@ -67,10 +69,11 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
             raise Refusal(f"there is no type {unknown[0]!r}", f"evlog -s {store.place} types")
         found = diff_between(store.log, store.view, start, stop, types=types or None, progress=progress)
         between = _between(store, start, stop)
-    rows = _lines(found, names) if settings.form == "table" else (_row(one, names) for one in found.differences)
-    show_rows(
-        settings, rows, ["", "thing", "type", "name", "change", "actor", "offset"], f"{_counted(found)} {between}"
-    )
+    footer = f"{_counted(found)} {between}"
+    if settings.form == "table":
+        show_rows(settings, _lines(found, names), _TABLE, footer)
+    else:
+        show_rows(settings, (_row(one, names) for one in found.differences), _FIELDS)
 
 
 def _row(one: Difference, type_names: dict[int, str]) -> Row:
@@ -131,9 +134,9 @@ def blame(settings: Settings, thing: str) -> None:
 
     """
     named = parse_named(thing)
-    with store_of(settings) as store:
+    with store_of(settings) as store, progress_of(settings, "reading versions") as progress:
         refuse_unknown(store, named)
-        found = blame_of(store.log, store.view, named, store.end)
+        found = blame_of(store.log, store.view, named, store.end, progress)
     rows = [{"id": one.id, "field": one.field, "value": plain(one.value)} | provenance_row(one.by) for one in found]
     several = ["id"] if len({one.id for one in found}) > 1 else []
     columns = [*several, "field", "value", "offset", "time", "actor", "application", "api", "reason"]

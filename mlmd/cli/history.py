@@ -13,7 +13,8 @@ from evlog.errors import FutureError
 from mlmd import names
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.following import Feed, feed_reader
-from mlmd.cli.output import show_rows, talk
+from mlmd.cli.output import in_words, show_rows, talk
+from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import Store, log_of, store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
     from mlmd.moment import Moment
+    from replay.follow import Progress
     from replay.things import Difference, Thing
 
 _COLUMNS: Final = ("offset", "time", "actor", "application", "api", "changes", "reason")
@@ -80,12 +82,12 @@ def log(
     if following:
         if until is not None or settings.at is not None:
             raise click.UsageError("-f is for what comes, --until and --at are for what was")
-        _follow(settings, parse_named(thing) if thing else None, limit, since, by)
+        _follow(settings, None if thing is None else parse_named(thing), limit, since, by)
         return
-    with store_of(settings) as store:
+    with store_of(settings) as store, progress_of(settings, "reading versions") as progress:
         start, stop = _range(store, since, until)
-        if thing:
-            told = _life(store, parse_named(thing), start, stop, newest_first=not reverse)
+        if thing is not None:
+            told = _life(store, parse_named(thing), start, stop, newest_first=not reverse, progress=progress)
             of_thing = list(islice((one for one in told if by in (None, one[0].by.actor)), limit or None))
             rows = [_life_row(differences) for differences in of_thing]
         else:
@@ -94,7 +96,11 @@ def log(
             rows = [record_row(entry) for entry in entries]
     shown = rows
     if settings.form == "table":
-        words = map(_life_in_words, of_thing) if thing else ([in_short(entry.record.changes)] for entry in entries)
+        words = (
+            map(_life_in_words, of_thing)
+            if thing is not None
+            else ([in_short(entry.record.changes)] for entry in entries)
+        )
         shown = [row | {"changes": line} for row, lines in zip(rows, words, strict=True) for line in lines]
     show_rows(settings, shown, _COLUMNS, f"{len(rows):,} of {store.end:,} records")
     if settings.form != "table" and limit and len(rows) == limit:
@@ -141,10 +147,12 @@ def _follow(settings: Settings, thing: Thing | None, limit: int, since: Moment |
             raise
 
 
-def _life(store: Store, thing: Thing, start: int, stop: int, *, newest_first: bool) -> Iterator[list[Difference]]:
+def _life(
+    store: Store, thing: Thing, start: int, stop: int, *, newest_first: bool, progress: Progress | None
+) -> Iterator[list[Difference]]:
     """Yield what became of a thing, record by record. Raises Refusal for a thing that was not there."""
     refuse_unknown(store, thing)
-    found = history(store.log, store.view, thing, stop, start=start, newest_first=newest_first)
+    found = history(store.log, store.view, thing, stop, start=start, newest_first=newest_first, progress=progress)
     for _, group in groupby(found, lambda one: one.by.offset):
         yield list(group)[:: -1 if newest_first else 1]
 
@@ -165,4 +173,4 @@ def refuse_unknown(store: Store, thing: Thing) -> None:
     """Raise Refusal for a thing that was not there at the moment the store is looked at."""
     if not was_there(store.view, thing, store.end):
         kind, _ = thing
-        raise Refusal(f"there is no {names.name_of(thing)}", f"evlog -s {store.place} {kind}s")
+        raise Refusal(f"there is no {in_words('', names.name_of(thing))}", f"evlog -s {store.place} {kind}s")

@@ -13,6 +13,7 @@ from evlog.records import (
     AssociationPut,
     AttributionPut,
     EventPut,
+    ForeignRowKept,
     LogRecovered,
     NodePut,
     ParentContextPut,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mlmd.kinds import Node, Type
     from replay.things import Difference, FieldChange, Provenance, Thing
 
+RECORD_FIELDS: Final = ("offset", "time", "actor", "auth", "application", "host", "api", "reason", "transaction")
 _VALUE_MAX: Final = 40
 _UNSET: Final = "unset"
 
@@ -99,17 +101,9 @@ def record_row(entry: Entry) -> Row:
 
 def provenance_row(by: Provenance) -> Row:
     """Return who put a record, when, through what and why, as a row."""
-    return {
-        "offset": by.offset,
-        "time": rfc3339(by.time_us),
-        "actor": by.actor,
-        "auth": by.auth,
-        "application": by.application,
-        "host": by.host,
-        "api": by.api,
-        "reason": by.reason,
-        "transaction": by.transaction.hex(),
-    }
+    time, transaction = rfc3339(by.time_us), by.transaction.hex()
+    said = (by.offset, time, by.actor, by.auth, by.application, by.host, by.api, by.reason, transaction)
+    return dict(zip(RECORD_FIELDS, said, strict=True))
 
 
 def plain_change(change: Change) -> Any:
@@ -184,6 +178,8 @@ def thing_in_short(change: Change) -> str:
         return f"run:{change.execution_id} in ctx:{change.context_id}"
     if isinstance(change, ParentContextPut):
         return f"ctx:{change.child_id} in ctx:{change.parent_id}"
+    if isinstance(change, ForeignRowKept):
+        return f"kept a row of {change.table}: {change.why}"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
 

@@ -16,12 +16,14 @@ from evlog.records import (
     EventPut,
     ExecutionPut,
     ExecutionTypePut,
+    ForeignRowKept,
     LogRecovered,
     NodePut,
     ParentContextPut,
     TypePut,
 )
 from projections.query import KINDS
+from projections.sqlite.order import Order
 from projections.sqlite.past import SEQ_BITS
 from projections.values import as_json
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from evlog.records import Entry
 
 _json: Final = msgspec.json.Encoder().encode
-LANDMARK_STEP: Final = 1_024
+LANDMARK_STEP: Final = 256
 
 _TYPE_KINDS: Final[dict[type, str]] = {
     ArtifactTypePut: "artifact",
@@ -71,11 +73,14 @@ _TYPE = _upsert(
 )
 _SHARED_BEFORE: Final = "id since type_id name external_id "
 _SHARED_AFTER: Final = " create_time update_time properties custom_properties body"
-# How a node of each kind is put, and the columns that its kind alone has.
-_NODES: Final[dict[type, tuple[str, Callable[[Any], tuple[Any, ...]]]]] = {
-    ArtifactPut: (_upsert("artifact", f"{_SHARED_BEFORE} uri state {_SHARED_AFTER}"), lambda put: (put.uri, put.state)),
-    ExecutionPut: (_upsert("execution", f"{_SHARED_BEFORE} state {_SHARED_AFTER}"), lambda put: (put.state,)),
-    ContextPut: (_upsert("context", f"{_SHARED_BEFORE} {_SHARED_AFTER}"), lambda _: ()),
+# How a node of each kind is put: its table, and the columns that its kind alone has.
+_NODES: Final[dict[type, tuple[str, str, Callable[[Any], tuple[Any, ...]]]]] = {
+    put: (kind, _upsert(kind, f"{_SHARED_BEFORE} {columns} {_SHARED_AFTER}"), own)
+    for put, kind, columns, own in (
+        (ArtifactPut, "artifact", "uri state", lambda put: (put.uri, put.state)),
+        (ExecutionPut, "execution", "state", lambda put: (put.state,)),
+        (ContextPut, "context", "", lambda _: ()),
+    )
 }
 _EVENT = "insert into event (id, artifact_id, execution_id, type, is_output, time, since, body) values (?, ?, ?, ?, ?, ?, ?, ?)"
 _ATTRIBUTION = "insert into attribution (context_id, artifact_id, seq) values (?, ?, ?)"
@@ -83,7 +88,8 @@ _ASSOCIATION = "insert into association (context_id, execution_id, seq) values (
 # Whoever writes to one store through two servers may repeat itself; the first answer stands.
 _ANSWERED = "insert into answered (transaction_id, request, response) values (?, ?, ?) on conflict do nothing"
 _LANDMARK = "insert into landmark (offset, update_time) values (?, ?)"
-_NEWEST = f"select max({', '.join(f'coalesce((select max(update_time) from {kind}), 0)' for kind in KINDS)})"
+# Also of what was replaced: after an import a node may be put again with an earlier time, that of a slower clock.
+_NEWEST = f"select max({', '.join(f'coalesce((select max(update_time) from {kind}{past}), 0)' for kind in KINDS for past in ('', '_past'))})"
 _PARENT = "insert into parent_context (id, parent_id, child_id, since) values (?, ?, ?, ?)"
 
 
@@ -93,6 +99,7 @@ class Applier:
     def __init__(self, connection: apsw.Connection, bodies: Bodies) -> None:
         self._execute = connection.cursor().execute
         self._bodies = bodies
+        self._order = Order(connection)
         self._offset = 0
         self._seq = 0
         self.newest: int | None = None  # The highest update time of all nodes, None if that has to be looked up.
@@ -109,6 +116,7 @@ class Applier:
             AssociationPut: self._association,
             ParentContextPut: self._parent,
             LogRecovered: lambda _change: None,  # A fact about the log, not about the store.
+            ForeignRowKept: lambda _change: None,  # What an import found and nothing can hold: it is there to be read.
         }
 
     def apply(self, entry: Entry) -> None:
@@ -127,6 +135,11 @@ class Applier:
     def forget(self) -> None:
         """Drop what was learned from rows that a rollback took back."""
         self._type_names.clear()
+        self.overtaken()
+
+    def overtaken(self) -> None:
+        """Drop what was learned of the last rows: another process has put some since."""
+        self._order.forget()
         self.newest = None
 
     def _landmark(self, offset: int) -> None:
@@ -143,6 +156,7 @@ class Applier:
         return name
 
     def _type(self, change: TypePut) -> None:
+        look_again = self._order.before("type", change.id)
         self._execute(
             _TYPE,
             (
@@ -158,10 +172,13 @@ class Applier:
                 self._bodies.type(change),
             ),
         )
+        if look_again:
+            self._order.after("type", change.id)
         self._type_names[change.id] = change.name
 
     def _node(self, change: NodePut) -> None:
-        sql, own = _NODES[change.__class__]
+        kind, sql, own = _NODES[change.__class__]
+        look_again = self._order.before(kind, change.id, change.create_time_ms)
         if self.newest is not None and change.update_time_ms > self.newest:
             self.newest = change.update_time_ms
         self._execute(
@@ -180,9 +197,12 @@ class Applier:
                 self._bodies.node(change, self._type_name(change.type_id)),
             ),
         )
+        if look_again:
+            self._order.after(kind, change.id)
 
     def _event(self, change: EventPut) -> None:
         is_output = not change.type.endswith("INPUT")
+        look_again = self._order.before("event", change.id)
         self._execute(
             _EVENT,
             (
@@ -196,6 +216,8 @@ class Applier:
                 self._bodies.event(change),
             ),
         )
+        if look_again:
+            self._order.after("event", change.id)
 
     def _attribution(self, change: AttributionPut) -> None:
         self._seq += 1
@@ -206,4 +228,7 @@ class Applier:
         self._execute(_ASSOCIATION, (change.context_id, change.execution_id, self._seq))
 
     def _parent(self, change: ParentContextPut) -> None:
+        look_again = self._order.before("parent_context", change.id)
         self._execute(_PARENT, (change.id, change.parent_id, change.child_id, self._offset))
+        if look_again:
+            self._order.after("parent_context", change.id)

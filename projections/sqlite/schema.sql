@@ -1,7 +1,8 @@
 -- current.sqlite: the state of the store at one offset, one row a node, ready to answer.
 -- `body` is the answer to a read, made by the face and opaque here; the other columns find it.
 -- `since` is the offset of the record that put the row. A row that is put again moves to the table's `_past` (past.py makes
--- those), with the offset of the record that replaced it. Edges are never replaced; their ids grow with the offset.
+-- those), with the offset of the record that replaced it. Edges are never replaced; ids grow with the offset, unless `disorder` says
+-- that they do not.
 -- Ids and times come from the records: the same records give the same rows, in any process, in any year.
 
 create table view (
@@ -35,7 +36,7 @@ create table artifact (
     external_id text,
     uri text not null,
     state text,
-    create_time integer not null,   -- milliseconds since 1970; never less than that of a lower id, so ids are in its order
+    create_time integer not null,   -- milliseconds since 1970; ids are in its order, unless `disorder` says that they are not
     update_time integer not null,
     properties blob,                -- JSONB {name: value}; null where there is none. For filters: the body is the answer.
                                     -- A struct is an object, a proto an array: [type url, base64]
@@ -131,3 +132,9 @@ create table landmark (
     offset integer primary key,         -- of a record, here and there
     update_time integer not null        -- no node put before it has a higher one: where to begin looking for what was put last then
 ) strict;
+
+create table disorder (                 -- a row for each order that an import broke: see order.py
+    tab text not null,
+    col text not null,                  -- id: a row was put after one of a higher id; create_time: it is less than that of a lower id
+    primary key (tab, col)
+) strict, without rowid;

@@ -71,6 +71,40 @@ def test_records_here_and_there_are_read_alone(
     log.close()
 
 
+@SMALL
+def test_a_segment_without_index_is_walked_from_its_start_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log.open(tmp_path / "log", create=True)
+    put(log, *range(7))  # One short of a full segment, with every 4th record worth an index.
+    begun: list[int] = []
+    walk = segment.walk
+    monkeypatch.setattr(segment, "walk", lambda file, at, **rest: begun.append(at) or walk(file, at, **rest))
+
+    def read(offset: int) -> int:
+        begun.clear()
+        assert [entry.offset for entry in log.read(offset, offset + 1)] == [offset]
+        return begun[0]
+
+    assert read(6) == 0
+    assert read(1) == 0
+    assert read(6) > 0
+    monkeypatch.setattr(reader, "WALKED_MAX", 0)
+    assert [read(offset) for offset in (0, 6, 1)] == [0, 0, 0], "what is forgotten is walked over again"
+    log.close()
+
+
+def test_now_is_the_end_and_nothing_is_read_to_know_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log.open(tmp_path / "log", create=True)
+    put(log, 0, 1, 2)
+    follower = Log.open(tmp_path / "log", writable=False)
+    times = [entry.time_us for entry in log.read(0)]
+    for one in (log, follower):
+        assert [one.offset_at(time_us) for time_us in (times[0] - 1, times[0], times[1], times[2] - 1)] == [0, 1, 2, 2]
+    monkeypatch.delattr(segment, "walk")
+    for one in (log, follower):
+        assert one.offset_at(times[2]) == one.offset_at(times[2] + 1_000) == 3
+        one.close()
+
+
 def test_what_was_appended_is_read_back_in_order_and_after_reopening(tmp_path: Path) -> None:
     log = Log.open(tmp_path / "log", create=True)
     put(log, 0, 1)

@@ -1,8 +1,8 @@
-"""Write the golden log of this format version: every kind of change, every kind of value, two segments, the same bytes each time.
+"""Write the golden logs of this format version: every kind of change, every kind of value, two segments, the same bytes each time.
 
     python tests/golden/make.py [FOLDER]
 
-A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
+`v1` is what the first release wrote, `v1-import` what was added to the format with imports. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from evlog.records import (
     EventPut,
     ExecutionPut,
     ExecutionTypePut,
+    ForeignRowKept,
     LogRecovered,
     ParentContextPut,
     Proto,
@@ -43,7 +44,7 @@ from evlog.records import (
 from mlmd.opening import BODIES
 from replay.rebuild import build
 
-HERE = Path(__file__).parent / "v1"
+HERE = Path(__file__).parent
 LOG_ID = bytes(range(16))
 START_US = 1_772_539_200_000_000  # 2026-03-03T12:00:00Z
 SEGMENT_RECORDS = 4
@@ -84,15 +85,24 @@ def changes() -> list[list[Change]]:
     ]
 
 
-def write(folder: Path) -> bytes:
-    """Write the log into an empty folder; return its root."""
+def imported() -> list[list[Change]]:
+    """Return the changes of each record of an import."""
+    row = {"id": 7, "artifact_id": 1, "type": 99, "name": "é", "rate": 0.5, "bytes": b"\xff\x00", "none": None}
+    return [[ContextTypePut(12, "Pipeline"), ForeignRowKept("Event", row, "no such type of event")]]
+
+
+LOGS = {"v1": changes, "v1-import": imported}
+
+
+def write(folder: Path, records: list[list[Change]]) -> bytes:
+    """Write records as a log into an empty folder; return its root."""
     kept = (log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER)
     clock = itertools.count(START_US, 1_000_000)
     log_module.SEGMENT_RECORDS_MAX, log_module.WRITER = SEGMENT_RECORDS, "golden"  # type: ignore[misc]
     secrets.token_bytes = lambda _size=None: LOG_ID  # type: ignore[assignment]
     try:
         log = Log.open(folder, create=True, clock=lambda: next(clock))
-        for number, of_record in enumerate(changes()):
+        for number, of_record in enumerate(records):
             transaction = number.to_bytes(16)
             reason = "ticket 81" if number == 1 else None
             envelope = Envelope(
@@ -138,16 +148,17 @@ def readable(log: Log) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Write the golden log, and what is in it."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
-    shutil.rmtree(folder, ignore_errors=True)
-    root = write(folder / "log")
-    log = Log.open(folder / "log", writable=False)
-    expected = {"root": root.hex(), "records": readable(log)}
-    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
-    view = build(log, None, BODIES, log.end)
-    (folder / "digest").write_text(view.digest() + "\n", encoding="utf-8")
-    (folder / "log" / "LOCK").unlink()
+    """Write the golden logs, and what is in them."""
+    for name, of_log in LOGS.items():
+        folder = (Path(sys.argv[1]) if len(sys.argv) > 1 else HERE) / name
+        shutil.rmtree(folder, ignore_errors=True)
+        root = write(folder / "log", of_log())
+        log = Log.open(folder / "log", writable=False)
+        expected = {"root": root.hex(), "records": readable(log)}
+        (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
+        view = build(log, None, BODIES, log.end)
+        (folder / "digest").write_text(view.digest() + "\n", encoding="utf-8")
+        (folder / "log" / "LOCK").unlink()
 
 
 if __name__ == "__main__":

@@ -57,15 +57,17 @@ def test_a_golden_log_can_be_written_on(version: str, tmp_path: Path) -> None:
     again.close()
 
 
-def test_this_release_writes_the_same_bytes_as_the_golden_log(make: ModuleType, tmp_path: Path) -> None:
-    make.write(tmp_path)
-    for path in sorted((HERE / "v1" / "log").iterdir()):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_this_release_writes_the_same_bytes_as_the_golden_log(version: str, make: ModuleType, tmp_path: Path) -> None:
+    make.write(tmp_path, make.LOGS[version]())
+    for path in sorted((HERE / version / "log").iterdir()):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_a_golden_log_replays_to_the_state_it_always_had() -> None:
-    log = Log.open(HERE / "v1" / "log", writable=False)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_golden_log_replays_to_the_state_it_always_had(version: str) -> None:
+    log = Log.open(HERE / version / "log", writable=False)
     view = build(log, None, BODIES, log.end)
-    assert view.digest() == (HERE / "v1" / "digest").read_text(encoding="utf-8").strip()
+    assert view.digest() == (HERE / version / "digest").read_text(encoding="utf-8").strip()
     view.close()
     log.close()

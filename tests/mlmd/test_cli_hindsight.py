@@ -200,6 +200,8 @@ def test_every_format_says_the_same_and_none_can_steer_the_terminal(place: Path,
     for form, delimiter in (("csv", ","), ("tsv", "\t")):
         read = list(csv.DictReader(io.StringIO(run(place, "-o", form, *words).stdout), delimiter=delimiter))
         assert [list(row) for row in read] == [list(row) for row in rows]
+    if words[0] == "diff":
+        assert run(place, "diff", "#3", "#3", "-o", "csv").stdout == ",".join(rows[0]) + "\n", "nothing, but its fields"
     table = run(place, *words).stdout
     assert not any(code in table for code in ("\x1b", "\x07", "\x9b"))
     assert "evil\\x1b]0;" in table
@@ -231,6 +233,11 @@ def test_show_tells_of_each_version_what_it_changed(place: Path, words: list[str
         (["--at", "#5", "log", "run:1"], 1, "there is no run:1"),
         (["log", f"art:{'9' * 5_000}"], 2, "names nothing"),
         (["log", "art:٣"], 2, "names nothing"),
+        (["log", ""], 2, "names nothing"),
+        (["blame", "type:\udcff"], 2, "names nothing"),
+        (["diff", "--type", "\udcff"], 1, "there is no type"),
+        (["blame", "art:0"], 1, "there is no art:0"),
+        (["blame", f"type:{ESCAPE}"], 1, "there is no type:evil\\x1b]0;title"),
     ],
 )
 def test_what_cannot_be_told_is_refused_in_a_line_with_the_next_command(

@@ -74,6 +74,7 @@ def plain_fields(change: Any) -> dict[str, Any]:
 HISTORIES = st.lists(puts(SAFE), min_size=2, max_size=14)
 
 
+@pytest.mark.deep
 @settings(deadline=None)
 @given(operations=HISTORIES, data=st.data())
 def test_a_diff_applied_to_the_first_state_gives_the_second(operations: list[Any], data: Any) -> None:
@@ -104,6 +105,7 @@ def test_a_diff_applied_to_the_first_state_gives_the_second(operations: list[Any
     engine.close()
 
 
+@pytest.mark.deep
 @settings(deadline=None)
 @given(operations=HISTORIES, data=st.data())
 def test_history_is_every_state_there_was_and_blame_the_last_record_that_changed_a_field(
@@ -140,6 +142,7 @@ def test_history_is_every_state_there_was_and_blame_the_last_record_that_changed
     engine.close()
 
 
+@pytest.mark.deep
 @settings(deadline=None)
 @given(operations=HISTORIES)
 def test_the_history_of_a_thing_knows_every_event_and_link_of_it(operations: list[Any]) -> None:

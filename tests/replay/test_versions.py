@@ -127,6 +127,16 @@ def test_a_long_life_is_read_piece_by_piece_from_either_end(store):
     assert (blamed.value, blamed.by.offset) == ("/199", 399)
 
 
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_progress_is_told_of_a_long_life(store, newest_first):
+    for number in range(250):
+        store.put(records.artifact(1, uri=f"/{number}"))
+    steps = []
+    rest = {"newest_first": newest_first, "progress": lambda *step: steps.append(step)}
+    assert len(list(replay.history(store.log, store.view, ("artifact", 1), store.log.end, **rest))) == 250
+    assert steps == [(100, 250), (200, 250)]
+
+
 def test_whoever_wants_the_last_versions_reads_no_others(store, monkeypatch):
     for number in range(300):
         store.put(records.artifact(1, uri=f"/{number}"))
