@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
+    from evlog.head import Mark
     from evlog.records import LogRecovered
     from evlog.tip import Link
 
@@ -321,6 +322,11 @@ class Log:
         active = self._active
         return active.tip.end if active is not None else max(self._end_at_close, self._lookout.end)
 
+    @property
+    def _mark(self) -> Mark | None:
+        """Return what HEAD said when it was last read or written here."""
+        return self._head.mark if self._head is not None else self._lookout.mark
+
     def refresh(self) -> int:
         """Look how far the log goes now and return its end. Of use to readers; a writer knows when it claims.
 
@@ -363,7 +369,7 @@ class Log:
 
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""
-        mark = self._head.mark if self._head is not None else None
+        mark = self._mark
         if mark is not None and mark.end == self.end and mark.time_us <= time_us:
             return mark.end  # Most who ask mean now: nothing is read for them.
         return self._reader.offset_at(time_us, self.end)
@@ -397,7 +403,7 @@ class Log:
 
     def leaf_prefix(self, offset: int) -> bytes:
         """Return the first 16 bytes of the hash of the leaf before `offset`: names the log's content up to it."""
-        mark = self._head.mark if self._head is not None else self._lookout.mark
+        mark = self._mark
         if mark is not None and mark.end == offset:
             return mark.prev
         self._reached(offset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mlmd.proto import metadata_store_pb2 as pb
 
@@ -100,3 +100,22 @@ def ask(store: MetadataStore, model_id: int) -> Answers:
     parameters = {key: value.string_value for key, value in sorted(run.properties.items())}
     experiments = store.get_contexts_by_execution(run.id)
     return Answers(run, data, parameters, experiments, store.get_artifacts_by_id(sorted(made)))
+
+
+# Asked of the analytics view: in words, and in SQL with the ids of the workflow to be filled in.
+_STATES: Final = """\
+select properties.state::varchar as state, r.time, r.actor
+from executions e join records r on r.offset = e.valid_from_offset
+where e.id = {run} order by r.offset"""
+_BEFORE: Final = """\
+select id, uri, properties.version::int as version
+from artifacts_as_of((select min(valid_from_offset) from contexts))
+where type = 'SavedModel'"""
+SQL_QUESTIONS: Final = (
+    (
+        "Which data went into the model?",
+        "select type, id, uri from lineage_upstream({model}) where kind = 'artifact' and hop > 0",
+    ),
+    ("When did the training go from state to state, and who said so?", _STATES),
+    ("Which models were there before the experiment had a name?", _BEFORE),
+)

@@ -73,3 +73,7 @@ def same_file(link: str, inode: int) -> bool:
         return os.stat(link).st_ino == inode  # noqa: PTH116 - before every read: a Path costs more than the call
     except OSError:
         return False
+
+
+CURRENT: Final = Generations("current", "sqlite")
+HISTORY: Final = Generations("history", "duckdb")

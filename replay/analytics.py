@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evlog.files import RealFolder
@@ -13,11 +15,11 @@ from projections.duck.reading import open_view
 from projections.duck.view import HistoryView
 from projections.errors import BusyViewError, ViewError
 from replay.follow import bring_up as apply_up_to
+from replay.verify import Finding
 from replay.wake import wakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from threading import Event
 
     from evlog.log import Log
@@ -94,8 +96,32 @@ def state(log: Log, views: Path) -> tuple[int, str] | None:
     try:
         mark = database.watermark(connection)
         return (mark.applied, database.digest(connection)) if mark.log_id == log.id else None
+    except ViewError:
+        return None
     finally:
         connection.close()
+
+
+def verify_view(log: Log, views: Path, progress: Progress | None = None) -> list[Finding]:
+    """Compare the current view with a replay of as many records, by digest. A view that the next question replaces is a note."""
+    path = database.FILES.current(views)
+    found = state(log, views)
+    if path is None or found is None or found[0] > _end(log):
+        return [Finding("note", "no history view of this log to check; the next question in SQL makes one", str(views))]
+    applied, digest = found
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = HistoryView(Path(folder) / "fresh.duckdb", log.id, create=True)
+        try:
+            apply_up_to(log, fresh, applied, progress)
+            same = database.digest(fresh.connection) == digest
+        finally:
+            fresh.close()
+    if same:
+        return []
+    what = (
+        f"the history view differs from a replay of the log to {applied}; `evlog replay --view history` makes it anew"
+    )
+    return [Finding("damage", what, str(path), offset=applied)]
 
 
 def in_memory(log: Log, stop: int | None = None, progress: Progress | None = None) -> HistoryView:

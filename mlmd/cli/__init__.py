@@ -52,7 +52,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
     },
     "Trust": {
-        "verify": Entry("verifying", "Check every byte of the log, and the view against a replay."),
+        "verify": Entry("verifying", "Check every byte of the log, and the views against a replay."),
         "replay": Entry("rebuilding", "Make a view anew from the log."),
     },
 }

@@ -106,6 +106,8 @@ def sql(
         raise click.UsageError("parquet is nothing for a terminal: name a file with -f, or send it somewhere")
     if file is not None and settings.form != PARQUET:
         raise click.UsageError("-f is for -o parquet; the other formats go to standard output")
+    if file is not None and not file.parent.is_dir():
+        raise Refusal(f"{file.parent}: there is no such folder", "the same with another -f")
     # Imported here, because `evlog sql --help` needs no database.
     from projections.duck.console import Answer, SqlError, Task  # noqa: PLC0415
     from replay.analytics import bring_up  # noqa: PLC0415
@@ -136,13 +138,17 @@ def _show(settings: Settings, answer: Answer, limit: int) -> str:
     rows = (dict(zip(answer.columns, row, strict=True)) for row in answer.rows())
     if settings.form not in ("table", "json"):
         stream_rows(settings, rows, answer.columns)
-        return f"{answer.count:,} rows of #{answer.offset:,}"
+        return _counted(answer.count, answer.offset)
     found = list(islice(rows, limit + 1 if limit and settings.form == "table" else None))
     more = settings.form == "table" and 0 < limit < len(found)
     show_rows(settings, found[:limit] if more else found, answer.columns, every_column=True)
     if more:
         return f"the first {limit:,} rows of #{answer.offset:,}, -n 0 for all"
-    return f"{len(found):,} rows of #{answer.offset:,}"
+    return _counted(len(found), answer.offset)
+
+
+def _counted(rows: int, offset: int) -> str:
+    return f"{rows:,} row{'' if rows == 1 else 's'} of #{offset:,}"
 
 
 def _write_parquet(task: Task, file: Path | None) -> str:
@@ -162,7 +168,7 @@ def _write_parquet(task: Task, file: Path | None) -> str:
                     shutil.copyfileobj(written, sys.stdout.buffer)
         finally:
             Path(task.parquet).unlink(missing_ok=True)
-    return f"{answer.count:,} rows of #{answer.offset:,}"
+    return _counted(answer.count, answer.offset)
 
 
 def _text(query: str | None) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +12,12 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_one
 from mlmd.cli.refusal import DAMAGE, Refusal
 from mlmd.cli.things import difference_in_words, difference_row, plain, provenance_row, thing_in_short
-from mlmd.demo import ask, record_workflow
+from mlmd.demo import SQL_QUESTIONS, ask, record_workflow
 from mlmd.engine import Engine
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.store import MetadataStore
+from projections.errors import MissingLibraryError
 from projections.sqlite.view import View
 from replay.asof import as_of
 from replay.rebuild import rebuild
@@ -61,6 +63,7 @@ def demo(settings: Settings, folder: Path) -> None:
         row["views"] = _rebuild(engine, folder, say)
         row["diff"] = _diff(store, row["as_of"]["offset"], say)
         row["blame"] = _blame(store, f"run:{ids.run}", say)
+        row["sql"] = _ask_in_sql(store, folder, ids, say)
     finally:
         store.close()
     if settings.form != "table":
@@ -111,6 +114,30 @@ def _look_back(engine: Engine, ids: Workflow, offset: int, say: Say) -> Row:
     state = run.properties["state"].string_value
     say(f"\nAs of #{offset}, before it was done, run:{run.id} was {state}.")
     return {"offset": offset, "run": f"run:{run.id}", "state": state}
+
+
+def _ask_in_sql(store: MetadataStore, folder: Path, ids: Workflow, say: Say) -> list[Row]:
+    try:
+        from mlmd.analytics import sql  # noqa: PLC0415 - DuckDB need not be there
+    except MissingLibraryError as error:
+        say(f"\nFor questions in SQL: {error.install}")
+        return []
+    say("\nAnd in SQL, over every version of everything:")
+    asked = []
+    for words, question in SQL_QUESTIONS:
+        query = question.format(**vars(ids))
+        answer = sql(store, query)
+        rows = [dict(zip(answer.columns, map(_shown, row), strict=True)) for row in answer.fetchall()]
+        indented = query.replace("\n", "\n      ")
+        say(f'\n  {words}\n    evlog -s {folder} sql "{indented}"')
+        for row in rows:
+            say(f"      {'  '.join(f'{name} {value}' for name, value in row.items())}")
+        asked.append({"question": words, "sql": query, "answer": rows})
+    return asked
+
+
+def _shown(value: Any) -> Any:
+    return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else value
 
 
 def _rebuild(engine: Engine, folder: Path, say: Say) -> Row:

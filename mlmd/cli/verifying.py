@@ -17,6 +17,8 @@ from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
+from projections.errors import MissingLibraryError
+from projections.generations import HISTORY
 from replay.verify import Finding, Report, verify_log, verify_view
 
 if TYPE_CHECKING:
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
 
 @command()
 @with_settings
-@click.option("--log-only", is_flag=True, help="Do not compare the view with a replay.")
+@click.option("--log-only", is_flag=True, help="Do not compare the views with a replay.")
 def verify(settings: Settings, log_only: bool) -> None:
-    """Check every byte of the log, and the view against a replay. Exit 3 where anything is damaged.
+    """Check every byte of the log, and the views against a replay. Exit 3 where anything is damaged.
 
     Examples:
-    evlog verify                 frames, links, tree, seals, HEAD, and the view
+    evlog verify                 frames, links, tree, seals, HEAD, and the views
     evlog verify --log-only      without a replay
     evlog verify --json          the findings, for a program
 
@@ -73,9 +75,21 @@ def _view_findings(settings: Settings, place: Path, report: Report) -> list[Find
         return [Finding("damage", str(error))]
     try:
         with progress_of(settings, "replaying") as progress:
-            return verify_view(log, place / VIEWS_FOLDER, BODIES, progress)
+            findings = verify_view(log, place / VIEWS_FOLDER, BODIES, progress)
+        if HISTORY.current(place / VIEWS_FOLDER) is not None:
+            findings += _history_findings(settings, log, place / VIEWS_FOLDER)
+        return findings
     finally:
         log.close()
+
+
+def _history_findings(settings: Settings, log: Log, views: Path) -> list[Finding]:
+    try:
+        from replay import analytics  # noqa: PLC0415 - DuckDB need not be there
+    except MissingLibraryError as error:
+        return [Finding("note", f"the history view was not checked: {error}", str(views))]
+    with progress_of(settings, "replaying for SQL") as progress:
+        return analytics.verify_view(log, views, progress)
 
 
 def _tell(settings: Settings, report: Report, findings: list[Finding], took_s: float, *, view: bool) -> None:
@@ -84,7 +98,7 @@ def _tell(settings: Settings, report: Report, findings: list[Finding], took_s: f
     if report.sound:
         click.echo(f"ok      every frame, link, seal and tree node; root {report.root.hex()}")
     if view and not any(finding.severity == "damage" for finding in findings):
-        click.echo("ok      the view equals a replay of the log")
+        click.echo("ok      the views equal a replay of the log")
     for finding in findings:
         where = f"{finding.file}: " if finding.file else ""
         at = f"byte {finding.position:,}: " if finding.position is not None else ""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from projections.duck import wide
 from projections.errors import BusyViewError, MissingLibraryError, ViewError, WrongViewError
-from projections.generations import Generations
+from projections.generations import HISTORY
 
 try:
     import duckdb
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Connection = duckdb.DuckDBPyConnection
 Relation = duckdb.DuckDBPyRelation
-FILES: Final = Generations("history", "duckdb")
+FILES: Final = HISTORY
 LOCK: Final = "history.lock"
 SCHEMA_VERSION: Final = 1
 MEMORY: Final = ":memory:"
@@ -124,15 +124,15 @@ def watermark(connection: Connection) -> Watermark:
 
 
 def digest(connection: Connection) -> str:
-    """Return the digest of a view's rows: equal for equal rows, whatever their order, by the release of DuckDB at hand."""
+    """Return the digest of a view's rows: equal for equal rows, whatever their order, by one release of DuckDB. Raises ViewError."""
     found = sha256()
     for table in re.findall(r"create table (\w+)", _SCHEMA):
-        of_rows = "count(*), bit_xor(hash(shown)), sum(hash(shown)::hugeint)"
-        found.update(
-            repr(
-                connection.execute(f"select {of_rows} from (select {table}::varchar as shown from {table})").fetchall()
-            ).encode()
-        )
+        rows = f"select hash({table}::varchar) as row from {table}"
+        try:
+            state = connection.execute(f"select count(*), bit_xor(row), sum(row::hugeint) from ({rows})").fetchall()
+        except duckdb.Error as error:
+            raise failed(table, error) from error
+        found.update(repr(state).encode())
     return found.hexdigest()
 
 

@@ -43,6 +43,7 @@ class HistoryView:
             self.log_id, self.applied, self.prev = database.watermark(self.connection)
             if self.log_id != log_id:
                 raise WrongViewError(f"{self.path}: a view of another log")
+            names = self.connection.execute("select distinct id, name from types").fetchall()
         except duckdb.Error as error:
             self.connection.close()
             raise database.failed(self.path, error) from error
@@ -51,7 +52,10 @@ class HistoryView:
             raise
         self._worker = ThreadPoolExecutor(1, "history view")
         self._loading: Future[bool] | None = None
-        self._batch = Batch(self.applied)
+        self._type_names: dict[int, str] = dict(
+            names
+        )  # A type's name never changes, so those of a rollback do no harm.
+        self._batch = self._new_batch()
         self._types_changed = False
         self._applied_before = self.applied
 
@@ -75,7 +79,10 @@ class HistoryView:
         """Let the thread make rows of what was taken; it has one chunk at a time, so that memory stays bounded."""
         self._wait()
         self._loading = self._worker.submit(load, self.connection, self._batch)
-        self._batch = Batch(self.applied)
+        self._batch = self._new_batch()
+
+    def _new_batch(self) -> Batch:
+        return Batch(self.applied, self._type_names)
 
     def _wait(self) -> None:
         """Wait until the rows of what was handed over are made. Raises ViewError."""
@@ -106,8 +113,8 @@ class HistoryView:
         """Undo what was applied since `begin`."""
         with suppress(ViewError):
             self._wait()
-        self._batch, self._types_changed = Batch(self._applied_before), False
         self.applied = self._applied_before
+        self._batch, self._types_changed = self._new_batch(), False
         with suppress(duckdb.Error):  # After some errors the transaction is over already.
             self.connection.execute("rollback").fetchall()
 

@@ -11,10 +11,10 @@ from typing import Final
 import apsw
 
 from projections.errors import WrongViewError
-from projections.generations import Generations
+from projections.generations import CURRENT
 from projections.sqlite import past
 
-FILES: Final = Generations("current", "sqlite")
+FILES: Final = CURRENT
 SCHEMA_VERSION: Final = 6
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _INDEXES: Final = re.findall(r"create (?:unique )?index [^;]+;", _SCHEMA)

@@ -28,6 +28,9 @@ from evlog.records import ArtifactPut, Record
 from mlmd.metadata_store import MetadataStore
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
 from mlmd.proto import metadata_store_pb2 as pb
+from projections.duck import database
+from projections.duck.reading import open_view
+from replay import analytics
 from replay.rebuild import build
 from replay.verify import verify_log
 
@@ -243,6 +246,43 @@ def replay(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
         log.close()
 
 
+def history(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
+    """Rebuild the analytics view of a store, `rounds` times; then ask it as of moments all over the log. Milliseconds.
+
+    "put": bring the view up to one more record.
+    """
+    log = Log.open(place / LOG_FOLDER)
+    views = place / VIEWS_FOLDER
+    rates = _rates(lambda: analytics.rebuild(log, views), log.end, sizes["rounds"])
+    connection = open_view(views).connection
+    asked: dict[str, str] = {
+        "count": "select type, count(*) from artifacts_as_of($1) group by type",
+        "one": "select properties from artifacts_as_of($1) where id = 1 + $1 // 2",
+        "best": "select id from artifacts_as_of($1) where properties.layers = 7 order by id desc limit 100",
+    }
+    moments = [log.end * number // 12 for number in range(1, 12)]
+    times = {
+        name: statistics.median(_ms(lambda: connection.execute(sql, [at]).fetchall()) for at in moments)  # noqa: B023
+        for name, sql in asked.items()
+    }
+    size = database.FILES.current(views).stat().st_size / log.end
+    connection.close()
+    store = open_store(place)
+    type_id, ups = put_type(store), []
+    for number in range(sizes["rounds"]):
+        store.put_artifacts([artifact(type_id, f"late-{number}", number)])
+        ups.append(_ms(lambda: analytics.bring_up(log, views)))
+    store.close()
+    log.close()
+    return {**rates, **times, "put": statistics.median(ups), "bytes": size}
+
+
+def _ms(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return (time.perf_counter() - started) * 1000
+
+
 def verify(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
     """Verify the log of a store alone, `rounds` times."""
     folder = RealFolder(place / LOG_FOLDER)
@@ -322,7 +362,7 @@ def disk(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
     return {"wall_us": statistics.median(walls), "cpu_us": cpu / sizes["syncs"] * 1e6}
 
 
-MEASURES: Final = (make, threads, processes, put, replay, verify, opening, memory, disk)
+MEASURES: Final = (make, threads, processes, put, replay, history, verify, opening, memory, disk)
 
 
 def main() -> None:

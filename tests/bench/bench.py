@@ -294,6 +294,7 @@ class Bench:
         place, rounds = self._place() / "store", {"rounds": self.sizes.rounds}
         made = self._alone("make", place, {"records": self.sizes.replay_records})
         replayed, verified = self._alone("replay", place, rounds), self._alone("verify", place, rounds)
+        history = self._alone("history", place, rounds)
         shutil.rmtree(place.parent)
         return [
             Line(
@@ -304,10 +305,22 @@ class Bench:
                 target=60_000,
             ),
             Line(
+                "replay into a fresh history view",
+                _middle(history, "per_s"),
+                "records/s",
+                _middle(history, "cpu_us"),
+                target=100_000,
+            ),
+            Line("history view, one more record", history["put"], "ms"),
+            Line("SQL: artifacts of each type, as of", history["count"], "ms"),
+            Line("SQL: one artifact, as of", history["one"], "ms"),
+            Line("SQL: 100 by a property, as of", history["best"], "ms"),
+            Line(
                 "verify the log", _middle(verified, "per_s"), "records/s", _middle(verified, "cpu_us"), target=150_000
             ),
             Line("log, per artifact put alone", made["log_bytes"], "bytes"),
             Line("view, per artifact", made["view_bytes"], "bytes"),
+            Line("history view, per artifact", history["bytes"], "bytes"),
         ]
 
     def large(self) -> list[Line]:

@@ -150,7 +150,7 @@ def test_verify_and_replay_are_content_with_a_sound_store(place: Path) -> None:
     assert told["equal_to_the_one_before"] is True
     assert told["records"] == 13
     assert data(place, "verify", "--log-only")["findings"] == []
-    assert "the view equals a replay" in fine("-s", str(place), "verify")
+    assert "the views equal a replay" in fine("-s", str(place), "verify")
 
 
 def test_damage_ends_with_3_and_names_the_place(place: Path) -> None:

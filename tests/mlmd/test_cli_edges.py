@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import ANY
 
 import pytest
 from click.testing import CliRunner, Result
@@ -250,6 +251,21 @@ def test_the_demo_speaks_to_programs_too(tmp_path: Path) -> None:
     assert [(one["field"], one["value"], one["offset"]) for one in told["blame"]] == [
         ("properties.state", "COMPLETED", 9)
     ]
+    assert [[list(row.values())[:2] for row in asked["answer"]] for asked in told["sql"]] == [
+        [["DataSet", 1]],
+        [["RUNNING", ANY], ["COMPLETED", ANY]],
+        [[2, "path/to/model/file"]],
+    ]
+
+
+def test_the_demo_does_without_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [
+        name for name in sys.modules if name.startswith(("projections.duck", "replay.analytics", "mlmd.analytics"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    result = run("demo", str(tmp_path / "demo"))
+    assert (result.exit_code, "pip install 'evlog-mlmd[analytics]'" in result.stdout) == (0, True)
 
 
 def test_a_bare_command_is_a_question_for_help() -> None:

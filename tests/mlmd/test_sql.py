@@ -212,6 +212,7 @@ def test_a_question_is_an_argument_or_standard_input_and_has_parameters(place: P
         (["describe artifacts", "-o", "parquet", "-f", "x.parquet"], 0, ""),
         (["explain select 1", "-o", "parquet", "-f", "x.parquet"], 2, "Parquet"),
         (["select 1", "-f", "x"], 2, "-o parquet"),
+        (["select 1", "-o", "parquet", "-f", "nowhere/x.parquet"], 1, "nowhere"),
         (["select 1", "--timeout", "0"], 2, "timeout"),
         (["select count(*) from range(100000000000) a, range(100000)", "--timeout", "0.5"], 1, "longer than 0.5 s"),
         (["select list(range(100000000))", "--memory", "64"], 1, "more than 64 MiB"),
@@ -239,3 +240,16 @@ def test_a_table_stops_at_its_limit_and_says_so(place: Path) -> None:
     assert "the first 3 rows" in result.stderr
     assert len(evlog(place, "sql", "from range(5)", "-n", "0").stdout.splitlines()) == 6
     assert evlog(place, "sql", "select 1 as a where false").stdout == "a\n"
+
+
+def test_replay_and_verify_know_the_view_that_sql_asks(place: Path) -> None:
+    row = json.loads(evlog(place, "replay", "--view", "history", "-o", "json").stdout)
+    assert (row["records"], row["equal_to_the_one_before"]) == (13, None)
+    again = json.loads(evlog(place, "replay", "--view", "history", "-o", "json").stdout)
+    assert again == row | {"equal_to_the_one_before": True}
+    assert "the views equal a replay" in evlog(place, "verify").stdout
+    connection = duckdb.connect(str(place / "views" / "history.duckdb"))
+    connection.execute("delete from events").fetchall()
+    connection.close()
+    result = evlog(place, "verify")
+    assert (result.exit_code, "history view differs" in result.stdout) == (3, True)

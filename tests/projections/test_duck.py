@@ -467,7 +467,7 @@ def _plain(value: Any) -> Any:
         return sorted((key, _plain(item)) for key, item in value.items())
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return None if isinstance(value, msgspec.msgpack.Ext) else repr(value)
+    return repr(None if isinstance(value, msgspec.msgpack.Ext) else value)
 
 
 def _check_moment(engine: Engine, view: HistoryView, offset: int) -> None:
