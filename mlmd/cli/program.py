@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import threading
-from typing import IO, TYPE_CHECKING, Final, Self
+from typing import IO, TYPE_CHECKING, Annotated, Final, Self
 
 import msgspec
 
@@ -30,7 +30,7 @@ class _Kept(msgspec.Struct):
     """What a state file holds, as JSON. log: the id of the log; prev: names the record before `applied`; both in hexadecimal."""
 
     log: str
-    applied: int
+    applied: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     prev: str
 
 

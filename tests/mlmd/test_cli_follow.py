@@ -289,7 +289,18 @@ def test_a_program_that_says_what_is_no_offset_is_ended(place: Path, tmp_path: P
     assert "its output is for offsets" in result.stderr
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"log": "00", "applied": -1, "prev": "x"}', "\x00\xff", "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"log": "", "applied": -1, "prev": ""}',
+        '{"log": "00", "applied": -1, "prev": "x"}',
+        "\x00\xff",
+        "null",
+    ],
+)
 def test_a_state_that_is_none_is_refused(place: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "state").write_text(text, encoding="latin-1")
     result = run(place, "follow", "--exec", "cat", "--state", tmp_path / "state")
