@@ -101,8 +101,8 @@ def bring_up(
 ) -> None:
     """Apply the records up to `stop`, in transactions of the projector's `batch_records`, where it names it.
 
-    links: prove too that each record follows the one before; up to half as much work again. Raises what `Log.read` and the projector raise, the
-    transaction rolled back, and WrongViewError for a projector that does not keep what it commits.
+    links: prove too that each record follows the one before, for up to half as much work again. Raises what `Log.read` and the
+    projector raise, the transaction rolled back, and WrongViewError for a projector that does not keep what it commits.
     """
     while (known := projector.applied) < stop:
         projector.begin()

@@ -110,9 +110,8 @@ class Program:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stdin().close()
-        by_itself = (
-            kind is None and self._error is None
-        )  # It no longer reads: what it does with its time is its own affair.
+        # One that stopped to read by itself may do with its time what it likes.
+        by_itself = kind is None and self._error is None
         try:
             self.status = self._process.wait(None if by_itself else PATIENCE_S)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
