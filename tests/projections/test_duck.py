@@ -11,9 +11,10 @@ import duckdb
 import msgspec
 import pytest
 import records
+from histories import put
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import FIRST_CALLS, WILD, put, puts
+from strategies import FIRST_CALLS, WILD, puts
 
 from evlog.log import Log
 from evlog.memory import MemoryFolder
