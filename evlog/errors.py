@@ -6,6 +6,7 @@ LogError
 ├── CorruptLogError         acknowledged bytes are damaged or gone; nothing is cut, nothing is opened for writing
 │   ├── MissingSegmentError     a segment file is gone
 │   └── LostRecordsError        the log ends before what was acknowledged
+├── ReplacedLogError        another log, or another history, where this one was
 ├── UnknownTagError         a record holds a change this release does not know
 ├── RecordTooLargeError     one put is over the limit of a frame
 ├── LogClosedError          closed, or poisoned by a failed write: reopen
@@ -60,6 +61,17 @@ class MissingSegmentError(CorruptLogError):
 
 class LostRecordsError(CorruptLogError):
     """The log ends before a record that was acknowledged."""
+
+
+class ReplacedLogError(LogError):
+    """Where a log was read, or a view made of it, there is another log now, or one with another history."""
+
+    def __init__(self, reason: str, *, place: str, offset: int) -> None:
+        super().__init__(
+            f"{place}: the log is not the one that was read up to offset {offset}: {reason}; nothing was changed: "
+            "put the log back, or make anew what was made from it"
+        )
+        self.reason, self.place, self.offset = reason, place, offset
 
 
 class UnknownTagError(LogError):

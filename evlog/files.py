@@ -267,6 +267,18 @@ class RealFolder:
         return str(self.path / name)
 
 
+def write_whole(folder: Folder, name: str, data: bytes) -> None:
+    """Make a file with these bytes, or put them in the place of those in it: it holds the old or the new ones, whatever happens.
+
+    The new name is durable after `sync_names`.
+    """
+    temporary = name + ".new"
+    with contextlib.closing(folder.create(temporary)) as file:
+        file.write(data, 0)
+        file.sync()
+    folder.rename(temporary, name)
+
+
 def _make_folder(path: Path) -> None:
     """Make a folder and those above it, each name durable before the next.
 

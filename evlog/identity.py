@@ -14,6 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evlog.errors import CorruptLogError, FormatVersionError, NoLogError
+from evlog.files import write_whole
 from evlog.frame import crc32c
 
 if TYPE_CHECKING:
@@ -36,11 +37,7 @@ def create(folder: Folder) -> Identity:
     """Write a new identity; it is there whole or not at all."""
     log_id = secrets.token_bytes(16)
     identity = Identity(log_id, f"evlog/{log_id.hex()}")
-    temporary = NAME + ".new"
-    with closing(folder.create(temporary)) as file:
-        file.write(_text(identity), 0)
-        file.sync()
-    folder.rename(temporary, NAME)
+    write_whole(folder, NAME, _text(identity))
     folder.sync_names()
     return identity
 

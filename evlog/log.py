@@ -35,6 +35,7 @@ from evlog.files import Folder, Lock, RealFolder
 from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
 from evlog.head import NAME as HEAD_NAME
 from evlog.head import Head
+from evlog.lookout import Lookout
 from evlog.reader import Reader
 from evlog.records import Entry, Record
 from evlog.tip import Tip
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
+    from evlog.head import Mark
     from evlog.records import LogRecovered
+    from evlog.tip import Link
 
 LOCK_NAME: Final = "LOCK"
 SEGMENT_RECORDS_MAX: Final = 65_536  # One full tile of the second level, so a sealed segment is one perfect subtree.
@@ -64,9 +67,10 @@ class Log:
         self._reader = Reader(folder, self.seed)
         self._pid = os.getpid()
         self._closed = ""
-        self._head: Head | None = None
-        self._active: recovery.Active | None = None  # Only of a writer. Moved under the lock.
-        self._seen = 0  # Of a reader: records known to be acknowledged. Never goes back, whatever becomes of HEAD.
+        self._head: Head | None = None  # Only of a writer, as the next.
+        self._active: recovery.Active | None = None  # Moved under the lock.
+        self._lookout = Lookout(folder, ident.log_id, self.seed, lambda: self._read_tip(None).end)  # Of a reader.
+        self._end_at_close = 0
         self._lock: Lock | None = None
         self._group: Group | None = None  # The one that may write now. Set under the lock.
         self._dirty = False  # This object appended since the last SYNC frame.
@@ -301,7 +305,7 @@ class Log:
 
     def _let_go(self) -> None:
         """Close every file, once."""
-        self._seen = self.end
+        self._end_at_close = self.end
         active, self._active = self._active, None
         head, self._head = self._head, None
         lock, self._lock = self._lock, None
@@ -316,18 +320,20 @@ class Log:
     def end(self) -> int:
         """Return how many records are acknowledged, as far as this object knows; `refresh` looks."""
         active = self._active
-        return active.tip.end if active is not None else self._seen
+        return active.tip.end if active is not None else max(self._end_at_close, self._lookout.end)
+
+    @property
+    def _mark(self) -> Mark | None:
+        """Return what HEAD said when it was last read or written here."""
+        return self._head.mark if self._head is not None else self._lookout.mark
 
     def refresh(self) -> int:
-        """Look how far the log goes now and return its end. Of use to readers; a writer knows when it claims."""
+        """Look how far the log goes now and return its end. Of use to readers; a writer knows when it claims.
+
+        Raises ReplacedLogError, LostRecordsError, NoLogError for what is no longer the log that was read up to here.
+        """
         if not self.writable and not self._closed:
-            if self._head is None and HEAD_NAME in self.folder.names():
-                self._head = Head(self.folder.open(HEAD_NAME), self.seed)
-            if self._head is not None:
-                self._head.changed()
-            mark = self._head.mark if self._head is not None else None
-            # Where HEAD is lost, what can be read is what there is.
-            self._seen = max(self._seen, mark.end if mark is not None else self._read_tip(None).end)
+            self._lookout.look()
         return self.end
 
     def read(self, start: int, stop: int | None = None) -> Iterator[Entry]:
@@ -340,6 +346,21 @@ class Log:
         self._reached(stop)
         return self._reader.entries(start, stop)
 
+    def read_on(self, link: Link, stop: int) -> Iterator[Entry]:
+        """Yield the records [link.end, stop), each proven to follow the one before it; `link` moves along.
+
+        Raises ReplacedLogError where the first does not follow what `link` names, CorruptLogError where a later one does not.
+        """
+        self._reached(stop)
+        start = link.end
+        try:
+            yield from self._reader.entries(start, stop, link)
+        except CorruptLogError:
+            if link.end != start:
+                raise
+            self._reader = Reader(self.folder, self.seed)  # The old one's positions may be of a log that was replaced.
+            yield from self._reader.entries(start, stop, link)
+
     def read_each(self, offsets: Sequence[int]) -> Iterator[Entry]:
         """Yield the records at ascending offsets. Raises as `read`."""
         if offsets:
@@ -348,7 +369,7 @@ class Log:
 
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""
-        mark = self._head.mark if self._head is not None else None
+        mark = self._mark
         if mark is not None and mark.end == self.end and mark.time_us <= time_us:
             return mark.end  # Most who ask mean now: nothing is read for them.
         return self._reader.offset_at(time_us, self.end)
@@ -382,7 +403,7 @@ class Log:
 
     def leaf_prefix(self, offset: int) -> bytes:
         """Return the first 16 bytes of the hash of the leaf before `offset`: names the log's content up to it."""
-        mark = self._head.mark if self._head is not None else None
+        mark = self._mark
         if mark is not None and mark.end == offset:
             return mark.prev
         self._reached(offset)

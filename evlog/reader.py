@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from evlog import codec, segment
-from evlog.errors import CorruptLogError, MissingSegmentError, UnknownTagError
+from evlog.errors import CorruptLogError, LogError, MissingSegmentError, ReplacedLogError, UnknownTagError
 from evlog.frame import CONTROL, RECORD, BadFrame
 from evlog.records import Entry
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from evlog.files import File, Folder
     from evlog.frame import Frame
+    from evlog.tip import Link
 
 NEAR: Final = segment.INDEX_STEP // 2  # To find a place costs a walk over half so many records, as a rule.
 
@@ -33,11 +34,25 @@ class Reader:
         # Offset to position, of every INDEX_STEP-th record that was walked over: a segment has no index before it is sealed.
         self._walked: dict[int, int] = {}
 
-    def entries(self, start: int, stop: int) -> Iterator[Entry]:
-        """Yield the records [start, stop). Raises CorruptLogError where one cannot be read."""
+    def entries(self, start: int, stop: int, link: Link | None = None) -> Iterator[Entry]:
+        """Yield the records [start, stop). Raises CorruptLogError where one cannot be read.
+
+        link: of `start`, to prove that each follows the one before. Raises ReplacedLogError if the first does not.
+        """
         decode = codec.decode
         for frame in self.frames(start, stop):
+            if link is not None and (reason := link.follow(frame)) is not None:
+                raise self._misfit(reason, frame, first=frame.offset == start)
             yield Entry(frame.offset, frame.time_us, decode(frame))
+
+    def _misfit(self, reason: str, frame: Frame, *, first: bool) -> LogError:
+        """Return the error of a record that does not follow the one before: first, the one that was read some other time."""
+        if first:
+            before = f"record {frame.offset - 1} is another than the one that was read"
+            return ReplacedLogError(before, place=self._folder.describe(""), offset=frame.offset)
+        _, base, position = self._left_at
+        place = self._folder.describe(segment.name_of(base))
+        return CorruptLogError(reason, file=place, position=position, offset=frame.offset)
 
     def each(self, offsets: Sequence[int]) -> Iterator[Entry]:
         """Yield the records at ascending offsets. Where two are near, those between are read over, not decoded."""

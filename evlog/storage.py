@@ -17,6 +17,22 @@ _DOUBTS: Final = {
     "9p": "syncs may not reach the host's disk",
     "fuse": "syncs are what the program behind it makes of them",
 }
+# Others may change what lies on these behind the back of this system.
+_SHARED: Final = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "9p",
+    "fuse",
+    "fuseblk",
+    "virtiofs",
+    "ceph",
+    "afs",
+    "lustre",
+    "gpfs",
+    "glusterfs",
+}
 
 
 def file_system(path: Path) -> str:
@@ -39,3 +55,8 @@ def doubt(path: Path) -> str | None:
     kind = file_system(path)
     reason = _DOUBTS.get(kind) or _DOUBTS.get(kind.split(".")[0])
     return f"{kind}: {reason}" if reason else None
+
+
+def tells_of_changes(path: Path) -> bool:
+    """Tell whether the system notices when a file below a path is changed: not what other hosts do on a network file system."""
+    return file_system(path).split(".")[0] not in _SHARED

@@ -1,4 +1,4 @@
-"""The tip of the log: what the next record builds on, and the check that a frame continues it."""
+"""The end of a log, or of what was read of it: what the next record builds on, and the check that a frame continues it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,23 @@ PREV_BYTES: Final = 16
 NO_PREV: Final = bytes(PREV_BYTES)
 
 
-class Tip:
-    """The tree so far, the last leaf's hash (its first 16 bytes) and the last record's time."""
+class Link:
+    """What the next record must follow: its offset, the last leaf's hash (its first 16 bytes), the last record's time."""
 
-    __slots__ = ("prev", "time_us", "tree")
+    __slots__ = ("_end", "prev", "time_us")
 
-    def __init__(self, tree: merkle.Frontier | None = None, prev: bytes = NO_PREV, time_us: int = 0) -> None:
-        self.tree = tree or merkle.Frontier()
-        self.prev, self.time_us = prev, time_us
+    def __init__(self, end: int = 0, prev: bytes = NO_PREV, time_us: int = 0) -> None:
+        self._end, self.prev, self.time_us = end, prev, time_us
 
     @property
     def end(self) -> int:
         """Return the offset the next record gets."""
-        return self.tree.size
-
-    def copy(self) -> Tip:
-        """Return a tip that moves apart from this one."""
-        return Tip(self.tree.copy(), self.prev, self.time_us)
+        return self._end
 
     def add(self, entry: bytes, time_us: int) -> None:
         """Move past the record with this leaf."""
-        leaf_hash = merkle.leaf_hash(entry)
-        self.tree.append(leaf_hash)
-        self.prev, self.time_us = leaf_hash[:PREV_BYTES], time_us
+        self._end += 1
+        self.prev, self.time_us = merkle.leaf_hash(entry)[:PREV_BYTES], time_us
 
     def follow(self, frame: Frame) -> str | None:
         """Move past a record's frame, or return why it does not come next."""
@@ -61,8 +55,33 @@ class Tip:
 
     def fits(self, frame: Frame) -> str | None:
         """Return why a frame of any kind does not stand here, None where it does."""
-        if frame.offset != self.tree.size:
-            return f"the frame has offset {frame.offset}, the log is at {self.tree.size}"
+        if frame.offset != self.end:
+            return f"the frame has offset {frame.offset}, the log is at {self.end}"
         if frame.prev != self.prev:
             return "the frame does not follow the record before it"
         return None
+
+
+class Tip(Link):
+    """A link with the tree so far: what the end of a log is."""
+
+    __slots__ = ("tree",)
+
+    def __init__(self, tree: merkle.Frontier | None = None, prev: bytes = NO_PREV, time_us: int = 0) -> None:
+        super().__init__(0, prev, time_us)
+        self.tree = tree or merkle.Frontier()
+
+    @property
+    def end(self) -> int:
+        """Return the offset the next record gets."""
+        return self.tree.size
+
+    def copy(self) -> Tip:
+        """Return a tip that moves apart from this one."""
+        return Tip(self.tree.copy(), self.prev, self.time_us)
+
+    def add(self, entry: bytes, time_us: int) -> None:
+        """Move past the record with this leaf."""
+        leaf_hash = merkle.leaf_hash(entry)
+        self.tree.append(leaf_hash)
+        self.prev, self.time_us = leaf_hash[:PREV_BYTES], time_us

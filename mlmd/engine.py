@@ -24,7 +24,7 @@ from projections.errors import ViewError
 from projections.projector import catch_up
 from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of
-from replay.rebuild import follow
+from replay.follow import bring_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,7 +202,7 @@ class Engine:
             self._forget()
         if self._behind:
             with self.log.claim() as group:
-                follow(self.view, self.log, group.end)
+                bring_up(self.log, self.view, group.end)
             self._behind = False
 
     def _refuse_write(self, method: Method, request: Any) -> Any:
@@ -225,7 +225,7 @@ class Engine:
         from mlmd.methods import CREATE_STORE  # noqa: PLC0415 - methods import commands, which need no engine
 
         with self.log.claim() as group:
-            follow(self.view, self.log, group.end)
+            bring_up(self.log, self.view, group.end)
             empty = self.view.lookup.last_id("type") == 0
         if empty:
             self._put(CREATE_STORE, None)

@@ -35,6 +35,7 @@ from evlog.errors import (
     LogError,
     NoLogError,
     RecordTooLargeError,
+    ReplacedLogError,
     UnknownTagError,
 )
 from projections.errors import ViewError
@@ -201,6 +202,7 @@ _INNER: Final[list[tuple[type[Exception], int]]] = [
     (RecordTooLargeError, RESOURCE_EXHAUSTED),
     (DiskFullError, RESOURCE_EXHAUSTED),
     (CorruptLogError, DATA_LOSS),
+    (ReplacedLogError, DATA_LOSS),
     (FormatVersionError, FAILED_PRECONDITION),
     (UnknownTagError, FAILED_PRECONDITION),
     (ForkedError, FAILED_PRECONDITION),

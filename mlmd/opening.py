@@ -21,10 +21,11 @@ from mlmd.proto import metadata_store_pb2 as pb
 from projections.errors import ViewError
 from projections.sqlite.view import View, peek
 from replay.asof import as_of
-from replay.rebuild import fitting, follow, open_current
+from replay.follow import bring_up
+from replay.rebuild import fitting, open_current
 
 if TYPE_CHECKING:
-    from replay.rebuild import Progress
+    from replay.follow import Progress
 
 _LOG: Final = logging.getLogger(__name__)
 LOG_FOLDER: Final = "log"
@@ -68,7 +69,7 @@ class Opened:
     def fresh_view(self, view: View) -> View:
         """Return the view to read from now on, in place of one that is no longer fresh."""
         if self.views is None:
-            follow(view, self.log, self.log.end)
+            bring_up(self.log, view, self.log.end)
             return view
         folder = Path(self.views)
         if self.writable:

@@ -1,7 +1,21 @@
-"""The log read again, for a purpose: a view made anew, a view of a moment, the proof that both are right, and what happened when."""
+"""The log read again, for a purpose: a view made anew or kept up, one of a moment, the proof that both are right, what happened when."""
 
 from replay.differences import Diff, diff
+from replay.follow import bring_up, follow
 from replay.things import Difference, FieldChange, Provenance, Thing
 from replay.versions import Blame, blame, history, was_there
 
-__all__ = ["Blame", "Diff", "Difference", "FieldChange", "Provenance", "Thing", "blame", "diff", "history", "was_there"]
+__all__ = [
+    "Blame",
+    "Diff",
+    "Difference",
+    "FieldChange",
+    "Provenance",
+    "Thing",
+    "blame",
+    "bring_up",
+    "diff",
+    "follow",
+    "history",
+    "was_there",
+]

@@ -14,17 +14,20 @@ from projections.duck import database
 from projections.duck.reading import open_view
 from projections.duck.view import HistoryView
 from projections.errors import BusyViewError, ViewError
-from replay.rebuild import follow
+from replay.follow import bring_up as apply_up_to
 from replay.verify import Finding
+from replay.wake import wakes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from threading import Event
 
     from evlog.log import Log
     from projections.duck.database import Watermark
-    from replay.rebuild import Progress
+    from replay.follow import Progress
 
 READER_PATIENCE_S: Final = 10.0  # For whoever brings the view up; in the file itself that is a matter of moments.
+REST_S: Final = 0.5  # Of a follower, between two advances.
 _WRITER_PATIENCE_S: Final = 0.2  # For readers; those who stay longer keep the old file, and the work is done on a copy.
 _IN_PLACE_RECORDS: Final = 50_000  # More than that, and readers would notice: a copy it is.
 
@@ -53,6 +56,27 @@ def bring_up(log: Log, views: Path, progress: Progress | None = None) -> Shown:
         return shown
     with _writing(views):
         return _advance(log, views, _end(log), progress)
+
+
+def follow(log: Log, views: Path, told: Callable[[int], object], stop_event: Event) -> None:
+    """Keep the analytics view up with a log that others append to, until `stop_event` is set. It is open while it is advanced, only.
+
+    log: open for reading. told: called with the offset after each advance; there is a pause of REST_S then, for readers, and so that
+    under load one advance takes many records. Raises ViewError where nothing can be written, and what `Log.refresh` raises.
+    """
+    applied = -1
+    for _ in wakes(log, stop_event):
+        if log.refresh() == applied:
+            continue
+        try:
+            shown = bring_up(log, views)
+        except BusyViewError:  # Whoever brings it up takes long: the next look will find it free.
+            continue
+        if shown.behind:
+            raise ViewError(f"{views}: the history view is at #{shown.applied}, and the folder cannot be written")
+        applied = shown.applied
+        told(applied)
+        stop_event.wait(REST_S)
 
 
 def rebuild(log: Log, views: Path, progress: Progress | None = None) -> int:
@@ -87,7 +111,7 @@ def verify_view(log: Log, views: Path, progress: Progress | None = None) -> list
     with tempfile.TemporaryDirectory() as folder:
         fresh = HistoryView(Path(folder) / "fresh.duckdb", log.id, create=True)
         try:
-            follow(fresh, log, applied, progress)
+            apply_up_to(log, fresh, applied, progress)
             same = database.digest(fresh.connection) == digest
         finally:
             fresh.close()
@@ -104,7 +128,7 @@ def in_memory(log: Log, stop: int | None = None, progress: Progress | None = Non
     stop = _end(log) if stop is None else stop
     view = HistoryView(None, log.id, create=True)
     try:
-        follow(view, log, stop, progress)
+        apply_up_to(log, view, stop, progress)
     except BaseException:
         view.close()
         raise
@@ -173,7 +197,7 @@ def _replace(log: Log, views: Path, source: Path | None, stop: int, progress: Pr
 
 def _follow_and_close(view: HistoryView, log: Log, stop: int, progress: Progress | None) -> None:
     try:
-        follow(view, log, stop, progress)
+        apply_up_to(log, view, stop, progress)
     finally:
         view.close()
 

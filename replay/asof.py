@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evlog.log import Log
     from projections.sqlite.apply import Bodies
     from projections.sqlite.view import View
-    from replay.rebuild import Progress
+    from replay.follow import Progress
 
 Moment = int | datetime
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

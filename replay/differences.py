@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evlog.log import Log
     from evlog.records import Change
     from projections.sqlite.view import View
-    from replay.rebuild import Progress
+    from replay.follow import Progress
     from replay.things import Key, Provenance, Thing
 
 _ORDER: Final = ("type", "artifact", "execution", "context", "event", "attribution", "association", "parent_context")

@@ -5,58 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from projections.errors import ViewError
-from projections.projector import catch_up
 from projections.sqlite import database
 from projections.sqlite.view import View
+from replay.follow import bring_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from evlog.log import Log
-    from projections.duck.view import HistoryView
     from projections.sqlite.apply import Bodies
     from projections.sqlite.properties import Property
-
-    Progress = Callable[[int, int], None]
-    """Told (records applied, records to apply)."""
-
-REPORT_RECORDS = 1_000
-
-
-def follow(view: View | HistoryView, log: Log, stop: int, progress: Progress | None = None) -> None:
-    """Apply the records up to `stop` to a view, in transactions of its `batch_records`."""
-    start = view.applied
-    while start < stop:
-        next_stop = min(stop, start + view.batch_records)
-        view.begin()
-        try:
-            catch_up(view, log.read(view.applied, next_stop), _reporter(progress, stop))
-        except BaseException:
-            view.rollback()
-            raise
-        view.commit(log.leaf_prefix(next_stop))
-        start = next_stop
-    if progress is not None:
-        progress(stop, stop)
-
-
-def _reporter(progress: Progress | None, stop: int) -> Callable[[int], None] | None:
-    if progress is None:
-        return None
-
-    def report(applied: int) -> None:
-        if applied % REPORT_RECORDS == 0:
-            progress(applied, stop)
-
-    return report
+    from replay.follow import Progress
 
 
 def build(log: Log, path: Path | None, bodies: Bodies, stop: int, progress: Progress | None = None) -> View:
     """Return a fresh view of the first `stop` records, in a new file or in memory. Indexes are made last: cheaper."""
     view = View.create(path, log.id, bodies, indexes=False)
     try:
-        follow(view, log, stop, progress)
+        bring_up(log, view, stop, progress)
         view.index()
     except BaseException:
         view.close()
@@ -76,7 +42,7 @@ def rebuild(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = 
         for wanted in _indexed_before(log, folder, bodies):
             view.index_property(wanted)
         with log.claim() as group:
-            follow(view, log, group.end)
+            bring_up(log, view, group.end)
             view.close()
             database.FILES.publish(folder, path)
     except BaseException:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from evlog.files import Folder
     from evlog.log import Log
     from projections.sqlite.apply import Bodies
-    from replay.rebuild import Progress
+    from replay.follow import Progress
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evlog.records import Change, Entry
     from projections.sqlite.lookup import Lookup
     from projections.sqlite.view import View
-    from replay.rebuild import Progress
+    from replay.follow import Progress
     from replay.things import Key, Provenance, Thing
 
 

@@ -1,4 +1,4 @@
-"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE, and the stores that tests share."""
+"""Hypothesis profiles, chosen by HYPOTHESIS_PROFILE, and what tests of several packages share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from evlog import log, segment
 from mlmd import MetadataStore
 from mlmd.proto import metadata_store_pb2 as pb
 
@@ -34,3 +35,17 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataSt
     store = MetadataStore(config_of(tmp_path / "store" if request.param == "folder" else None))
     yield store
     store.close()
+
+
+@pytest.fixture
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let a segment be full after 8 records, with every 4th in its index."""
+    monkeypatch.setattr(log, "SEGMENT_RECORDS_MAX", 8)
+    monkeypatch.setattr(segment, "INDEX_STEP", 4)
+    return 8
+
+
+@pytest.fixture(scope="session")
+def full() -> bool:
+    """Tell whether the fault tests run in their full size: EVLOG_FAULTS=full."""
+    return os.environ.get("EVLOG_FAULTS") == "full"

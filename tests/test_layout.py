@@ -23,6 +23,7 @@ HOMES = {
     "rich": "mlmd/cli",
     "google_crc32c": "evlog",
     "fcntl": "evlog/files.py",
+    "watchfiles": "replay/wake.py",
 }
 ALLOWED = {"msgspec", "grpc_tools", "mypy_protobuf", *HOMES}
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))

@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
         "diff": Entry("hindsight", "Tell what was added, changed and linked between two moments."),
         "blame": Entry("hindsight", "Tell which record set each field of a thing."),
+        "follow": Entry("following", "Feed records to a program, each as it is put."),
     },
     "Move": {
         "import": Entry(

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 from datetime import timedelta
 from itertools import groupby, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from evlog.errors import FutureError
 from mlmd import names
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.following import Feed, feed_reader
 from mlmd.cli.output import in_words, show_rows, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import Store, store_of
+from mlmd.cli.reading import Store, log_of, store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
+from mlmd.cli.stream import RowStream
 from mlmd.cli.things import (
     difference_in_words,
     difference_row,
@@ -28,16 +30,21 @@ from mlmd.cli.things import (
 )
 from replay.asof import offset_of
 from replay.reading import read_backward
+from replay.things import things_of
 from replay.versions import history, was_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evlog.log import Log
+    from evlog.records import Entry
     from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
     from mlmd.moment import Moment
-    from replay.rebuild import Progress
+    from replay.follow import Progress
     from replay.things import Difference, Thing
+
+_COLUMNS: Final = ("offset", "time", "actor", "application", "api", "changes", "reason")
 
 
 @command(looks_back=True)
@@ -48,6 +55,9 @@ if TYPE_CHECKING:
 @click.option("--until", type=When(), metavar="WHEN", help="Only records put before.")
 @click.option("--by", metavar="WHO", help="Only records of this actor.")
 @click.option("--reverse", is_flag=True, help="The oldest first.")
+@click.option(
+    "-f", "--follow", "following", is_flag=True, help="Then each record as it is put, until Ctrl-C; the oldest first."
+)
 def log(
     settings: Settings,
     thing: str | None,
@@ -56,6 +66,7 @@ def log(
     until: Moment | None,
     by: str | None,
     reverse: bool,
+    following: bool,
 ) -> None:
     """Show the records, the newest first: who put what, when, through what, why; of a thing, every version and what changed.
 
@@ -65,9 +76,14 @@ def log(
     evlog log type:Trainer --reverse    what became of a type, from its first record
     evlog log --since yesterday --by ana
     evlog log -n 0 -o jsonl             every record in full, one a line
+    evlog log -f --by ana               the last ones of ana, and each as she puts it
 
     """
-    columns = ["offset", "time", "actor", "application", "api", "changes", "reason"]
+    if following:
+        if until is not None or settings.at is not None:
+            raise click.UsageError("-f is for what comes, --until and --at are for what was")
+        _follow(settings, None if thing is None else parse_named(thing), limit, since, by)
+        return
     with store_of(settings) as store, progress_of(settings, "reading versions") as progress:
         start, stop = _range(store, since, until)
         if thing is not None:
@@ -86,21 +102,49 @@ def log(
             else ([in_short(entry.record.changes)] for entry in entries)
         )
         shown = [row | {"changes": line} for row, lines in zip(rows, words, strict=True) for line in lines]
-    show_rows(settings, shown, columns, f"{len(rows):,} of {store.end:,} records")
+    show_rows(settings, shown, _COLUMNS, f"{len(rows):,} of {store.end:,} records")
     if settings.form != "table" and limit and len(rows) == limit:
         talk(settings, f"{limit:,} records, which is the limit: -n 0 for all")
 
 
 def _range(store: Store, since: Moment | None, until: Moment | None) -> tuple[int, int]:
     """Return the records [start, stop) that were asked for. Raises FutureError for a start that the log has not reached."""
-    start, stop = 0, store.end
-    if since is not None:
-        # An offset counts the records up to a time, and what was put at that very time was put since then.
-        start = offset_of(store.log, since.at if isinstance(since.at, int) else since.at - timedelta(microseconds=1))
+    stop = store.end
     if until is not None:
         with contextlib.suppress(FutureError):  # Nothing was put in the future: until then is until now.
             stop = min(stop, offset_of(store.log, until.at))
-    return start, stop
+    return _start(store.log, since), stop
+
+
+def _start(log: Log, since: Moment | None) -> int:
+    if since is None:
+        return 0
+    # An offset counts the records up to a time, and what was put at that very time was put since then.
+    return offset_of(log, since.at if isinstance(since.at, int) else since.at - timedelta(microseconds=1))
+
+
+def _follow(settings: Settings, thing: Thing | None, limit: int, since: Moment | None, by: str | None) -> None:
+    """Show the last records that are wanted, all if `limit` is 0, then each that is put, in full."""
+
+    def row_of(entry: Entry) -> Row | None:
+        if by not in (None, entry.record.envelope.actor):
+            return None
+        if thing is not None and not any(thing in things_of(change) for change in entry.record.changes):
+            return None
+        return record_row(entry) | ({"changes": in_short(entry.record.changes)} if settings.form == "table" else {})
+
+    with log_of(settings) as log:
+        start, end = _start(log, since), log.end
+        stream = RowStream(settings, _COLUMNS)
+        if limit:
+            found = (row for entry in read_backward(log, start, end) if (row := row_of(entry)) is not None)
+            stream.write([*islice(found, limit)][::-1])
+            start = end
+        try:
+            feed_reader(log, Feed(lambda row: stream.write([row]), row_of, start, log.leaf_prefix(start)))
+        except KeyboardInterrupt:
+            stream.end()
+            raise
 
 
 def _life(

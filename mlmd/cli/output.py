@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from mlmd.cli.settings import Settings
 
@@ -25,6 +25,7 @@ _TIMES: Final = ("time", "created", "updated")
 _CELL_MAX: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _NONE: Final = "-"
+DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 # A name in the store may hold anything; what could steer a terminal is shown as an escape.
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
     0x09: " ",
@@ -73,20 +74,26 @@ def show_rows(
     elif settings.form != "table":
         stream_rows(settings, rows, columns)
     else:
-        if (held := list(rows)) or every_column:
+        held = list(rows)
+        if held or every_column:
             shown = [name for name in columns if every_column or any(row.get(name) not in _EMPTY for row in held)]
-            _table(held, shown)
+            Table(shown).write(held)
         if footer:
             talk(settings, footer)
 
 
 def stream_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str]) -> None:
-    """Write rows one after the other, as jsonl, csv or tsv. columns: named where there is no row."""
+    """Write rows one after the other, as jsonl, csv or tsv. columns: named above where there is no row; else its fields are."""
     if settings.form == "jsonl":
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
-    else:
-        _separated(rows, columns, "," if settings.form == "csv" else "\t")
+        return
+    write = None
+    for row in rows:
+        write = write or separated(list(row), settings.form)
+        write(row)
+    if write is None:
+        separated(columns, settings.form)
 
 
 def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
@@ -128,25 +135,43 @@ def _lines(name: str, value: Any) -> list[str]:
     return [in_words(name, value)]
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:
-    cells = [[_cut(in_words(name, row.get(name))) for name in columns] for row in rows]
-    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
-    titles = [name.replace("_", " ") for name in columns]
-    widths = [max([len(titles[at]), *(len(line[at]) for line in cells)]) for at in range(len(columns))]
-    terminal = sys.stdout.isatty()
-    limit = shutil.get_terminal_size().columns if terminal else 0
+class Table:
+    """An aligned table. Its columns are as wide as the rows that are written first need, and widen for later ones."""
 
-    def line(values: Sequence[str]) -> str:
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._widths = [0] * len(columns)
+        self._numeric = [False] * len(columns)
+        self._terminal = sys.stdout.isatty()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write rows, the titles before the first ones."""
+        columns, cells = (
+            self._columns,
+            [[_cut(in_words(name, row.get(name))) for name in self._columns] for row in rows],
+        )
+        if not any(self._widths):
+            self._numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
+            titles = [name.replace("_", " ") for name in columns]
+            self._widen([titles, *cells])
+            line = self._line(titles)
+            click.echo(click.style(line, dim=True) if self._terminal else line)
+        else:
+            self._widen(cells)
+        for one in cells:
+            click.echo(self._line(one))
+
+    def _widen(self, lines: Sequence[Sequence[str]]) -> None:
+        self._widths = [max([width, *(len(line[at]) for line in lines)]) for at, width in enumerate(self._widths)]
+
+    def _line(self, values: Sequence[str]) -> str:
         padded = [
             value.rjust(width) if right else value.ljust(width)
-            for value, width, right in zip(values, widths, numeric, strict=True)
+            for value, width, right in zip(values, self._widths, self._numeric, strict=True)
         ]
         text = "  ".join(padded).rstrip()
+        limit = shutil.get_terminal_size().columns if self._terminal else 0
         return text[: limit - 1] + "…" if limit and len(text) > limit else text
-
-    click.echo(click.style(line(titles), dim=True) if terminal else line(titles))
-    for one in cells:
-        click.echo(line(one))
 
 
 def _cut(text: str) -> str:
@@ -154,17 +179,11 @@ def _cut(text: str) -> str:
     return text if len(text) <= _CELL_MAX else text[: _CELL_MAX - 1] + "…"
 
 
-def _separated(rows: Iterable[Row], columns: Sequence[str], delimiter: str) -> None:
-    """Write a line a row, the names of the first row's fields above; those of a table where there is no row."""
-    writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
-    names: Sequence[str] | None = None
-    for row in rows:
-        if names is None:
-            names = list(row)
-            writer.writerow(names)
-        writer.writerow([_flat(row.get(name)) for name in names])
-    if names is None:
-        writer.writerow(columns)
+def separated(names: Sequence[str], form: str) -> Callable[[Row], object]:
+    """Write a line of csv or tsv with the names of fields; return what writes a row of them."""
+    writer = csv.writer(sys.stdout, delimiter=DELIMITERS[form], lineterminator="\n")
+    writer.writerow(names)
+    return lambda row: writer.writerow([_flat(row.get(name)) for name in names])
 
 
 def _flat(value: Any) -> Any:

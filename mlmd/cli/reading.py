@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from evlog.files import RealFolder
+from evlog.log import Log
 from mlmd.cli.output import local_time, rfc3339, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
-from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER, open_folder
+from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
 from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from evlog.log import Log
     from mlmd.cli.settings import Settings
     from projections.sqlite.lookup import Lookup
 
@@ -93,6 +94,18 @@ def store_of(settings: Settings) -> Iterator[Store]:
         yield Store(place, engine, at)
     finally:
         opened.close()
+
+
+@contextmanager
+def log_of(settings: Settings) -> Iterator[Log]:
+    """Open the log of the store for reading, without its view; close it at the end."""
+    place = find_store(settings)
+    folder = RealFolder(place / LOG_FOLDER)
+    log = Log.open(folder, writable=False, acknowledged=acknowledged_by(place / VIEWS_FOLDER, folder))
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 def _reached(log: Log, end: int) -> str:

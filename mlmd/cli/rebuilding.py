@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
 
+from evlog.author import clock_us
 from evlog.files import RealFolder
 from evlog.log import Log
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.output import show_one, talk
+from mlmd.cli.output import rfc3339, show_one, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find_store
+from mlmd.cli.reading import find_store, log_of
+from mlmd.cli.stream import RowStream
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER, acknowledged_by
 from projections.errors import ViewError
 from projections.sqlite.view import View
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
-    from replay.rebuild import Progress
+    from replay.follow import Progress
 
     State = tuple[int, str] | None
 
@@ -37,15 +40,24 @@ if TYPE_CHECKING:
     show_default=True,
     help="current answers the API, history answers SQL.",
 )
-def replay(settings: Settings, view: str) -> None:
+@click.option(
+    "--follow", "following", is_flag=True, help="Bring the history view up instead, and keep it up, until Ctrl-C."
+)
+def replay(settings: Settings, view: str, following: bool) -> None:
     """Make a view anew from the log, beside the old one, and swap it in. Readers and writers go on meanwhile.
 
     Examples:
     evlog replay                   and tell whether the new view equals the old one
     evlog replay --view history    the one that `evlog sql` asks
+    evlog replay --view history --follow
     evlog -s my-store replay --json
 
     """
+    if following:
+        if view != "history":
+            raise click.UsageError("--follow is for --view history: whoever puts keeps the other one up")
+        _follow(settings)
+        return
     place = find_store(settings)
     folder = RealFolder(place / LOG_FOLDER)
     # The old view may be the only witness of records that the log has lost: a new one must not take its place then.
@@ -69,6 +81,22 @@ def _history(log: Log, views: Path, progress: Progress | None) -> Row:
     from replay import analytics  # noqa: PLC0415 - DuckDB is slow to import, and need not be there
 
     return _row(analytics.state(log, views), analytics.rebuild(log, views, progress), analytics.state(log, views))
+
+
+def _follow(settings: Settings) -> None:
+    """Keep the history view up, and tell of each advance."""
+    from replay import analytics  # noqa: PLC0415 - as above
+
+    views, stream = find_store(settings) / VIEWS_FOLDER, RowStream(settings, ["time", "records"])
+    with log_of(settings) as log:
+        with progress_of(settings, "replaying") as progress:
+            analytics.bring_up(log, views, progress)
+        try:
+            told = lambda applied: stream.write([{"time": rfc3339(clock_us()), "records": applied}])  # noqa: E731
+            analytics.follow(log, views, told, Event())
+        except KeyboardInterrupt:
+            stream.end()
+            raise
 
 
 def _row(before: State, records: int, after: State) -> Row:

@@ -45,6 +45,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
         case log_errors.CorruptLogError():
             where = f"{error.file}: byte {error.position} (offset {error.offset})"
             return Refusal(f"{where}: {error.reason}; nothing was changed", f"{command} verify", DAMAGE)
+        case log_errors.ReplacedLogError():
+            return Refusal(str(error), f"{command} verify", DAMAGE)
         case log_errors.NoLogError():
             return Refusal(f"{error.place}: there is no log here", "evlog init FOLDER")
         case log_errors.FormatVersionError() | log_errors.UnknownTagError():

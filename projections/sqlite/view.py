@@ -9,7 +9,7 @@ import contextlib
 import threading
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 
@@ -34,9 +34,6 @@ _Answer = TypeVar("_Answer")
 
 class View:
     """An open view of one log. `applied` is the offset of the next record to apply."""
-
-    # One transaction each, in a rebuild: large enough to be cheap, small enough to keep the write-ahead log short.
-    batch_records: Final = 10_000
 
     def __init__(
         self, path: str, log_id: bytes, bodies: Bodies, *, writable: bool, create: bool, indexes: bool

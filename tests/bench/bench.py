@@ -52,6 +52,7 @@ class Sizes:
     syncs: int
     questions: dict[str, int]
     wire: dict[str, int]
+    waking: dict[str, int]
     past: dict[str, int]
 
 
@@ -67,6 +68,7 @@ FULL: Final = Sizes(
     syncs=2_000,
     questions={"artifacts": 100_000, "many": 1_000_000, "calls": 10, "warm_up": 3_000},
     wire={"gets": 5_000, "puts": 200},
+    waking={"commits": 500, "idle_s": 10, "behind": 200_000},
     past={"records": 1_000_000, "calls": 40},
 )
 QUICK: Final = Sizes(
@@ -80,6 +82,7 @@ QUICK: Final = Sizes(
     syncs=500,
     questions={"artifacts": 20_000, "many": 60_000, "calls": 5, "warm_up": 500},
     wire={"gets": 2_000, "puts": 50},
+    waking={"commits": 100, "idle_s": 3, "behind": 20_000},
     past={"records": 60_000, "calls": 10},
 )
 TINY: Final = Sizes(  # For the test of this program.
@@ -93,6 +96,7 @@ TINY: Final = Sizes(  # For the test of this program.
     syncs=5,
     questions={"artifacts": 400, "many": 800, "calls": 1, "warm_up": 3},
     wire={"gets": 20, "puts": 2},
+    waking={"commits": 5, "idle_s": 1, "behind": 1_000},
     past={"records": 1_500, "calls": 1},
 )
 
@@ -340,6 +344,28 @@ class Bench:
             Line("peak memory of a writer on it", writer["peak_mb"], "MB", target=200, at_most=True),
         ]
 
+    def followers(self) -> list[Line]:
+        """From a commit to a projector in another process, woken by the system or by looking; and what waiting costs."""
+        lines = []
+        for how, options in (("woken", []), ("looking", ["--look"])):
+            sizes = json.dumps(self.sizes.waking)
+            runs = [
+                _child([sys.executable, HERE / "waking.py", self._place(), sizes, *options])
+                for _ in range(self.sizes.rounds)
+            ]
+            bars = (5, 50, 2, None) if how == "woken" else (None,) * 4
+            wanted = (
+                ("from a commit to a follower, p50", "p50_ms", "ms"),
+                ("from a commit to a follower, p99", "p99_ms", "ms"),
+                ("a follower while nothing comes", "idle_percent", "% of a core"),
+                ("a follower far behind", "per_s", "records/s"),
+            )
+            lines += [
+                Line(f"{name}, {how}", _median(runs, key), unit, target=bar, at_most=True)
+                for (name, key, unit), bar in zip(wanted, bars, strict=True)
+            ]
+        return lines
+
     # Running ---------------------------------------------------------------------------------------------------------
 
     def _both(self, turn: int) -> Sequence[tuple[str, Path | str]]:
@@ -389,7 +415,19 @@ class Bench:
         return dataclasses.replace(line, other=other * scale, other_cpu=_median(theirs, "cpu_us"), ratio=other / value)
 
 
-MEASURES: Final = ("disk", "imports", "compare", "questions", "past", "wire", "threads", "processes", "replay", "large")
+MEASURES: Final = (
+    "disk",
+    "imports",
+    "compare",
+    "questions",
+    "past",
+    "wire",
+    "threads",
+    "processes",
+    "replay",
+    "followers",
+    "large",
+)
 
 
 @contextmanager

@@ -42,3 +42,11 @@ def test_where_the_system_does_not_tell_nothing_is_claimed(tmp_path: Path, monke
     assert storage.file_system(tmp_path) == "unknown"
     assert storage.doubt(tmp_path) is None
     assert storage.file_system(Path("/no/such/place")) == "unknown"
+
+
+@pytest.mark.parametrize(("kind", "told"), [("ext4", True), ("tmpfs", True), ("nfs4", False), ("fuse.sshfs", False)])
+def test_the_system_does_not_tell_what_others_change_behind_its_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, told: bool
+) -> None:
+    monkeypatch.setattr(storage, "_MOUNTS", mounts(tmp_path, kind))
+    assert storage.tells_of_changes(tmp_path) is told

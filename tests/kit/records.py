@@ -24,7 +24,7 @@ from evlog.records import (
     Record,
 )
 from projections.sqlite.view import View
-from replay.rebuild import follow
+from replay.follow import bring_up
 
 if TYPE_CHECKING:
     from evlog.records import Change, NodePut, TypePut
@@ -107,12 +107,12 @@ class Recorded:
         self.log = Log.open(MemoryFolder(), create=True)
         self.view = View.create(None, self.log.id, BODIES)
         append(self.log, [types()])
-        follow(self.view, self.log, 1)
+        bring_up(self.log, self.view, 1)
 
     def put(self, *changes: Change) -> int:
         """Put one record; return the offset behind it."""
         append(self.log, [record(*changes)])
-        follow(self.view, self.log, self.log.end)
+        bring_up(self.log, self.view, self.log.end)
         return self.log.end
 
     def diff(self, start: int, stop: int | None = None, **rest: Any) -> replay.Diff:

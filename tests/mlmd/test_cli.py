@@ -245,8 +245,8 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
     text = fine(name, "--help")
     examples = re.findall(r"^  (evlog .*?)(?:   .*)?$", text.split("Examples:")[1], re.MULTILINE)
     assert len(examples) >= 2
-    if name == "serve":
-        return  # It ends when it is told to: test_server.py runs it.
+    if name in ("serve", "follow"):
+        return  # They end when they are told to: test_server.py and test_cli_follow.py run them.
     monkeypatch.chdir(place.parent)
     monkeypatch.setenv("EVLOG_STORE", str(place))
     if name == "import":  # The other examples name servers: see exchange/test_import_servers.py.
@@ -256,6 +256,8 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
         shutil.copytree(place, place.parent / "my-store", symlinks=True)
     for number, example in enumerate(examples):
         words = shlex.split(example.replace("#100", "#10"))[1:]
+        if {"-f", "--follow"} & set(words):
+            continue  # As above.
         if name == "init":
             (place.parent / f"{number}").mkdir()
             monkeypatch.chdir(place.parent / f"{number}")

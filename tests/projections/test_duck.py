@@ -37,7 +37,7 @@ from projections.errors import ViewError, WrongViewError
 from projections.query import KINDS
 from projections.sqlite import past
 from replay.analytics import in_memory
-from replay.rebuild import follow
+from replay.follow import bring_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,7 +84,7 @@ def test_the_rows_do_not_depend_on_how_the_records_were_batched() -> None:
     records.append(log, [records.record(records.artifact(number % 3 + 1, name=f"{number}")) for number in range(20)])
     at_once, one_by_one = in_memory(log, log.end), HistoryView(None, log.id, create=True)
     for stop in range(log.end + 1):
-        follow(one_by_one, log, stop)
+        bring_up(log, one_by_one, stop)
     tables = [name for (name,) in rows(at_once, "select table_name from duckdb_tables()")]
     assert len(tables) == 10
     for table in tables:
@@ -301,18 +301,18 @@ def test_rows_and_applied_offset_become_visible_together_or_not_at_all(tmp_path:
     records.append(log, records.small_store())
     path = tmp_path / "history.000001.duckdb"
     view = HistoryView(path, log.id, create=True)
-    follow(view, log, 5)
+    bring_up(log, view, 5)
     view.begin()
     for entry in log.read(5, 9):
         view.apply(entry)
         view.applied = entry.offset + 1
     view.rollback()
     assert view.applied == 5
-    follow(view, log, 5)
+    bring_up(log, view, 5)
     view.close()
     view = HistoryView(path, log.id, create=False)
     assert (view.applied, view.prev) == (5, log.leaf_prefix(5))
-    follow(view, log, log.end)
+    bring_up(log, view, log.end)
     assert rows(view, 'select count(*), max("offset") from records') == [(14, 13)]
     view.close()
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
@@ -343,8 +343,8 @@ def test_a_failure_of_the_database_is_an_error_of_the_view(monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr("projections.duck.apply._RECORDS", "select $1::bigint")
         with pytest.raises(ViewError, match="replay --view history"):
-            follow(view, log, log.end)
+            bring_up(log, view, log.end)
     assert view.applied == 0
-    follow(view, log, log.end)
+    bring_up(log, view, log.end)
     assert view.applied == log.end
     view.close()

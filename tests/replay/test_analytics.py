@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import random
 import signal
 import subprocess
@@ -248,3 +249,49 @@ def test_a_kill_in_the_middle_leaves_rows_and_offset_of_one_moment(log: Log, vie
     shown = bring_up(log, views)
     assert shown.behind == 0
     check(log, shown)
+
+
+# Kept up --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_follower_keeps_the_view_up_and_holds_no_file_meanwhile(
+    log: Log, views: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analytics, "REST_S", 0)
+    stop, told = threading.Event(), queue.Queue[int]()
+    reader = Log.open(log.folder, writable=False)
+    thread = threading.Thread(target=analytics.follow, args=(reader, views, told.put, stop))
+    thread.start()
+    for end in (14, 15, 17):
+        more(log, end - log.end)
+        while told.get(timeout=60) < end:
+            pass
+        shown = bring_up(log, views)
+        assert (shown.applied, shown.behind) == (end, 0)
+        check(log, shown)
+    stop.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    reader.close()
+
+
+def test_a_follower_tries_again_after_one_who_takes_long_and_says_where_it_cannot_write(
+    log: Log, views: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analytics, "REST_S", 0)
+    shown = bring_up(log, views)
+    answers: list[Any] = [BusyViewError("busy"), shown, shown._replace(behind=1)]
+
+    def answer(*_: object) -> Shown:
+        more(log)
+        if isinstance(one := answers.pop(0), Exception):
+            raise one
+        return one  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(analytics, "bring_up", answer)
+    told: list[int] = []
+    reader = Log.open(log.folder, writable=False)
+    with pytest.raises(ViewError, match="cannot be written"):
+        analytics.follow(reader, views, told.append, threading.Event())
+    assert told == [14]
+    reader.close()

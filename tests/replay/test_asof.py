@@ -11,7 +11,7 @@ from evlog.log import Log
 from evlog.memory import MemoryFolder
 from projections.sqlite.view import View
 from replay.asof import as_of, offset_of
-from replay.rebuild import follow
+from replay.follow import bring_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def log() -> Iterator[Log]:
 def test_every_offset_shows_what_the_live_view_showed_then(log: Log) -> None:
     live = View.create(None, log.id, records.BODIES)
     for offset in range(log.end + 1):
-        follow(live, log, offset)
+        bring_up(log, live, offset)
         then = as_of(log, offset, records.BODIES)
         assert then.digest() == live.digest(), offset
         then.close()

@@ -12,7 +12,8 @@ from projections.query import Listing
 from projections.sqlite import database
 from projections.sqlite.view import View
 from replay import rebuild as module
-from replay.rebuild import build, follow, open_current, rebuild
+from replay.follow import bring_up
+from replay.rebuild import build, open_current, rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def views(tmp_path: Path) -> Path:
 def test_a_rebuilt_view_equals_the_one_that_was_kept_up(log: Log, views: Path) -> None:
     live = View.create(None, log.id, records.BODIES)
     for stop in range(log.end + 1):
-        follow(live, log, stop)
+        bring_up(log, live, stop)
     assert rebuild(log, views, records.BODIES) == log.end
     fresh = View.open(views, log.id, records.BODIES)
     assert fresh.digest() == live.digest()
