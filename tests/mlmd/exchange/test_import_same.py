@@ -61,14 +61,18 @@ def test_a_database_of_each_version_answers_as_the_reference_does_after_its_upgr
 )
 @given(
     calls=st.lists(st.one_of(puts(SAFE), webs(), bridges()), min_size=5, max_size=30),
+    stop=st.integers(0, 30),
     more=st.lists(asks(), max_size=10),
 )
-def test_whatever_was_put_the_import_answers_as_the_reference_does(
-    reference: Reference, tmp_path_factory: pytest.TempPathFactory, calls: list[Any], more: list[Any]
+def test_whatever_was_put_before_and_between_two_imports_they_answer_as_the_reference_does(
+    reference: Reference, tmp_path_factory: pytest.TempPathFactory, calls: list[Any], stop: int, more: list[Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
     config = sqlite_config(folder / "metadata.db")
-    write(reference, config, [*FIRST_CALLS, *(one for one in calls if isinstance(one, Call))])
+    calls = [one for one in calls if isinstance(one, Call)]
+    write(reference, config, [*FIRST_CALLS, *calls[:stop]])
+    imported(folder / "metadata.db", folder / "store")
+    write(reference, config, calls[stop:])
     report = imported(folder / "metadata.db", folder / "store")
     # The reference takes events and links of nodes that are not there; those are kept aside, so it is asked about the rest.
     assert {why for _, why in report.kept} <= {decode.DANGLING, kept.NO_OWNER}
