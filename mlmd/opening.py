@@ -92,7 +92,8 @@ def open_config(config: pb.ConnectionConfig) -> Opened:
         )
     if backend in ("mysql", "postgresql"):
         raise OpenError(
-            f"{backend} is no backend of evlog-mlmd: set sqlite.filename_uri to a folder for the store",
+            f"{backend} is no backend of evlog-mlmd: set sqlite.filename_uri to a folder for the store; `evlog import` brings"
+            " in what such a database holds",
             errors.UNIMPLEMENTED,
         )
     place, mode = _place(config.sqlite) if backend == "sqlite" else (None, _Mode.READWRITE)

@@ -161,7 +161,7 @@ class Database:
 
     def existing(self, kind: str, ids: Iterable[int]) -> set[int]:
         """Return those ids that a node of a kind has."""
-        wanted = sorted(set(ids))
+        wanted = sorted({one for one in ids if isinstance(one, int)})
         found: set[int] = set()
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf import json_format
+from msgspec.structs import replace
 
 from mlmd.exchange.kept import NO_ID, NO_NAME, NO_OWNER, SAME_EXTERNAL_ID, Kept, is_id
 from mlmd.exchange.schema import PARENT_TYPE, TYPE, TYPE_PROPERTY
@@ -108,7 +109,7 @@ class TypeDecoder:
             if found is None or key is None or property_type is None:
                 self._kept.keep(TYPE_PROPERTY, row, NO_OWNER if found is None else NO_PROPERTY_TYPE)
                 continue
-            self.types[type_id] = _with(found, properties={**found.properties, key: property_type})
+            self.types[type_id] = replace(found, properties={**found.properties, key: property_type})
 
     def _base(self, kinds: Mapping[int, Kind], rows: Iterable[Row]) -> None:
         """Add base types to the types."""
@@ -120,10 +121,4 @@ class TypeDecoder:
             elif kinds[parent_id] is not kind or parent.name not in kind.base_types.values() or found.base_type:
                 self._kept.keep(PARENT_TYPE, row, NOT_SYSTEM)
             else:
-                self.types[type_id] = _with(found, base_type=parent.name)
-
-
-def _with(change: TypePut, **fields: Any) -> TypePut:
-    """Return a type with some fields replaced."""
-    kept = {name: getattr(change, name) for name in change.__struct_fields__}
-    return change.__class__(**(kept | fields))
+                self.types[type_id] = replace(found, base_type=parent.name)

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from evlog.author import Author
-from evlog.records import ParentContextPut
+from evlog.records import ParentContextPut, TypePut
+from mlmd.convert import stored_put, unframed
 from mlmd.exchange.database import EVENT_NODES, Database
 from mlmd.exchange.decode import Decoder
 from mlmd.exchange.decode_types import TypeDecoder
@@ -31,7 +34,7 @@ from mlmd.exchange.schema import (
     TYPE_PROPERTY,
 )
 from mlmd.exchange.target import Target, mark_of
-from mlmd.kinds import ARTIFACT, EXECUTION, KINDS
+from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, KINDS
 from mlmd.opening import BODIES
 
 if TYPE_CHECKING:
@@ -229,21 +232,52 @@ class _Import:
             if one.id in known and stored is not None and body is not None and stored(one) != body(one)
         ]
         same = len(changes) - len(new) - len(changed)
-        self._append(table, sorted([*new, *changed], key=lambda one: one.id), changed=len(changed), same=same)
+        freed = self._freed(new, changed)
+        self._append(
+            table, sorted([*new, *changed], key=lambda one: one.id), first=freed, changed=len(changed), same=same
+        )
+
+    def _freed(self, new: Sequence[Any], changed: Sequence[Any]) -> list[Any]:
+        """Return what has to be put first: those whose names and external ids others have now, without them.
+
+        They are in the database as something else, and become that when it is their turn.
+        """
+        freed: dict[int, Any] = {}
+        lookup = self._target.lookup
+        for one in (*new, *changed):
+            kind = _KIND_OF_PUT.get(type(one))
+            if kind is None:
+                continue
+            holders = [
+                lookup.id_external(kind.name, one.external_id) if one.external_id is not None else None,
+                lookup.id_named(kind.name, one.type_id, one.name) if one.name is not None else None,
+            ]
+            freed |= {holder: self._bare(kind, holder) for holder in holders if holder not in (None, one.id)}
+        types = [replace(one, external_id=None) for one in changed if isinstance(one, TypePut)]
+        return [*types, *freed.values()]
+
+    def _bare(self, kind: Kind, node_id: Any) -> Any:
+        """Return a node of the store without external id, and without name, or as a context with another."""
+        body = self._target.lookup.node(kind.name, node_id)
+        assert body is not None, "it was found by its name"
+        stored = stored_put(kind, kind.message.FromString(unframed(body)))
+        return replace(stored, external_id=None, name=f"{stored.name} (id {node_id})" if kind is CONTEXT else None)
 
     def _lacking(self, links: Sequence[Any], is_there: Callable[[Any], bool]) -> Sequence[Any]:
         """Return those links that the store lacks."""
         return links if self._target.empty else [one for one in links if not is_there(one)]
 
-    def _append(self, table: Table, changes: Sequence[Any], *, changed: int = 0, same: int = 0) -> None:
-        """Append changes, and the rows that were kept since; count them, and tell the progress."""
+    def _append(
+        self, table: Table, changes: Sequence[Any], *, first: Sequence[Any] = (), changed: int = 0, same: int = 0
+    ) -> None:
+        """Append changes, and the rows that were kept since; count them, and tell the progress. first: to go before, not counted."""
         report = self.report.tables[table.name]
         report.new = (report.new or 0) + len(changes) - changed
         report.changed = (report.changed or 0) + changed
         report.same = (report.same or 0) + same
         fresh = [one for one in self._kept.take() if self._is_fresh(one)]
         if changes or fresh:
-            self.report.records += self._target.append([*changes, *fresh], self._reason)
+            self.report.records += self._target.append([*first, *changes, *fresh], self._reason)
         if self._progress is not None:
             self._progress(sum(self._source.counts.values()), self._total)
 
@@ -275,4 +309,5 @@ _FIXED: Final[dict[Any, tuple[str, ...]]] = {
     **dict.fromkeys(NODES.values(), ("type_id", "create_time_since_epoch")),
     EVENT: ("artifact_id", "execution_id"),
 }
+_KIND_OF_PUT: Final[dict[Any, Kind]] = {kind.put: kind for kind in KINDS}
 _KIND_OF_TYPE: Final = {kind.type_put: kind.name for kind in KINDS}

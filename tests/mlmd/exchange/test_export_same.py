@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mlmd_files import imported, same_reads, sqlite_config, workload
 from questions import asks, bridges, webs
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 EXAMPLES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 8
+# Not Phase.shrink: an example takes seconds.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
 def filled(place: Path, calls: Sequence[Any]) -> RawStore:
@@ -59,6 +61,7 @@ def test_an_export_answers_as_the_store_does_and_imported_again_it_is_the_same(
 @settings(
     deadline=None,
     max_examples=EXAMPLES,
+    phases=PHASES,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -184,6 +184,34 @@ def test_after_an_import_new_puts_go_on_with_ids_and_orders(tmp_path: Path) -> N
     engine.close()
 
 
+@pytest.mark.parametrize("rows", [2_000, 1])
+def test_names_and_external_ids_that_changed_hands_are_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(database, "BATCH_ROWS", rows)
+    path, place = made(tmp_path / "metadata.db"), tmp_path / "store"
+    changed(
+        path,
+        "update Artifact set external_id = 'x' || id, type_id = 1; update Context set external_id = 'x' || id;"
+        "update Type set external_id = 't' || id",
+    )
+    imported(path, place)
+    changed(
+        path,
+        # Round: each takes what another had. A new one takes what its holder lost.
+        "update Artifact set external_id = null; update Artifact set external_id = 'x' || (id % 3 + 1);"
+        "update Artifact set name = null; update Artifact set name = 'n' || (3 - id) where id < 3;"
+        "update Context set name = 'c' || (13 - id); update Context set name = 'c' || (3 - id);"
+        "update Context set external_id = null; insert into Context values (9, 3, 'c9', 'x1', 1, 1);"
+        "update Type set external_id = null; update Type set external_id = 't' || (id % 3 + 1);"
+        "insert into Type (id, name, type_kind) values (4, 'mlmd.Dataset', 1)",
+    )
+    assert imported(path, place).kept == {}
+    imported(path, tmp_path / "fresh")
+    assert contents(place) == contents(tmp_path / "fresh")
+    assert imported(path, place).records == 0
+
+
 OTHERS = {
     "a row was removed": ("delete from Artifact where id = 2", "artifact 2 of the store is not there"),
     "the last row was removed": ("delete from Artifact where id = 3", "artifact 3 of the store is not there"),
