@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlmd.exchange.sources import Row
     from mlmd.kinds import Kind, Type
     from projections.sqlite.lookup import Lookup
-    from replay.rebuild import Progress
+    from replay.follow import Progress
 
 _SCHEMA: Final = Path(__file__).with_name("schema10.sql").read_text(encoding="utf-8")
 _INDEXES: Final = re.findall(r"create index [^;]+;", _SCHEMA)

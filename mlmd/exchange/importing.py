@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from mlmd.exchange.schema import Table
     from mlmd.exchange.sources import Row
     from mlmd.kinds import Kind
-    from replay.rebuild import Progress
+    from replay.follow import Progress
 
 _ANOTHER: Final = "evlog -s NEW-FOLDER import SOURCE"
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from evlog.records import Change, Entry
     from projections.sqlite.lookup import Lookup
-    from replay.rebuild import Progress
+    from replay.follow import Progress
 
 API: Final = "Import"
 SUFFIX: Final = ".importing"
