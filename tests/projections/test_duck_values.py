@@ -15,8 +15,8 @@ from evlog.log import Log
 from evlog.memory import MemoryFolder
 from evlog.records import ArtifactTypePut, ContextTypePut, EventPut, ExecutionPut, ExecutionTypePut, Proto, Struct
 from projections.duck import wide
+from replay import bring_up
 from replay.analytics import in_memory
-from replay.rebuild import follow
 
 if TYPE_CHECKING:
     from projections.duck.view import HistoryView
@@ -123,7 +123,7 @@ def test_a_view_follows_its_type() -> None:
         log, [records.record(ArtifactTypePut(id=4, name="Data", version="2", properties={"more": "STRING"}))]
     )
     records.append(log, [records.record(records.artifact(2, type_id=4, properties={"more": "x"}))])
-    follow(view, log, log.end)
+    bring_up(log, view, log.end)
     assert rows(view, "select id, number, more, type_version from type_Data order by id") == [
         (1, 1, 2, None),
         (2, None, "x", "2"),
