@@ -286,14 +286,13 @@ def framed(message: Any, tag: bytes = b"\x0a") -> bytes:
 
 def varint(number: int) -> bytes:
     """Return a number as protobuf writes it, seven bits a byte, lowest first."""
-    if number < 0x80:  # noqa: PLR2004 - seven bits a byte
-        return number.to_bytes(1)
-    parts = bytearray()
-    while number >= 0x80:  # noqa: PLR2004 - seven bits a byte
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+    if number < 1 << 7:
+        return bytes((number,))
+    if number < 1 << 14:
+        return bytes((number & 0x7F | 0x80, number >> 7))
+    if number < 1 << 21:
+        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
+    return bytes((number & 0x7F | 0x80,)) + varint(number >> 7)
 
 
 def unframed(body: bytes) -> bytes:

@@ -16,7 +16,7 @@ from mlmd.proto import metadata_store_service_pb2 as service
 from projections.query import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
     from projections.query import Edge, Kind, Link
     from projections.sqlite.lookup import Lookup
@@ -177,18 +177,18 @@ class _Walk:
             edges.sort(key=lambda edge: (edge[0], edge[1], _type_number(edge[2])))
         far = [edge[1] for edge in edges]
         other = _OTHER[kind]
-        before = set(self.visited[other])
-        reached = self._reach(other, set(far) - before - self.ended[other])
-        ended, keeps_ended = self.ended[other], self._ending(other).include_ending_nodes
         directed = self._options.direction in (_Options.UPSTREAM, _Options.DOWNSTREAM)
+        # In both directions an edge to a node that was left before has been met from there.
+        met = () if directed else set(self.visited[other])
+        reached = self._reach(other, set(far) - self.visited[other] - self.ended[other])
+        ended, keeps_ended = self.ended[other], self._ending(other).include_ending_nodes
         if directed and not ended:
             self.edges += edges
         else:
-            # In both directions an edge to a node that was left before has been met from there.
             self.edges += [
                 edge
                 for edge, node in zip(edges, far, strict=True)
-                if (keeps_ended if node in ended else directed or node not in before)
+                if (keeps_ended if node in ended else node not in met)
             ]
         return reached
 
@@ -198,19 +198,27 @@ def _type_number(body: bytes) -> int:
     return pb.Event.FromString(unframed(b"\x0a" + body)).type
 
 
-def _links(links: Iterable[Link]) -> Iterator[bytes]:
-    """Yield attributions or associations, framed but for their tags. The node's id is field 1 of either, the context's field 2."""
-    numbers = _Varints()
-    for _, context_id, node_id in links:
-        body = b"\x08" + numbers[node_id] + b"\x10" + numbers[context_id]
-        yield bytes((len(body),)) + body
+def _links(links: Iterable[Link]) -> list[bytes]:
+    """Return attributions or associations, framed but for their tags. The node's id is field 1 of either, the context's field 2."""
+    nodes, contexts = _Fields(b"\x08"), _Fields(b"\x10")
+    return [
+        _SIZES[len(node) + len(context)] + node + context
+        for node, context in [(nodes[node_id], contexts[context_id]) for _, context_id, node_id in links]
+    ]
 
 
-class _Varints(dict[int, bytes]):
-    """Numbers as protobuf writes them, each made once."""
+_SIZES: Final = [bytes((size,)) for size in range(0x80)]
+
+
+class _Fields(dict[int, bytes]):
+    """Numbers as a field of a message, each made once."""
+
+    def __init__(self, tag: bytes) -> None:
+        super().__init__()
+        self._tag = tag
 
     def __missing__(self, number: int) -> bytes:
-        made = self[number] = varint(number)
+        made = self[number] = self._tag + varint(number)
         return made
 
 

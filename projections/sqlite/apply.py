@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from evlog.records import Entry
 
 _json: Final = msgspec.json.Encoder().encode
-LANDMARK_STEP: Final = 1_024
+LANDMARK_STEP: Final = 256
 _SIMPLE: Final = frozenset({int, str, bool})
 
 _TYPE_KINDS: Final[dict[type, str]] = {

@@ -21,7 +21,7 @@ from projections.errors import WrongViewError
 from projections.sqlite import past
 
 LINK: Final = "current.sqlite"
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 6
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _INDEXES: Final = re.findall(r"create (?:unique )?index [^;]+;", _SCHEMA)
 _TABLES: Final = re.sub(r"create (?:unique )?index [^;]+;", "", _SCHEMA)

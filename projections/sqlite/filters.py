@@ -32,7 +32,8 @@ _STRICT: Final = frozenset({"=", "!=", "<", "<=", ">", ">=", "like", "in", "betw
 class Driver(NamedTuple):
     """A search that gives the ids of all nodes which may pass one of the conditions, and perhaps of some more.
 
-    sql: selects `id`; ids may repeat. property: (column, key) that needs an index before the search is worth anything.
+    sql: selects `id`; ids may repeat. of_node: `sql` is a condition on the node itself instead, which an index finds.
+    property: (column, key) that needs an index before the search is worth anything.
     ascending: an index gives the ids in their order, each once, so a page needs no more of them than fill it.
     far: selects the neighbours that the ids are found by; where that is one, `link` with its id is the better search.
     """
@@ -42,6 +43,7 @@ class Driver(NamedTuple):
     ascending: bool = False
     far: Sql | None = None
     link: str = ""
+    of_node: bool = False
 
     def by_one(self, far_id: int) -> Driver:
         """Return the search by one neighbour."""
@@ -108,8 +110,7 @@ def _drivers(compiler: Compiler, parts: Sequence[Tree]) -> Iterable[Driver]:
             # A node's type never changes: now is then.
             yield Driver(Sql(f"select id from main.{compiler.kind} where type_id in ({types.text})", types.values))
         elif isinstance(part, Atom) and _finds(part) and all(column.variable is None for column in part.columns):
-            own = compiler.condition(part)
-            yield Driver(Sql(f"select n.id from {compiler.kind}_found n where {own.text}", own.values))
+            yield Driver(compiler.condition(part), of_node=True)
         elif (
             isinstance(part, Exists)
             and all(column.variable == part.variable for column in part.columns)
@@ -153,14 +154,14 @@ def _property_drivers(kind: Kind, parts: Sequence[Tree]) -> Iterable[Driver]:
         found = plain_property_comparison(part.expression)
         if found is None or (variable := found[0].variable) is None or folded(variable.name) != variable.name:
             continue
-        value = f"({property_expression(variable.relation, variable.name)})"
+        value = f"({property_expression(f'n.{variable.relation}', variable.name)})"
         comparisons.setdefault(variable, []).append(compared(value, part.expression.name, found[1]))
         if part.expression.name == "=":
             equal.add(variable)
     for variable, found_by in comparisons.items():
         condition = joined("and", found_by)
-        # An index gives the equal ones in the order of their ids. The rest is sorted anyhow, and looked at again.
-        one_value = variable in equal
-        table = f"{kind}_found" if one_value else f"{kind}_ever"
-        sql = Sql(f"select id from {table} where {condition.text}", condition.values)
-        yield Driver(sql, (variable.relation, variable.name), ascending=one_value)
+        driving = (variable.relation, variable.name)
+        if variable in equal:  # An index gives them in the order of their ids.
+            yield Driver(condition, driving, ascending=True, of_node=True)
+        else:  # These are sorted anyhow, and looked at again.
+            yield Driver(Sql(f"select id from {kind}_ever n where {condition.text}", condition.values), driving)

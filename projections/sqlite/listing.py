@@ -9,7 +9,7 @@ import apsw
 import msgspec
 
 from projections.errors import QueryError
-from projections.query import Listed, Listing, OrderBy
+from projections.query import After, Listed, Listing, OrderBy
 from projections.sqlite.expressions import Sql
 from projections.sqlite.filters import Compiled, Driver, compiled
 from projections.sqlite.order import ids_as_created
@@ -17,6 +17,7 @@ from projections.sqlite.order import ids_as_created
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from projections.query import Kind
     from projections.sqlite.properties import Indexes
 
 _json: Final = msgspec.json.Encoder().encode
@@ -38,31 +39,48 @@ class _Select(NamedTuple):
 
     def rows(self, connection: apsw.Connection, driver: Driver | None = None, *more: Sql) -> list[Any]:
         """Return the page; driver: where to begin."""
-        kind, order = self.listing.kind, self.listing.order_by.value
-        values: list[Any] = []
-        source = f"{kind}_recent n" if driver is None and self.listing.order_by is OrderBy.UPDATE_TIME else f"{kind} n"
-        if driver is not None:  # CROSS JOIN: in this order.
-            driving = driver.sql.text if driver.ascending else f"select distinct id from ({driver.sql.text})"
-            source = f"({driving}) d cross join {kind} n on n.id = d.id"
-            values += driver.sql.values
-        if self.listing.context_id is not None:
-            link = "attribution" if kind == "artifact" else "association"
-            source += f" join {link} l on l.{kind}_id = n.id and l.context_id = ?"
-            values.append(self.listing.context_id)
-        sql = f"select {self.columns} from {source}"
+        listing = self.listing
+        source, node_id = self.source(driver)
         conditions = [*self.conditions, *more]
+        if driver is not None and driver.of_node:
+            conditions.insert(0, driver.sql)
+        if listing.type_id is not None:  # The plus: a driver drives, and a context.
+            plus = "" if driver is None and listing.context_id is None else "+"
+            conditions.append(Sql(f"{plus}n.type_id = ?", (listing.type_id,)))
+        if listing.after is not None:
+            conditions.append(_after(listing.after, self, node_id))
+        sql = f"select {self.columns} from {source.text}"
         if conditions:
             sql += f" where {' and '.join(condition.text for condition in conditions)}"
-        values += [value for condition in conditions for value in condition.values]
-        direction = "asc" if self.listing.ascending else "desc"
-        ordered = "n.id" if driver is None else "d.id"
+        values = [value for part in (source, *conditions) for value in part.values]
+        direction = "asc" if listing.ascending else "desc"
+        ordered = f"{node_id} {direction}"
         if not self.by_id:
-            ordered = f"n.{order} {direction}, {ordered}"
-        sql += f" order by {ordered} {direction}"
-        if self.listing.limit is not None:
+            ordered = f"n.{listing.order_by.value} {direction}, {ordered}"
+        sql += f" order by {ordered}"
+        if listing.limit is not None:
             sql += " limit ?"
-            values.append(self.listing.limit)
+            values.append(listing.limit)
         return connection.execute(sql, tuple(values)).fetchall()
+
+    def source(self, driver: Driver | None) -> tuple[Sql, str]:
+        """Return what to select from, and the column in which the ids come. CROSS JOIN: in this order."""
+        kind, context_id = self.listing.kind, self.listing.context_id
+        link = "attribution" if kind == "artifact" else "association"
+        if driver is None and context_id is not None:
+            of_context = f"(select {kind}_id as id from {link} where context_id = ?) l"
+            return Sql(f"{of_context} cross join {kind} n on n.id = l.id", (context_id,)), "l.id"
+        if driver is None:
+            return Sql(f"{kind}_recent n" if self.listing.order_by is OrderBy.UPDATE_TIME else f"{kind} n"), "n.id"
+        if driver.of_node:
+            source, node_id = Sql(f"{kind}_found n"), "n.id"
+        else:
+            ids = driver.sql.text if driver.ascending else f"select distinct id from ({driver.sql.text})"
+            source, node_id = Sql(f"({ids}) d cross join {kind} n on n.id = d.id", driver.sql.values), "d.id"
+        if context_id is None:
+            return source, node_id
+        linked = f"cross join {link} l on l.{kind}_id = {node_id} and l.context_id = ?"
+        return Sql(f"{source.text} {linked}", (*source.values, context_id)), node_id
 
 
 def page(connection: apsw.Connection, listing: Listing, indexes: Indexes) -> list[Listed]:
@@ -70,15 +88,10 @@ def page(connection: apsw.Connection, listing: Listing, indexes: Indexes) -> lis
 
     indexes: told how long a search took that an index on a property would have driven. Raises QueryError.
     """
-    conditions = []
     by_id = listing.order_by is OrderBy.ID or (
         listing.order_by is OrderBy.CREATE_TIME and ids_as_created(connection, listing.kind)
     )
-    if listing.type_id is not None:
-        conditions.append(Sql("n.type_id = ?", (listing.type_id,)))
-    if listing.after is not None:
-        conditions.append(_after(listing, by_id=by_id))
-    select = _Select(listing, f"n.body, n.id, n.{listing.order_by}", tuple(conditions), by_id)
+    select = _Select(listing, f"n.body, n.id, n.{listing.order_by}", (), by_id)
     return [Listed(*row) for row in _rows(connection, select, indexes)]
 
 
@@ -94,7 +107,7 @@ def _rows(connection: apsw.Connection, select: _Select, indexes: Indexes, given:
     if select.listing.filter is None:
         return select.rows(connection, given)
     found = compiled(select.listing.filter)
-    select = select._replace(conditions=(*select.conditions, found.condition))
+    select = select._replace(conditions=(found.condition,))
     try:
         return _searched(connection, select, found, indexes) if given is None else select.rows(connection, given)
     except apsw.SQLError as error:  # Not of the view: of the filter, such as an overflow.
@@ -124,34 +137,35 @@ def _driven(connection: apsw.Connection, select: _Select, drivers: list[Driver])
     in_order = [driver for driver in drivers if driver.ascending and select.by_id]
     if len(drivers) == len(in_order) == 1:
         return select.rows(connection, drivers[0])
-    chosen = _smallest(connection, drivers, FEW)
+    chosen = _smallest(connection, select.listing.kind, drivers, FEW)
     if chosen is None and in_order:
-        chosen = min(in_order, key=lambda one: _density(connection, one))
+        chosen = min(in_order, key=lambda one: _density(connection, select.listing.kind, one))
     if chosen is None and drivers:
         if (tried := _tried(connection, select)) is not None:
             return tried
-        chosen = _smallest(connection, drivers, MANY)
+        chosen = _smallest(connection, select.listing.kind, drivers, MANY)
     return select.rows(connection, chosen)
 
 
-def _smallest(connection: apsw.Connection, drivers: list[Driver], limits: Iterable[int]) -> Driver | None:
+def _smallest(connection: apsw.Connection, kind: Kind, drivers: list[Driver], limits: Iterable[int]) -> Driver | None:
     """Return the driver that finds the fewest nodes, None where each finds more than the last of the limits."""
     for limit in limits:
-        counts = [_counted(connection, driver, limit)[0] for driver in drivers]
+        counts = [_counted(connection, kind, driver, limit)[0] for driver in drivers]
         if counts and min(counts) < limit:
             return drivers[counts.index(min(counts))]
     return None
 
 
-def _density(connection: apsw.Connection, driver: Driver) -> float:
+def _density(connection: apsw.Connection, kind: Kind, driver: Driver) -> float:
     """Return how many of the nodes a driver finds, by the first of them; it finds more than those."""
-    count, first, last = _counted(connection, driver, FEW[-1])
+    count, first, last = _counted(connection, kind, driver, FEW[-1])
     return count / (last - first + 1)
 
 
-def _counted(connection: apsw.Connection, driver: Driver, limit: int) -> tuple[int, int, int]:
+def _counted(connection: apsw.Connection, kind: Kind, driver: Driver, limit: int) -> tuple[int, int, int]:
     """Return the number of ids that a driver finds, `limit` at most, and the lowest and highest of those."""
-    sql = f"select count(*), min(id), max(id) from (select id from ({driver.sql.text}) limit ?)"
+    found = f"select id from {kind}_found n where {driver.sql.text}" if driver.of_node else driver.sql.text
+    sql = f"select count(*), min(id), max(id) from (select id from ({found}) limit ?)"
     rows: Any = connection.execute(sql, (*driver.sql.values, limit)).fetchall()
     return rows[0]
 
@@ -173,12 +187,11 @@ def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:
     return rows if len(rows) == listing.limit else None
 
 
-def _after(listing: Listing, *, by_id: bool) -> Sql:
-    assert listing.after is not None, "the caller checked"
-    sign = ">" if listing.ascending else "<"
-    value, last_id = listing.after
-    if listing.order_by is OrderBy.ID:
-        return Sql(f"n.id {sign} ?", (last_id,))
-    if by_id:
-        return Sql(f"n.create_time {sign}= ? and n.id {sign} ?", (value, last_id))
-    return Sql(f"(n.{listing.order_by.value}, n.id) {sign} (?, ?)", (value, last_id))
+def _after(after: After, select: _Select, node_id: str) -> Sql:
+    """Return the condition that a node comes after the page before. node_id: the column in which the ids come."""
+    order, sign = select.listing.order_by, ">" if select.listing.ascending else "<"
+    if order is OrderBy.ID:
+        return Sql(f"{node_id} {sign} ?", (after.id,))
+    if select.by_id:
+        return Sql(f"n.{order} {sign}= ? and {node_id} {sign} ?", after)
+    return Sql(f"(n.{order}, n.id) {sign} (?, ?)", after)

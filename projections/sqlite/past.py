@@ -4,9 +4,11 @@ A row that is put again moves to the table's `_past`, with the offset of the rec
 replaces nothing pays nothing. Looking back is a matter of names: a connection of its own has temporary views that bear the tables'
 names, so every query runs unchanged. A version held at a moment if it was put before it (`since`) and not replaced (`until`).
 
-No one reading of the two tables is fast for every query, so a kind has four names: `artifact` for nodes that are found by their id,
-`artifact_found` for those found by a value that may have been another (a name, a uri, a property), `artifact_ever` for those that may
-be what is looked for, `artifact_recent` for the order of their update. Now all four are the same.
+No one reading of the two tables is fast for every query, so a kind has four names: `artifact` for nodes that are found by their id or
+read one after the other, `artifact_found` for those found by a value that may have been another (a name, a uri, a property),
+`artifact_ever` for those that may be what is looked for, `artifact_recent` for the order of their update. Now all four are the same.
+
+The versions of a node lie together in `_past`, in the order of their ends, so the one that held is one look away.
 """
 
 from __future__ import annotations
@@ -25,15 +27,18 @@ if TYPE_CHECKING:
 _VERSIONED: Final = ("type", *KINDS)
 SEQ_BITS: Final = 24  # No record holds as many changes: each takes more than a byte of its 16 MiB.
 
-_OF_NODES: Final = {"name": "(name, type_id)", "type": "(type_id)", "update_time": "(update_time)"}
-_OF_ALL: Final = {"external_id": "(external_id) where external_id is not null"}
+_SEARCHED: Final = {  # What replaced versions are found by; each index ends with the primary key.
+    "until": "(until)",
+    "name": "(name, type_id)",
+    "type": "(type_id)",
+    "update_time": "(update_time)",
+    "external_id": "(external_id) where external_id is not null",
+}
 INDEXES: Final = (
-    *(f"create index {table}_past_id on {table}_past (id, until, since)" for table in _VERSIONED),
-    *(f"create index {kind}_past_until on {kind}_past (until)" for kind in KINDS),
     *(
         f"create index {kind}_past_{name} on {kind}_past {columns}"
         for kind in KINDS
-        for name, columns in {**_OF_NODES, **_OF_ALL}.items()
+        for name, columns in _SEARCHED.items()
     ),
     "create index artifact_past_uri on artifact_past (uri)",
 )
@@ -45,6 +50,7 @@ _FIXED: Final[dict[str, set[str]]] = {
     **{kind: {"id", "type_id", "create_time"} for kind in KINDS},
 }
 _FEW: Final = 1_000
+_TIME_MAX: Final = (1 << 63) - 1
 
 
 # Versions that were replaced ----------------------------------------------------------------------------------------
@@ -64,7 +70,9 @@ def create_tables(connection: apsw.Connection) -> None:
     for table in _VERSIONED:
         names = _columns(connection, table)
         declared = ", ".join(f"{name} {form}" for name, form in _declared(connection, table))
-        connection.execute(f"create table {table}_past ({declared}, until integer not null) strict")
+        connection.execute(
+            f"create table {table}_past ({declared}, until integer, primary key (id, until, since)) strict, without rowid"
+        )
         # Put twice by one record, the first was never to be seen.
         connection.execute(
             f"create trigger {table}_replaced before update on {table} when old.since < new.since begin"
@@ -84,11 +92,16 @@ def look_at(connection: apsw.Connection, at: int) -> None:
     for table in _VERSIONED:
         names = _columns(connection, table)
         last = _last(connection, table, partial(_was_put, connection, table, at=at))
-        _view(connection, table, _one_by_one(table, names, at, last))
+        in_order = ids_as_put(connection, table)
+        _view(connection, table, _one_by_one(table, names, at, last, ids_in_order=in_order))
         if table != "type":
-            _view(connection, f"{table}_found", _both(table, names, at))
+            _view(
+                connection,
+                f"{table}_found",
+                f"{_now(table, names, at, last)} union all {_then(table, names, at, last)}",
+            )
             _view(connection, f"{table}_ever", _ever(table, names))
-            _view(connection, f"{table}_recent", _recent(connection, table, names, at))
+            _view(connection, f"{table}_recent", _recent(connection, table, names, at, last))
     for edge in ("event", "parent_context"):
         if ids_as_put(connection, edge):
             held = f"id <= {_last(connection, edge, partial(_was_linked, connection, edge, at=at))}"
@@ -103,31 +116,31 @@ def _view(connection: apsw.Connection, name: str, sql: str) -> None:
     connection.execute(f"create temp view {name} as {sql}")
 
 
-def _one_by_one(table: str, names: Sequence[str], at: int, last: int) -> str:
-    """Return the select for rows that are found by their id, or by what never changes.
+def _one_by_one(table: str, names: Sequence[str], at: int, last: int, *, ids_in_order: bool) -> str:
+    """Return the select for rows that are found by their id, or by what never changes, or all in their order.
 
     What held is looked up for each column that is asked for: a join would make every query one, for 5 us.
     """
-    held = f"from main.{table}_past p where p.id = n.id and p.until >= {at} and p.since < {at}"
+    held = f"from main.{table}_past p where p.id = n.id and p.until >= {at} order by p.until limit 1"
     columns = [
         f"n.{name}"
         if name in _FIXED[table]
         else f"case when n.since < {at} then n.{name} else (select p.{name} {held}) end as {name}"
         for name in names
     ]
-    return (
-        f"select {', '.join(columns)} from main.{table} n"
-        f" where n.id <= {last} and (n.since < {at} or exists (select 1 {held}))"
-    )
+    # An id that is no higher than the last one was there, unless rows came in another order.
+    there = "" if ids_in_order else f" and (n.since < {at} or (select p.since {held}) < {at})"
+    return f"select {', '.join(columns)} from main.{table} n where n.id <= {last}{there}"
 
 
-def _both(table: str, names: Sequence[str], at: int) -> str:
-    """Return the select for rows that are found by a value: the indexes of both tables know it."""
-    listed = ", ".join(names)
-    return (
-        f"select {listed} from main.{table} where since < {at}"
-        f" union all select {listed} from main.{table}_past where since < {at} and until >= {at}"
-    )
+def _now(table: str, names: Sequence[str], at: int, last: int) -> str:
+    """Return the select for what was put by then and has not been replaced."""
+    return f"select {', '.join(names)} from main.{table} where since < {at} and id <= {last}"
+
+
+def _then(table: str, names: Sequence[str], at: int, last: int) -> str:
+    """Return the select for what held then and was replaced after it."""
+    return f"select {', '.join(names)} from main.{table}_past where since < {at} and until >= {at} and id <= {last}"
 
 
 def _ever(table: str, names: Sequence[str]) -> str:
@@ -136,21 +149,41 @@ def _ever(table: str, names: Sequence[str]) -> str:
     return f"select {listed} from main.{table} union all select {listed} from main.{table}_past"
 
 
-def _recent(connection: apsw.Connection, table: str, names: Sequence[str], at: int) -> str:
+def _recent(connection: apsw.Connection, table: str, names: Sequence[str], at: int, last: int) -> str:
     """Return the select for rows in the order of their update.
 
-    Few versions were replaced after a late moment: those are sorted. At an early one most that were put last still held: they are
-    read in their order, from the moment's landmark on.
+    Few versions were replaced after a late moment: those are put in order once. At an early one most that were put last still held:
+    they are read in their order, from the last one on that was put by then.
     """
-    newest = _one(connection, "select update_time from main.landmark where offset >= ? order by offset limit 1", (at,))
-    bound = "" if newest is None else f" and update_time <= {newest}"
-    now, past = _both(table, names, at).split(" union all ")
-    few = f"select count(*) from (select 1 from main.{table}_past where until >= ? limit {_FEW})"
-    if _one(connection, few, (at,)) == _FEW:
-        return f"{now}{bound} union all {past.replace('until >=', '+until >=')}{bound}"
-    # The cast keeps it from the index; a plus would take its affinity, and SQLite then joins nothing to a union.
-    unordered = ["cast(update_time as integer) as update_time" if name == "update_time" else name for name in names]
-    return f"{now}{bound} union all {past.replace(', '.join(names), ', '.join(unordered))}"
+    newest = _newest(connection, table, at)
+    held = f"select update_time, id, until, since from main.{table}_past where since < {at} and"
+    few = f"select count(*) from (select 1 from ({held} until >= {at}) limit {_FEW})"
+    if _one(connection, few, ()) < _FEW:
+        columns = "update_time integer, id integer, until integer, since integer"
+        connection.execute(f"create temp table {table}_held ({columns}, primary key (update_time, id)) without rowid")
+        connection.execute(f"insert into temp.{table}_held {held} until >= {at}")
+        held = f"select * from temp.{table}_held"
+    else:  # The plus leaves the order to the index of update times.
+        held = f"{held} +until >= {at} and update_time <= {newest}"
+    columns = ", ".join(f"h.{name}" if name in ("update_time", "id") else f"p.{name}" for name in names)
+    version = f"main.{table}_past p on p.id = h.id and p.until = h.until and p.since = h.since"
+    now = f"{_now(table, names, at, last)} and update_time <= {newest}"
+    return f"{now} union all select {columns} from ({held}) h cross join {version}"
+
+
+def _newest(connection: apsw.Connection, table: str, at: int) -> int:
+    """Return the highest update time of the nodes that had been put; the next landmark is no lower, so the search begins there."""
+    sql = "select update_time from main.landmark where offset >= ? order by offset limit 1"
+    bound = _one(connection, sql, (at,))
+    highest = [
+        _one(
+            connection,
+            f"select update_time from main.{name} where since < ? and update_time <= ? order by update_time desc limit 1",
+            (at, _TIME_MAX if bound is None else bound),
+        )
+        for name in (table, f"{table}_past")
+    ]
+    return max(one or 0 for one in highest)
 
 
 def _was_put(connection: apsw.Connection, table: str, row_id: int, at: int) -> bool:

@@ -1,4 +1,4 @@
-"""The serving view: one connection that writes, one for each thread that reads.
+"""The serving view: one connection that writes, others that read, each used by one thread at a time.
 
 Not safe for two writers: whoever writes holds the log's writer lock. Readers see whole transactions only.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import weakref
-from collections import OrderedDict
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 
@@ -20,6 +19,7 @@ from projections.sqlite.apply import Applier, Bodies
 from projections.sqlite.digest import state_digest
 from projections.sqlite.lookup import Lookup
 from projections.sqlite.properties import Indexes
+from projections.sqlite.readers import Readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from projections.sqlite.properties import Property
 
 _Answer = TypeVar("_Answer")
-MOMENTS_HELD: Final = 4  # By each thread that looks back; to look at another takes a millisecond.
 
 
 class View:
@@ -60,8 +59,7 @@ class View:
             self._applier.newest = 0
         # In memory there is one connection for all: a reader waits while a group is written.
         self._only = threading.RLock() if path == database.MEMORY else None
-        self._threads = threading.local()
-        self._readers: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()
+        self._readers = Readers(partial(_connect, path, self._indexes, self._connection, self._only))
         self._inode = 0
 
     @classmethod
@@ -174,52 +172,21 @@ class View:
     # Reading --------------------------------------------------------------------------------------------------------
 
     def ask(self, question: Callable[[Lookup], _Answer], at: int | None = None) -> _Answer:
-        """Return the answer to a question; each thread asks on a connection of its own.
+        """Return the answer to a question; threads ask on connections of their own.
 
         at: as it was after so many records, which the view must have applied; None for now.
         """
         try:
-            if self._only is not None:
+            if self._only is not None and at is None:
                 with self._only:
-                    return question(self.lookup if at is None else self._lookup_at(at))
-            return question(self._lookup_of_thread() if at is None else self._lookup_at(at))
+                    return question(self.lookup)
+            lookup = self._readers.take(at)
+            try:
+                return question(lookup)
+            finally:
+                self._readers.give(at, lookup)
         except apsw.Error as error:
             raise ViewError(f"{self.path}: {error}; `evlog replay` makes the view anew from the log") from error
-
-    def _lookup_of_thread(self) -> Lookup:
-        try:
-            lookup: Lookup = self._threads.lookup
-        except AttributeError:
-            connection = database.connect(self.path, writable=False)
-            self._readers.add(connection)
-            lookup = self._threads.lookup = Lookup(connection, self._indexes)
-        return lookup
-
-    def _lookup_at(self, at: int) -> Lookup:
-        """Return the look-ups of a moment. A thread keeps the connections of the moments it asked for last."""
-        held: OrderedDict[int, Lookup]
-        try:
-            held = self._threads.moments
-        except AttributeError:
-            held = self._threads.moments = OrderedDict()
-        lookup = held.get(at)
-        if lookup is None:
-            # In memory each is a copy: only its own connection sees the temporary views that make a moment.
-            connection = database.connect(self.path, writable=False) if self._only is None else self._copy()
-            self._readers.add(connection)
-            past.look_at(connection, at)
-            lookup = held[at] = Lookup(connection, self._indexes)
-            if len(held) > MOMENTS_HELD:
-                _, oldest = held.popitem(last=False)
-                oldest.close()
-        held.move_to_end(at)
-        return lookup
-
-    def _copy(self) -> apsw.Connection:
-        copy = database.connect(database.MEMORY, writable=True, create=True)
-        with copy.backup("main", self._connection, "main") as backup:
-            backup.step()
-        return copy
 
     def watermark(self) -> int:
         """Return the applied offset as the view holds it now."""
@@ -241,7 +208,7 @@ class View:
 
     def close(self) -> None:
         """Close every connection. A closed view is one file, without a write-ahead log beside it."""
-        self._close_readers()
+        self._readers.close()
         if self.writable and self._only is None:
             with contextlib.suppress(apsw.Error):  # Others may be at work; the last to close it brings it to the disk.
                 database.settle(self._connection)
@@ -249,12 +216,23 @@ class View:
 
     def abandon(self) -> None:
         """Close every connection and write nothing. Should the machine stop before others settle it, the view is made anew."""
-        self._close_readers()
+        self._readers.close()
         self._connection.close()
 
-    def _close_readers(self) -> None:
-        for reader in list(self._readers):
-            reader.close()
+
+def _connect(
+    path: str, indexes: Indexes, writer: apsw.Connection, only: threading.RLock | None, at: int | None
+) -> Lookup:
+    """Open a connection that reads a view, as of a moment or now. Not a method: a view is let go of when the last thread lets go."""
+    if only is None:
+        connection = database.connect(path, writable=False)
+    else:  # In memory each moment is a copy: only its own connection sees the temporary views that make a moment.
+        connection = database.connect(database.MEMORY, writable=True, create=True)
+        with only, connection.backup("main", writer, "main") as backup:
+            backup.step()
+    if at is not None:
+        past.look_at(connection, at)
+    return Lookup(connection, indexes)
 
 
 def peek(folder: Path) -> tuple[bytes, int] | None:

@@ -52,6 +52,7 @@ class Sizes:
     syncs: int
     questions: dict[str, int]
     wire: dict[str, int]
+    past: dict[str, int]
 
 
 # An opening reads the last segment, which takes 65,536 records: these counts leave it all but full, the slowest case.
@@ -66,6 +67,7 @@ FULL: Final = Sizes(
     syncs=2_000,
     questions={"artifacts": 100_000, "many": 1_000_000, "calls": 10, "warm_up": 3_000},
     wire={"gets": 5_000, "puts": 200},
+    past={"records": 1_000_000, "calls": 40},
 )
 QUICK: Final = Sizes(
     rounds=3,
@@ -78,6 +80,7 @@ QUICK: Final = Sizes(
     syncs=500,
     questions={"artifacts": 20_000, "many": 60_000, "calls": 5, "warm_up": 500},
     wire={"gets": 2_000, "puts": 50},
+    past={"records": 60_000, "calls": 10},
 )
 TINY: Final = Sizes(  # For the test of this program.
     rounds=1,
@@ -90,6 +93,7 @@ TINY: Final = Sizes(  # For the test of this program.
     syncs=5,
     questions={"artifacts": 400, "many": 800, "calls": 1, "warm_up": 3},
     wire={"gets": 20, "puts": 2},
+    past={"records": 1_500, "calls": 1},
 )
 
 STEP_NAMES: Final = {
@@ -111,6 +115,7 @@ QUESTION_NAMES: Final = {
 }
 assert tuple(QUESTION_NAMES) == QUESTIONS, "a line for every question"
 GROWTH_MAX: Final = 3.0  # How much slower a question may be in the large store.
+PAST_MAX: Final = 2.0  # How much slower a question may be as of a moment.
 CLIENTS: Final = 16
 
 
@@ -252,6 +257,16 @@ class Bench:
             for bare in [middle[what, "bare"]]
         ]
 
+    def past(self) -> list[Line]:
+        """The same reads now and as of a moment, in a store of many puts: a line for each read, at its slowest moment."""
+        sizes, place = self.sizes.past, self._place() / "store"
+        _child([sys.executable, HERE / "past.py", "make", place, sizes["records"]])
+        runs = [
+            _child([sys.executable, HERE / "past.py", "ask", place, sizes["calls"]]) for _ in range(self.sizes.rounds)
+        ]
+        shutil.rmtree(place.parent)
+        return [_past_line(step, runs) for step in runs[0]["now"]]
+
     def threads(self) -> list[Line]:
         """Group commit: threads share a sync."""
         runs = self._rounds("threads", self.sizes.threads)
@@ -361,7 +376,7 @@ class Bench:
         return dataclasses.replace(line, other=other * scale, other_cpu=_median(theirs, "cpu_us"), ratio=other / value)
 
 
-MEASURES: Final = ("disk", "imports", "compare", "questions", "wire", "threads", "processes", "replay", "large")
+MEASURES: Final = ("disk", "imports", "compare", "questions", "past", "wire", "threads", "processes", "replay", "large")
 
 
 @contextmanager
@@ -415,6 +430,15 @@ def _growth_line(name: str, step: str, many: list[dict[str, Any]], fewer: list[d
     value, other = (_median([run[step] for run in runs], "wall_us") for runs in (many, fewer))
     cpu, other_cpu = (_median([run[step] for run in runs], "cpu_us") for runs in (many, fewer))
     return Line(name, value, "us", cpu, "the small store", other, other_cpu, value / other, GROWTH_MAX, at_most=True)
+
+
+def _past_line(step: str, runs: list[dict[str, Any]]) -> Line:
+    """Return the line of a read as of the moment at which it is slowest, beside the same read now."""
+    now = statistics.median(run["now"][step] for run in runs)
+    then = {moment: statistics.median(run["then"][moment][step] for run in runs) for moment in runs[0]["then"]}
+    slowest = max(then, key=lambda moment: then[moment])
+    value = then[slowest]
+    return Line(f"{step}, as of {slowest}", value, "us", value, "now", now, now, value / now, PAST_MAX, at_most=True)
 
 
 def _rate_line(name: str, runs: list[dict[str, Any]], other_name: str, one: str, many: str, target: float) -> Line:
