@@ -55,20 +55,38 @@ def _free_port() -> int:
         return port
 
 
+def _lets_in(server: Server) -> bool:
+    if server.scheme == "mysql":
+        import pymysql
+
+        try:
+            pymysql.connect(host="127.0.0.1", port=server.port, user=USER, password=PASSWORD).close()
+        except pymysql.MySQLError:
+            return False
+        return True
+    import psycopg
+
+    try:
+        psycopg.connect(server.url("postgres")).close()
+    except psycopg.Error:
+        return False
+    return True
+
+
 @contextlib.contextmanager
-def _running(command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
-    """Run a server until the block ends."""
+def _running(command: Sequence[str], folder: Path, server: Server) -> Iterator[Server]:
+    """Run a server until the block ends. It may listen before it lets anybody in."""
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, cwd=folder)
     try:
         until = time.monotonic() + _START_S
         while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            if _lets_in(server):
                 break
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError((folder / "said").read_text(errors="replace")[-2_000:])
-            time.sleep(0.05)
-        yield
+            time.sleep(0.1)
+        yield server
     finally:
         process.terminate()
         process.wait(timeout=60)
@@ -102,8 +120,9 @@ def mariadb() -> Iterator[Server]:
         )
         port = _free_port()
         listen = [f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve", f"--socket={folder / 'socket'}"]
-        with _running([server, "--no-defaults", *user, *options, *listen, f"--init-file={first}"], port, folder):
-            yield Server("mysql", port)
+        command = [server, "--no-defaults", *user, *options, *listen, f"--init-file={first}"]
+        with _running(command, folder, Server("mysql", port)) as running:
+            yield running
 
 
 @contextlib.contextmanager
@@ -123,5 +142,5 @@ def postgresql() -> Iterator[Server]:
         )  # fmt: skip
         port = _free_port()
         listen = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", str(folder), "-F"]
-        with _running([*become, server, "-D", str(data), *listen], port, folder):
-            yield Server("postgresql", port)
+        with _running([*become, server, "-D", str(data), *listen], folder, Server("postgresql", port)) as running:
+            yield running

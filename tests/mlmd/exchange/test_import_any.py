@@ -17,6 +17,7 @@ from mlmd_files import imported, made
 
 from mlmd import exchange
 from mlmd.engine import Engine
+from mlmd.exchange.errors import DivergedError
 from mlmd.exchange.schema import ASSOCIATION, ATTRIBUTION, EVENT, NODES, PARENT_CONTEXT, TABLES, TYPE
 from mlmd.opening import open_folder
 
@@ -52,7 +53,7 @@ ODD += [
     99,
     "7",
 ]
-EXAMPLES = 2_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 15
+EXAMPLES = 2_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 12
 
 
 @st.composite
@@ -85,27 +86,31 @@ def without_constraints(path: Path) -> None:
     connection.close()
 
 
-@pytest.mark.deep
-@settings(
-    deadline=None,
-    max_examples=EXAMPLES,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(before=st.lists(edits(), max_size=6))
-def test_any_rows_are_put_or_kept(
-    tmp_path_factory: pytest.TempPathFactory, before: list[tuple[str, list[Any]]]
-) -> None:
-    folder = tmp_path_factory.mktemp("any")
-    path = made(folder / "metadata.db")
-    without_constraints(path)
+def edit(path: Path, given: list[tuple[str, list[Any]]]) -> None:
     connection = sqlite3.connect(path)
-    for sql, values in before:
+    for sql, values in given:
         try:
             connection.execute(sql, values)
         except sqlite3.Error:  # An id that is none, or there already.
             continue
     connection.commit()
     connection.close()
+
+
+@pytest.mark.deep
+@settings(
+    deadline=None,
+    max_examples=EXAMPLES,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(before=st.lists(edits(), max_size=6), between=st.lists(edits(), max_size=3))
+def test_any_rows_are_put_or_kept(
+    tmp_path_factory: pytest.TempPathFactory, before: list[tuple[str, list[Any]]], between: list[tuple[str, list[Any]]]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    path = made(folder / "metadata.db")
+    without_constraints(path)
+    edit(path, before)
     report = imported(path, folder / "store")
     for table in (*NODES.values(), EVENT, ATTRIBUTION, ASSOCIATION, PARENT_CONTEXT, TYPE):
         found = report.tables[table.name]
@@ -116,4 +121,14 @@ def test_any_rows_are_put_or_kept(
     engine.close()
     again = imported(path, folder / "store")
     assert (again.records, again.kept, again.digest) == (0, report.kept, report.digest)
+    edit(path, between)
+    try:
+        imported(path, folder / "store")
+    except DivergedError:  # A row was made another, or taken away.
+        pass
+    else:
+        assert imported(path, folder / "store").records == 0
+    engine = Engine(open_folder(folder / "store"))
+    check_store(engine, imported=True)
+    engine.close()
     shutil.rmtree(folder)
