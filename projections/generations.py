@@ -57,7 +57,7 @@ class Generations:
 
     def remove_unfinished(self, folder: Path) -> None:
         """Remove every file that was begun and not published. The caller knows that nobody is at work on one."""
-        for entry in folder.iterdir():
+        for entry in folder.glob(f"{_BUILDING}*"):
             if self._is_building(entry):
                 entry.unlink()
 
