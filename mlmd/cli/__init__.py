@@ -44,6 +44,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Time": {
         "log": Entry("history", "Show the records: who put what, when, through what, why."),
+        "snapshot": Entry("snapshotting", "Write the history as Parquet files for DuckDB, Polars, Spark."),
     },
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
