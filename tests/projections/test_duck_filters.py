@@ -122,6 +122,26 @@ def test_pages_from_history_are_those_of_the_serving_view(
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("artifact", "events_a.execution_id > 0"),
+        ("artifact", "contexts_a.id > 0"),
+        ("artifact", "type = 'T'"),
+        ("execution", "contexts_a.id > 0"),
+        ("context", "parent_contexts_a.id > 0"),
+        ("context", "artifacts_a.state = LIVE"),
+    ],
+)
+def test_what_was_put_is_there_from_its_offset_on(stores: list[Both], kind: Kind, text: str) -> None:
+    listing = Listing(kind, filter=filter_query(kind, text))
+    for both in stores:
+        found = [both.of_history(listing, at) for at in range(both.end + 1)]
+        assert found == [both.of_view(listing, at) for at in range(both.end + 1)]
+        assert found[0] == []
+        assert found[-1] != []
+
+
 @pytest.mark.parametrize(("number", "of", "text", "expected"), worked.FOUND)
 def test_history_finds_what_was_worked_out(
     worked_out: Both, number: int, of: str, text: str, expected: list[int]

@@ -132,6 +132,15 @@ def test_a_snapshot_holds_every_row_in_files_by_month_and_range(place: Place) ->
     assert sum(file.rows for file in taken.files if file.table == "records") == place.log.end
 
 
+def test_every_table_has_a_file_even_where_it_is_empty(place: Place) -> None:
+    place.put(*records.types().changes)
+    assert {file.table: file.rows for file in place.take().files} == dict.fromkeys(TABLES, 0) | {
+        "types": 3,
+        "records": 1,
+    }
+    place.check()
+
+
 def test_no_file_holds_more_records_than_it_may(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "FILE_RECORDS", 4)
     place.fill()
@@ -349,6 +358,7 @@ def test_a_run_stopped_at_any_step_leaves_the_former_snapshot_and_the_next_one_g
     assert {name for name, data in before.items() if after_it.get(name) != data} <= {manifest.NAME}
     if (former := manifest.read(place.lake)) is not None and former.end > 0:
         place.check()
+    place.more(1)  # So that the next run's files bear other names than those it left.
     place.take()
     place.check()
     listed = {file.path for file in manifest.read(place.lake).files}  # type: ignore[union-attr]
