@@ -42,8 +42,7 @@ def bring_up(log: Log, views: Path, progress: Progress | None = None) -> Shown:
 
     In a folder that cannot be written, what is there is returned, behind or not. Raises ViewError where there is nothing.
     """
-    stop = _end(log)
-    shown = _shown(log, views, stop)
+    shown = _shown(log, views)
     if shown is not None and shown.behind == 0:
         return shown
     if not _writable(views):
@@ -120,7 +119,7 @@ def _end(log: Log) -> int:
         return group.end
 
 
-def _shown(log: Log, views: Path, stop: int) -> Shown | None:
+def _shown(log: Log, views: Path) -> Shown | None:
     """Return what the current view shows, None where there is none of this log's history. Raises BusyViewError."""
     path = database.FILES.current(views)
     if path is None:
@@ -131,6 +130,7 @@ def _shown(log: Log, views: Path, stop: int) -> Shown | None:
         raise
     except ViewError:  # Damaged, of another release, or replaced this very moment.
         return None
+    stop = _end(log)  # Now, because another process may have brought the view up a moment ago.
     return Shown(path, mark.applied, stop - mark.applied) if _fits(log, mark, stop) else None
 
 
@@ -146,7 +146,7 @@ def _advance(log: Log, views: Path, stop: int, progress: Progress | None) -> Sho
     try:
         view = HistoryView(path, log.id, create=False, patience_s=_WRITER_PATIENCE_S)
     except BusyViewError:
-        return _replace(log, views, path if _shown(log, views, stop) else None, stop, progress)
+        return _replace(log, views, path if _shown(log, views) else None, stop, progress)
     except ViewError:
         return _replace(log, views, None, stop, progress)
     fits, behind = _fits(log, view.mark, stop), stop - view.applied

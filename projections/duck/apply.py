@@ -7,7 +7,7 @@ lock of Python: it is done while the next records are read. Pure: the same recor
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 import msgspec
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 _encode: Final = msgspec.json.Encoder(enc_hook=lambda _unknown: None).encode
 _TAGS: Final[dict[type, str]] = {put: put.__struct_config__.tag for put in get_args(Change)}
+# What has versions, and where those are rows.
+_TABLES: Final[dict[type, str]] = {
+    put: "types" if issubclass(put, TypePut) else f"{put.__struct_config__.tag}s"
+    for put in get_args(Change)
+    if issubclass(put, TypePut | NodePut)
+}
+VERSIONED: Final = tuple(dict.fromkeys(_TABLES.values()))
 # Where a line has one of these, a value may be among its properties that JSON has no word for: null stands for NaN and infinity.
 _NULL, _STRUCT, _PROTO = b"null", b'"t":"struct"', b'"t":"proto"'
 
@@ -38,16 +45,26 @@ class _Line(msgspec.Struct, gc=False, omit_defaults=True):
     changes: list[dict[str, Any]] = []
 
 
+class Known(NamedTuple):
+    """What a view remembers of the records before a batch, so that nothing has to be looked up; a batch adds its own.
+
+    None of it is wrong if a batch is rolled back: a type's name never changes, and ids that seem to have been put are looked up.
+    """
+
+    type_names: dict[int, str]  # By the id of the type.
+    last_ids: dict[str, int]  # By table: what has a higher id was never put.
+
+
 class Batch:
     """Records as lines, for `load`. `size`: their bytes."""
 
-    def __init__(self, start: int, type_names: dict[int, str]) -> None:
-        """Begin an empty one. type_names: of all types before it, by id; those of its own are added."""
+    def __init__(self, start: int, known: Known) -> None:
         self.size = 0
-        self._type_names = type_names
         self.start = start  # No record in it has a lower offset.
         self.records: list[bytes] = []
         self.puts: defaultdict[str, list[bytes]] = defaultdict(list)  # By the tag of the change.
+        self.replaced: set[str] = set()  # Tables in which a version may end.
+        self._type_names, self._last_ids = known
 
     def add(self, entry: Entry) -> None:
         """Take one record."""
@@ -59,17 +76,27 @@ class Batch:
         size = len(line)
         for change in changes if len(changes) == 1 else _last_of_each(changes):
             if isinstance(change, NodePut):
+                self._meet(change)
                 type_name = self._type_names.get(change.type_id)
                 line = _encode(_Line(offset, time_us, change, type_name))
                 if _NULL in line or _STRUCT in line or _PROTO in line:
                     line = _encode(_Line(offset, time_us, _spelled(change), type_name))
             else:
                 if isinstance(change, TypePut):
+                    self._meet(change)
                     self._type_names[change.id] = change.name
                 line = _encode(_Line(offset, time_us, change))
             self.puts[_TAGS[change.__class__]].append(line)
             size += len(line)
         self.size += size
+
+    def _meet(self, change: NodePut | TypePut) -> None:
+        """Note whether this may be a new version of something."""
+        table = _TABLES[change.__class__]
+        if change.id > self._last_ids[table]:
+            self._last_ids[table] = change.id
+        else:
+            self.replaced.add(table)
 
 
 def _last_of_each(changes: Iterable[Change]) -> Iterable[Change]:
@@ -197,7 +224,6 @@ _INSERTS: Final[dict[str, tuple[str, str]]] = {
         _link("parent_contexts", "put.id, put.parent_id, put.child_id", number="id parent_id child_id"),
     ),
 }
-_VERSIONED: Final = ("types", "artifacts", "executions", "contexts")
 
 
 def _close(table: str) -> str:
@@ -215,7 +241,7 @@ where {table}.id = ended.id and {table}.valid_from_offset = ended.valid_from_off
 """
 
 
-_CLOSES: Final = {table: _close(table) for table in _VERSIONED}
+_CLOSES: Final = {table: _close(table) for table in VERSIONED}
 
 
 def load(connection: duckdb.DuckDBPyConnection, batch: Batch) -> bool:
@@ -228,11 +254,17 @@ def load(connection: duckdb.DuckDBPyConnection, batch: Batch) -> bool:
         if tag in batch.puts:
             connection.execute(insert, [_text(batch.puts[tag])]).fetchall()
             tables.add(table)
-    for table in _VERSIONED:
-        if table in tables:
-            connection.execute(_CLOSES[table], [batch.start]).fetchall()
+    for table in sorted(batch.replaced):
+        connection.execute(_CLOSES[table], [batch.start]).fetchall()
     return "types" in tables
 
 
 def _text(lines: list[bytes]) -> str:
     return b"\n".join(lines).decode()
+
+
+def known_of(connection: duckdb.DuckDBPyConnection) -> Known:
+    """Return what there is to remember of a view."""
+    names = connection.execute("select distinct id, name from types").fetchall()
+    tops = [connection.execute(f"select coalesce(max(id), 0) from {table}").fetchall()[0][0] for table in VERSIONED]
+    return Known(dict(names), dict(zip(VERSIONED, tops, strict=True)))

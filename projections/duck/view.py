@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from projections.duck import database
-from projections.duck.apply import Batch, load
+from projections.duck.apply import Batch, known_of, load
 from projections.duck.wide import make_views
 from projections.errors import ViewError, WrongViewError
 
@@ -28,7 +28,8 @@ _CHUNK_BYTES: Final = 4 * 1024 * 1024  # Of lines handed over at once: some thou
 class HistoryView:
     """An open analytics view of one log. `applied` is the offset of the next record to apply, `prev` the leaf prefix before it."""
 
-    batch_records: Final = 100_000  # One transaction each, while there is much to apply.
+    # One transaction each: in a large one DuckDB writes rows to the file before the end, beside the reading of more records.
+    batch_records: Final = 1_000_000
 
     def __init__(self, path: Path | None, log_id: bytes, *, create: bool, patience_s: float = 0) -> None:
         """Open the view in a file, or make it there; in memory if `path` is None.
@@ -43,7 +44,7 @@ class HistoryView:
             self.log_id, self.applied, self.prev = database.watermark(self.connection)
             if self.log_id != log_id:
                 raise WrongViewError(f"{self.path}: a view of another log")
-            names = self.connection.execute("select distinct id, name from types").fetchall()
+            self._known = known_of(self.connection)
         except duckdb.Error as error:
             self.connection.close()
             raise database.failed(self.path, error) from error
@@ -52,9 +53,6 @@ class HistoryView:
             raise
         self._worker = ThreadPoolExecutor(1, "history view")
         self._loading: Future[bool] | None = None
-        self._type_names: dict[int, str] = dict(
-            names
-        )  # A type's name never changes, so those of a rollback do no harm.
         self._batch = self._new_batch()
         self._types_changed = False
         self._applied_before = self.applied
@@ -82,7 +80,7 @@ class HistoryView:
         self._batch = self._new_batch()
 
     def _new_batch(self) -> Batch:
-        return Batch(self.applied, self._type_names)
+        return Batch(self.applied, self._known)
 
     def _wait(self) -> None:
         """Wait until the rows of what was handed over are made. Raises ViewError."""

@@ -6,12 +6,15 @@ to its last page). SAFE draws from values that the reference stores exactly; WIL
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import strategies as st
 
+from mlmd.errors import StatusError
+from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from google.protobuf.message import Message
+
+    from mlmd.engine import Engine
 
     Strategy = st.SearchStrategy[Any]
 
@@ -761,3 +766,17 @@ def everything() -> list[Call]:
         for method in ("GetArtifactsByContext", "GetExecutionsByContext", "GetParentContextsByContext"):
             calls.append(Call(method, getattr(service, f"{method}Request")(context_id=context_id)))
     return calls
+
+
+# What to do with them ---------------------------------------------------------------------------------------------------
+
+
+def put(engine: Engine, operation: Any) -> None:
+    """Do a put, a Call or a Rewrite; a refused one leaves no trace."""
+    if isinstance(operation, Rewrite):
+        many = f"{operation.kind}s"
+        method = METHODS[f"Get{many.capitalize()}ByID"]
+        found = engine.call(method, method.request(**{f"{operation.kind}_ids": operation.ids}))
+        operation = operation.request(list(getattr(found, many)))
+    with contextlib.suppress(StatusError):
+        engine.call(METHODS[operation.method], operation.request)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from questions import Resume, asks
 from serving import Caller, served
-from strategies import FIRST_CALLS, SAFE, WILD, Rewrite, Walk, everything, puts, reads
+from strategies import FIRST_CALLS, SAFE, WILD, Walk, everything, put, puts, reads
 
 import mlmd
 from mlmd import errors
@@ -43,19 +43,6 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now_us
-
-
-def put(engine: Engine, operation: Any) -> None:
-    """Do a put of the strategies; a refused one leaves no trace."""
-    if isinstance(operation, Rewrite):
-        many = f"{operation.kind}s"
-        method = METHODS[f"Get{many.capitalize()}ByID"]
-        found = engine.call(method, method.request(**{f"{operation.kind}_ids": operation.ids}))
-        operation = operation.request(list(getattr(found, many)))
-    try:
-        engine.call(METHODS[operation.method], operation.request)
-    except errors.StatusError:
-        return
 
 
 def replayed(view: View) -> Ask:

@@ -13,7 +13,7 @@ import pytest
 import records
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import FIRST_CALLS, WILD, Rewrite, puts
+from strategies import FIRST_CALLS, WILD, put, puts
 
 from evlog.log import Log
 from evlog.memory import MemoryFolder
@@ -31,9 +31,7 @@ from evlog.records import (
     Record,
     Struct,
 )
-from mlmd import errors
 from mlmd.engine import Engine
-from mlmd.methods import METHODS
 from mlmd.opening import open_memory
 from projections.duck import wide
 from projections.duck.view import HistoryView
@@ -425,18 +423,6 @@ def test_everything_has_a_comment(ask: Any) -> None:
 # A history equals that of the serving view ----------------------------------------------------------------------------------
 
 
-def _put(engine: Engine, operation: Any) -> None:
-    if isinstance(operation, Rewrite):
-        many = f"{operation.kind}s"
-        method = METHODS[f"Get{many.capitalize()}ByID"]
-        found = engine.call(method, method.request(**{f"{operation.kind}_ids": operation.ids}))
-        operation = operation.request(list(getattr(found, many)))
-    try:
-        engine.call(METHODS[operation.method], operation.request)
-    except errors.StatusError:
-        return
-
-
 _OWN = {"artifact": ", uri, state", "execution": ", state", "context": ""}
 _EDGES = {
     "event": "id, artifact_id, execution_id, type, is_output, time_ms",
@@ -512,7 +498,7 @@ def _check_moment(engine: Engine, view: HistoryView, offset: int) -> None:
 def test_every_moment_is_as_the_serving_view_has_it(operations: Sequence[Any], data: Any) -> None:
     engine = Engine(open_memory())
     for operation in [*FIRST_CALLS, *operations]:
-        _put(engine, operation)
+        put(engine, operation)
     view = in_memory(engine.log, engine.log.end)
     for offset in data.draw(st.lists(st.integers(0, engine.log.end), min_size=1, max_size=3, unique=True)):
         _check_moment(engine, view, offset)
