@@ -32,7 +32,12 @@ demo: $(VENV)/run  ## install, record a training workflow, show its lineage, reb
 test: $(VENV)/dev .reference/tried  ## all tests, in sizes for every day
 	$(PYTEST) -n auto -q
 
-deep: $(VENV)/dev .reference/tried  ## property and conformance tests, long
+# Reads snapshots in the long tests alone, because it is 450 MB; without it, or without Java, they say so and are skipped.
+$(VENV)/spark: | $(VENV)/dev
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pyspark>=4'
+	@touch $@
+
+deep: $(VENV)/dev $(VENV)/spark .reference/tried  ## property and conformance tests, long
 	HYPOTHESIS_PROFILE=deep $(PYTEST) -n auto -q -m deep --timeout 7200
 
 faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full

@@ -1,6 +1,6 @@
 """Filters in MLMD's language -> `projections.query.Filter`: names, words and types are checked here.
 
-Three steps that know nothing of each other: `filter_syntax` parses, this checks, `projections.sqlite.filters` compiles.
+Three steps that know nothing of each other: `filter_syntax` parses, this checks, `projections.compiler` compiles.
 Source: the contract of ml-metadata 1.17.1; departures are listed in docs/compatibility.md.
 """
 
@@ -430,4 +430,6 @@ def filter_query(kind: Kind, text: str) -> Filter:
             raise FilterError(f"Given query string is not a valid boolean expression: {text}")
     except FilterError as error:
         raise InvalidArgumentError(str(error)) from None
+    except RecursionError:  # How deep Python goes depends on who called.
+        raise InvalidArgumentError("Invalid `filter_query`: nested too deep") from None
     return Filter(kind, checked.expression, tuple(checker.variables))

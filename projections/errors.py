@@ -1,11 +1,12 @@
-"""What can go wrong with a view. A view is derived: each of these but QueryError is mended by rebuilding it.
+"""What can go wrong with a view. A view is derived: each of these but the last two is mended by rebuilding it.
 
 ViewError
 ├── WrongViewError      the file is no view, of another log, of another release, or ahead of its log
 ├── BusyViewError       another process has the file open
 ├── MissingLibraryError the library that a view needs is not installed
 ├── OutOfOrderError     a record was applied that does not come next
-└── QueryError          the database refuses to work out a question, such as a filter that overflows
+├── QueryError          the database refuses to work out a question, such as a filter that overflows
+└── ExportError         rows cannot be written to a file of somebody else's, such as for a full disk
 """
 
 from __future__ import annotations
@@ -41,3 +42,7 @@ class OutOfOrderError(ViewError):
 
 class QueryError(ViewError):
     """The database cannot work out a question: a number that overflows, a pattern that is too long."""
+
+
+class ExportError(ViewError):
+    """Rows cannot be written to a file: the disk is full, the folder is not ours."""

@@ -54,6 +54,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
             "exchanging", "Import a database of ML Metadata, schema versions 4 to 10, into a new store.", "import_"
         ),
         "export": Entry("exchanging", "Export the store, now or as it was, as a SQLite database of ML Metadata."),
+        "snapshot": Entry("snapshotting", "Write the history as Parquet files for DuckDB, Polars, Spark."),
     },
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),

@@ -9,45 +9,63 @@ import click
 
 from mlmd.cli.command import Command, command, with_settings
 from mlmd.cli.output import show_rows, talk
+from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
-from mlmd.cli.refusal import Refusal
+from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.things import node_row
 from mlmd.convert import unframed
-from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
+from mlmd.errors import InvalidArgumentError
+from mlmd.filter_query import filter_query
+from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind, Node
 from mlmd.names import SHORT
-from projections.query import Listing, OrderBy
+from mlmd.opening import VIEWS_FOLDER
+from projections.query import Filter, Listing, OrderBy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlmd.cli.reading import Store
     from mlmd.cli.settings import Settings
 
+_KEYS: Final[dict[str, Callable[[Node], tuple[int, int]]]] = {
+    "id": lambda node: (node.id, 0),
+    "created": lambda node: (node.create_time_since_epoch, node.id),
+    "updated": lambda node: (node.last_update_time_since_epoch, node.id),
+}
 _ORDERS: Final = {"id": OrderBy.ID, "created": OrderBy.CREATE_TIME, "updated": OrderBy.UPDATE_TIME}
 
 
 def _lister(kind: Kind, columns: list[str]) -> Command:
-    def run(settings: Settings, type_name: str | None, limit: int, sort: str, desc: bool) -> None:
+    def run(
+        settings: Settings, type_name: str | None, wanted: str | None, source: str, limit: int, sort: str, desc: bool
+    ) -> None:
         started = time.perf_counter()
+        found = _filter(kind, wanted)
         with store_of(settings) as store:
-            type_ids = None
-            if type_name is not None:
-                types = getattr(store.get(f"Get{kind.name.capitalize()}Types"), f"{kind.name}_types")
-                type_ids = [one.id for one in types if one.name == type_name]
-                if not type_ids:
-                    raise Refusal(f"there is no {kind.name} type {type_name!r}", f"evlog -s {store.place} types")
+            type_ids = _type_ids(store, kind, type_name)
             listings = [
-                Listing(kind.name, type_id=type_id, order_by=_ORDERS[sort], ascending=not desc, limit=limit or None)
-                for type_id in (type_ids or [None])
+                Listing(
+                    kind.name,
+                    type_id=type_id,
+                    order_by=_ORDERS[sort],
+                    ascending=not desc,
+                    limit=limit or None,
+                    filter=found,
+                )
+                for type_id in type_ids
             ]
-            found = [listed for one in listings for listed in store.ask(lambda lookup, one=one: lookup.page(one))]  # type: ignore[misc]
-            found.sort(key=lambda listed: (listed.value, listed.id), reverse=desc)
-            total = store.ask(lambda lookup: sum(lookup.count(kind.name, one.type_id) for one in listings))
-            shown = found[:limit] if limit else found
-            rows = [node_row(kind, kind.message.FromString(unframed(listed.body))) for listed in shown]
+            nodes = (
+                _of_history(settings, store, kind, listings) if source == "history" else _of_view(store, kind, listings)
+            )
+            total = store.ask(lambda lookup: sum(lookup.count(kind.name, type_id) for type_id in type_ids))
+        nodes.sort(key=_KEYS[sort], reverse=desc)
+        rows = [node_row(kind, node) for node in (nodes[:limit] if limit else nodes)]
         took_ms = (time.perf_counter() - started) * 1000
         for row in rows if settings.form == "table" else ():
             row[kind.name] = f"{SHORT[kind.name]}:{row['id']}"
         show_rows(settings, rows, columns, f"{len(rows):,} of {total:,} {kind.plural}, {took_ms:.1f} ms")
-
-        if settings.form != "table" and len(rows) < total:  # A program that got a part should not take it for all.
+        # A program that got a part should not take it for all.
+        if settings.form != "table" and len(rows) == limit < total:
             talk(settings, f"{len(rows):,} of {total:,} {kind.plural}: -n 0 for all")
 
     one = kind.name
@@ -56,6 +74,7 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
     Examples:
     evlog {one}s                       the first 20, by id
     evlog {one}s -n 5 --sort updated --desc
+    evlog {one}s --filter "name LIKE 'taxi%' AND id > 7"    in the language of ML Metadata
     evlog --at yesterday {one}s        as they were
     evlog {one}s -n 0 -o csv           all of them, for a spreadsheet
     """
@@ -64,12 +83,73 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
         click.option("--desc", is_flag=True, help="The last ones first."),
         click.option("--sort", type=click.Choice(list(_ORDERS)), default="id", show_default=True, help="The order."),
         click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="0: no limit."),
+        click.option(
+            "--from",
+            "source",
+            type=click.Choice(["view", "history"]),
+            default="view",
+            show_default=True,
+            help="What finds them: the serving view, or the history in DuckDB, which scans faster where no index helps.",
+        ),
+        click.option("--filter", "wanted", metavar="FILTER", help="Only those that a filter of ML Metadata leaves."),
         click.argument("type_name", metavar="[TYPE]", required=False),
     ]
     decorated: Any = run
     for decorate in decorators:
         decorated = decorate(decorated)
     return command(looks_back=True, name=kind.plural)(decorated)
+
+
+def _filter(kind: Kind, text: str | None) -> Filter | None:
+    if not text:
+        return None
+    try:
+        return filter_query(kind.name, text)
+    except InvalidArgumentError as error:
+        raise Refusal(str(error), f"evlog {kind.plural} --help", USAGE) from error
+
+
+def _type_ids(store: Store, kind: Kind, name: str | None) -> list[int] | list[None]:
+    """Return the ids of all versions of a type; of none where no type was named."""
+    if name is None:
+        return [None]
+    types = getattr(store.get(f"Get{kind.name.capitalize()}Types"), f"{kind.name}_types")
+    found = [one.id for one in types if one.name == name]
+    if not found:
+        raise Refusal(f"there is no {kind.name} type {name!r}", f"evlog -s {store.place} types")
+    return found
+
+
+def _of_view(store: Store, kind: Kind, listings: list[Listing]) -> list[Node]:
+    bodies = [
+        listed.body
+        for one in listings
+        for listed in store.ask(lambda lookup, one=one: lookup.page(one))  # type: ignore[misc]
+    ]
+    return [kind.message.FromString(unframed(body)) for body in bodies]
+
+
+def _of_history(settings: Settings, store: Store, kind: Kind, listings: list[Listing]) -> list[Node]:
+    """Return the nodes that the history finds, at the moment that the store is looked at; the serving view shows them."""
+    from projections.duck.listing import find  # noqa: PLC0415 - DuckDB is slow to import, and need not be installed
+    from projections.duck.reading import open_view  # noqa: PLC0415
+    from replay.analytics import READER_PATIENCE_S, bring_up  # noqa: PLC0415
+
+    views = store.place / VIEWS_FOLDER
+    with progress_of(settings, "bringing up the history") as progress:
+        shown = bring_up(store.log, views, progress)
+    if shown.applied < store.end:
+        raise Refusal(
+            f"the history shows {shown.applied:,} records only, and cannot be brought up here",
+            f"evlog {kind.plural} --from view",
+        )
+    connection = open_view(views, patience_s=READER_PATIENCE_S).connection
+    try:
+        ids = [node_id for one in listings for node_id in find(connection, one, store.end)]
+    finally:
+        connection.close()
+    bodies = store.ask(lambda lookup: lookup.nodes(kind.name, ids), store.end)
+    return [kind.message.FromString(unframed(body)) for body in bodies]
 
 
 artifacts: Final = _lister(ARTIFACT, ["artifact", "type", "name", "state", "uri", "properties", "updated"])

@@ -34,9 +34,9 @@ class Store:
         self.end = engine.view.applied if at is None else at
         self._at = at
 
-    def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
-        """Return the answer to a question to the view, as of the moment."""
-        return self.view.ask(question, self._at)
+    def ask(self, question: Callable[[Lookup], _Answer], at: int | None = None) -> _Answer:
+        """Return the answer to a question to the view, as of the moment; at: as of another offset."""
+        return self.view.ask(question, self._at if at is None else at)
 
     def get(self, method: str, **fields: Any) -> Any:
         """Return the answer to a get of `mlmd.methods`. Raises StatusError."""

@@ -37,7 +37,7 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
     from evlog import errors as log_errors  # noqa: PLC0415
     from mlmd.errors import DATA_LOSS, StatusError  # noqa: PLC0415
     from mlmd.opening import OpenError  # noqa: PLC0415
-    from projections.errors import BusyViewError, MissingLibraryError, ViewError  # noqa: PLC0415
+    from projections.errors import BusyViewError, MissingLibraryError, QueryError, ViewError  # noqa: PLC0415
 
     match error:
         case Refusal():
@@ -58,6 +58,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
             return Refusal(str(error), f"{command} status")
         case MissingLibraryError():
             return Refusal(f"this needs {error.library}, which is not installed", error.install)
+        case QueryError():  # The question's fault, not the view's.
+            return Refusal(str(error))
         case BusyViewError():
             return Refusal(str(error), "the same again, once the other has finished")
         case ViewError():

@@ -14,14 +14,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from projections.duck import wide
-from projections.errors import BusyViewError, MissingLibraryError, ViewError, WrongViewError
-from projections.generations import HISTORY
+import duckdb
 
-try:
-    import duckdb
-except ImportError as error:
-    raise MissingLibraryError("duckdb", extra="analytics") from error
+from projections.duck import wide
+from projections.errors import BusyViewError, ViewError, WrongViewError
+from projections.generations import HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

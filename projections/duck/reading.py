@@ -31,12 +31,14 @@ def open_view(
     patience_s: float = 0,
     memory_bytes: int | None = None,
     may_write: str | None = None,
+    confined: bool = True,
 ) -> Reader:
     """Open the current view in a folder. It reads no other file and changes nothing. Raises BusyViewError, WrongViewError.
 
-    at: look at it as it was after so many records. may_write: one other file that questions may write.
+    at: look at it as it was after so many records. may_write: one other file that questions may write. confined: False where the
+    questions are our own, so that they may write any file.
     """
-    connection = _open(views, patience_s, memory_bytes, confined=may_write is None)
+    connection = _open(views, patience_s, memory_bytes, confined=confined and may_write is None)
     try:
         if may_write is not None:
             database.confine(connection, may_write=may_write)

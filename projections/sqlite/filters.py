@@ -5,28 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from projections.choices import PROPERTIES, Atom, Exists, Tree, conjuncts, pushed_inwards
-from projections.query import Column, Constant, Expression, Filter, Kind, Operation, Variable
-from projections.sqlite.expressions import (
-    NEIGHBOURS,
-    TYPE,
-    Compiler,
-    Sql,
-    compared,
-    folded,
-    joined,
-    plain_property_comparison,
-    present,
-    property_expression,
-)
+from projections.choices import Atom, Exists, Tree, conjuncts
+from projections.compiler import NEIGHBOURS, TYPE, Sql, folded, joined
+from projections.query import Column, Constant, Filter, Kind, Operation, Variable
+from projections.sqlite.expressions import SqliteCompiler, compared, plain_property_comparison, property_expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 COMPILED_FILTERS: Final = 256
 _FOUND_BY: Final = frozenset({"id", "name", "uri", "external_id", "execution_id", "artifact_id"})  # There is an index.
-# Never true where the first operand is null.
-_STRICT: Final = frozenset({"=", "!=", "<", "<=", ">", ">=", "like", "in", "between"})
 
 
 class Driver(NamedTuple):
@@ -60,49 +48,12 @@ class Compiled(NamedTuple):
 @lru_cache(COMPILED_FILTERS)
 def compiled(wanted: Filter) -> Compiled:
     """Return a filter as SQL over the table of its kind, called `n`."""
-    compiler = Compiler(wanted.kind, wanted.variables)
-    tree = pushed_inwards(wanted.expression, compiler.tables)
-    parts = conjuncts(tree)
-    conditions = [compiler.condition(part) for part in parts]
-    missing = [*_not_without_row(compiler, parts), *_not_without_property(wanted.variables, parts)]
-    return Compiled(
-        joined("and", [*conditions, *missing]), (*_drivers(compiler, parts), *_property_drivers(wanted.kind, parts))
-    )
+    compiler = SqliteCompiler(wanted.kind, wanted.variables)
+    condition, parts = compiler.whole(wanted)
+    return Compiled(condition, (*_drivers(compiler, parts), *_property_drivers(wanted.kind, parts)))
 
 
-def _not_without_row(compiler: Compiler, parts: Sequence[Tree]) -> list[Sql]:
-    """Return the conditions that each neighbour mentioned has a row, unless another condition says so already."""
-    found = {part.variable.relation for part in parts if isinstance(part, Exists)}
-    wanted = dict.fromkeys(variable.relation for variable in compiler.tables if variable.relation not in found)
-    links = [NEIGHBOURS[compiler.kind, relation] for relation in wanted]
-    return [Sql(f"exists (select 1 from {link.link} v where v.{link.own} = n.id)") for link in links]
-
-
-def _not_without_property(variables: Iterable[Variable], parts: Sequence[Tree]) -> list[Sql]:
-    """Return the conditions that each property mentioned is there, unless another condition is never true without it."""
-    needed = {column.variable for part in parts if isinstance(part, Atom) for column in _needed(part.expression)}
-    return [
-        Sql(f"({present(variable)} is not null)")
-        for variable in variables
-        if variable.relation in PROPERTIES and variable not in needed
-    ]
-
-
-def _needed(expression: Expression) -> Iterable[Column]:
-    """Yield columns without whose value a condition is never true."""
-    if isinstance(expression, Column):
-        yield expression
-    elif isinstance(expression, Operation) and expression.name == "not":
-        yield from _needed(expression.operands[0])
-    elif isinstance(expression, Operation) and expression.name in _STRICT:
-        first, *others = expression.operands
-        # "not in" and "not between" may be true with a null among the others.
-        for operand in [first] if expression.name in ("in", "between") else [first, *others]:
-            if isinstance(operand, Column):
-                yield operand
-
-
-def _drivers(compiler: Compiler, parts: Sequence[Tree]) -> Iterable[Driver]:
+def _drivers(compiler: SqliteCompiler, parts: Sequence[Tree]) -> Iterable[Driver]:
     """Yield the searches through a neighbour that an index finds, or through the node's type."""
     for part in parts:
         if isinstance(part, Atom) and part.columns == {TYPE}:
@@ -119,10 +70,10 @@ def _drivers(compiler: Compiler, parts: Sequence[Tree]) -> Iterable[Driver]:
             yield _neighbour_driver(compiler, part)
 
 
-def _neighbour_driver(compiler: Compiler, part: Exists) -> Driver:
+def _neighbour_driver(compiler: SqliteCompiler, part: Exists) -> Driver:
     neighbour, table = NEIGHBOURS[compiler.kind, part.variable.relation], compiler.tables[part.variable]
     body = compiler.condition(part.body)
-    rows = compiler.rows(part, found=True)
+    rows = compiler.rows(part, suffix="_found")
     sql = Sql(f"select {table}.{neighbour.own} as id from {rows} where {body.text}", body.values)
     if not neighbour.table:
         return Driver(sql)

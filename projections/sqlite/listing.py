@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import apsw
 import msgspec
 
+from projections.compiler import Sql
 from projections.errors import QueryError
 from projections.query import After, Listed, Listing, OrderBy
-from projections.sqlite.expressions import Sql
 from projections.sqlite.filters import Compiled, Driver, compiled
 from projections.sqlite.order import ids_as_created
 

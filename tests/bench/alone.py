@@ -31,6 +31,7 @@ from mlmd.proto import metadata_store_pb2 as pb
 from projections.duck import database
 from projections.duck.reading import open_view
 from replay import analytics
+from replay import snapshot as snapshots
 from replay.rebuild import build
 from replay.verify import verify_log
 
@@ -277,6 +278,26 @@ def history(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
     return {**rates, **times, "put": statistics.median(ups), "bytes": size}
 
 
+def snapshot(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
+    """Write the history of a store as Parquet, `rounds` times into a new folder; then add one record, as often. Milliseconds."""
+    log, views, lake = Log.open(place / LOG_FOLDER), place / VIEWS_FOLDER, place.parent / "lake"
+    analytics.bring_up(log, views)
+    rates = _rates(
+        lambda: snapshots.snapshot(log, views, lake), log.end, sizes["rounds"], after=lambda: shutil.rmtree(lake)
+    )
+    size = sum(file.size_bytes for file in snapshots.snapshot(log, views, lake).files) / log.end
+    store, adds = open_store(place), []
+    type_id = put_type(store)
+    for number in range(sizes["rounds"]):
+        store.put_artifacts([artifact(type_id, f"last-{number}", number)])
+        analytics.bring_up(log, views)
+        adds.append(_ms(lambda: snapshots.snapshot(log, views, lake)))
+    store.close()
+    log.close()
+    shutil.rmtree(lake)
+    return {**rates, "add": statistics.median(adds), "bytes": size}
+
+
 def _ms(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
@@ -362,7 +383,7 @@ def disk(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
     return {"wall_us": statistics.median(walls), "cpu_us": cpu / sizes["syncs"] * 1e6}
 
 
-MEASURES: Final = (make, threads, processes, put, replay, history, verify, opening, memory, disk)
+MEASURES: Final = (make, threads, processes, put, replay, history, snapshot, verify, opening, memory, disk)
 
 
 def main() -> None:

@@ -294,7 +294,7 @@ class Bench:
         place, rounds = self._place() / "store", {"rounds": self.sizes.rounds}
         made = self._alone("make", place, {"records": self.sizes.replay_records})
         replayed, verified = self._alone("replay", place, rounds), self._alone("verify", place, rounds)
-        history = self._alone("history", place, rounds)
+        history, snapshot = self._alone("history", place, rounds), self._alone("snapshot", place, rounds)
         shutil.rmtree(place.parent)
         return [
             Line(
@@ -315,6 +315,9 @@ class Bench:
             Line("SQL: artifacts of each type, as of", history["count"], "ms"),
             Line("SQL: one artifact, as of", history["one"], "ms"),
             Line("SQL: 100 by a property, as of", history["best"], "ms"),
+            Line("snapshot as Parquet", _middle(snapshot, "per_s"), "records/s", _middle(snapshot, "cpu_us")),
+            Line("snapshot, one more record", snapshot["add"], "ms"),
+            Line("snapshot, per artifact", snapshot["bytes"], "bytes"),
             Line(
                 "verify the log", _middle(verified, "per_s"), "records/s", _middle(verified, "cpu_us"), target=150_000
             ),

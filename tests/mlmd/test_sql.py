@@ -113,9 +113,12 @@ def test_sql_reads_and_changes_nothing_else(place: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(("library", "into"), [("pyarrow", "to_arrow_table"), ("pandas", "df"), ("polars", "pl")])
-def test_an_answer_goes_to_arrow_pandas_and_polars(place: Path, library: str, into: str) -> None:
-    pytest.importorskip(library)
+@pytest.mark.parametrize(
+    ("libraries", "into"), [(["pyarrow"], "to_arrow_table"), (["pandas"], "df"), (["pyarrow", "polars"], "pl")]
+)
+def test_an_answer_goes_to_arrow_pandas_and_polars(place: Path, libraries: list[str], into: str) -> None:
+    for library in libraries:
+        pytest.importorskip(library)
     store = mlmd.MetadataStore(config(place))
     assert getattr(mlmd.sql(store, "from type_SavedModel"), into)().shape == (1, 11)
     assert getattr(mlmd.sql(store, "from artifacts where false"), into)().shape == (0, 16)

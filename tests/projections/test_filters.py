@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import odd
 import pytest
 from filters import filters
+from graph import NODES, PROPERTIES, filled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw import RawStore
@@ -20,10 +21,11 @@ from mlmd.opening import open_folder
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from projections.choices import PROPERTIES as COLUMNS
+from projections.compiler import NEIGHBOURS
 from projections.errors import QueryError
 from projections.query import KINDS, Listing, OrderBy
 from projections.sqlite import listing, properties
-from projections.sqlite.expressions import NEIGHBOURS, Compiler, present
+from projections.sqlite.expressions import SqliteCompiler, present
 from projections.sqlite.filters import compiled
 from projections.sqlite.properties import Property
 
@@ -33,73 +35,6 @@ if TYPE_CHECKING:
 
     from projections.query import Filter, Kind
     from projections.sqlite.lookup import Lookup
-
-PROPERTIES = {"i": pb.INT, "d": pb.DOUBLE, "s": pb.STRING, "b": pb.BOOLEAN, "a.b": pb.INT, "I": pb.INT}
-NODES = 24
-
-
-def filled(store: RawStore, seed: int = 1) -> RawStore:
-    """Put a small random graph, with the names that the filters of the kit speak of."""
-    dice = random.Random(seed)
-    for method, field, made in (
-        ("PutArtifactType", "artifact_type", pb.ArtifactType),
-        ("PutExecutionType", "execution_type", pb.ExecutionType),
-        ("PutContextType", "context_type", pb.ContextType),
-    ):
-        for name in ("T", "U"):
-            store.ask(method, getattr(service, f"{method}Request")(**{field: made(name=name, properties=PROPERTIES)}))
-
-    def with_properties(node: Any) -> Any:
-        for key, value in (
-            ("i", pb.Value(int_value=dice.randint(0, 3))),
-            ("d", pb.Value(double_value=dice.choice([0.0, 1.0, 1.5, -2.25]))),
-            ("s", pb.Value(string_value=dice.choice(["a", "b", "A", ""]))),
-            ("b", pb.Value(bool_value=dice.random() < 0.5)),
-            ("a.b", pb.Value(int_value=1)),
-            ("I", pb.Value(int_value=2)),
-        ):
-            if dice.random() < 0.7:
-                node.properties[key].CopyFrom(value)
-            if dice.random() < 0.3:
-                node.custom_properties["c" if dice.random() < 0.7 else "text"].CopyFrom(value)
-        return node
-
-    def named(number: int) -> dict[str, Any]:
-        return {"name": f"n{number}"} if dice.random() < 0.8 else {}
-
-    artifacts = [
-        with_properties(
-            pb.Artifact(
-                type_id=10 + number % 2,
-                uri=dice.choice(["", "a", "b"]),
-                state=dice.choice([None, 2, 3]),
-                **named(number),
-            )
-        )
-        for number in range(NODES)
-    ]
-    executions = [
-        with_properties(
-            pb.Execution(type_id=12 + number % 2, last_known_state=dice.choice([None, 2, 3]), **named(number))
-        )
-        for number in range(NODES // 2)
-    ]
-    contexts = [with_properties(pb.Context(type_id=14 + number % 2, name=f"n{number}")) for number in range(NODES // 3)]
-    store.ask("PutArtifacts", service.PutArtifactsRequest(artifacts=artifacts))
-    store.ask("PutExecutions", service.PutExecutionsRequest(executions=executions))
-    store.ask("PutContexts", service.PutContextsRequest(contexts=contexts))
-    pairs = {(dice.randint(1, NODES), dice.randint(1, NODES // 2), dice.randint(1, 6)) for _ in range(40)}
-    events = [pb.Event(artifact_id=a, execution_id=e, type=kind) for a, e, kind in sorted(pairs)]  # type: ignore[arg-type]
-    store.ask("PutEvents", service.PutEventsRequest(events=events))
-    links = service.PutAttributionsAndAssociationsRequest()
-    for _ in range(30):
-        links.attributions.add(context_id=dice.randint(1, NODES // 3), artifact_id=dice.randint(1, NODES))
-        links.associations.add(context_id=dice.randint(1, NODES // 3), execution_id=dice.randint(1, NODES // 2))
-    store.ask("PutAttributionsAndAssociations", links)
-    parents = {(dice.randint(1, 3), dice.randint(4, NODES // 3)) for _ in range(6)}
-    made_parents = [pb.ParentContext(parent_id=parent, child_id=child) for parent, child in sorted(parents)]
-    store.ask("PutParentContexts", service.PutParentContextsRequest(parent_contexts=made_parents))
-    return store
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "indexed"])
@@ -117,7 +52,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[RawStore]:
 
 def literally(lookup: Lookup, wanted: Filter) -> list[int]:
     """Return what a filter finds by the cross product of all rows of all its variables."""
-    compiler = Compiler(wanted.kind, wanted.variables)
+    compiler = SqliteCompiler(wanted.kind, wanted.variables)
     source, where, values = [f"{wanted.kind} n"], [], []
     for variable in wanted.variables:
         if variable.relation in COLUMNS:
@@ -174,10 +109,10 @@ def test_pages_of_a_filter_join_to_the_whole_whatever_drives_them(
         expected = literally(store.engine.view.lookup, wanted)
     except Exception:  # noqa: BLE001 - refused, or an overflow: the test above looks at both
         return
-    limits = data.draw(st.sampled_from(sorted(LIMITS)))
+    limits, tried = data.draw(st.sampled_from(sorted(LIMITS))), data.draw(st.sampled_from([3, 1_000]))
     before = listing.FEW, listing.MANY, listing.TRIED_NODES
     listing.FEW, listing.MANY = (LIMITS[limits], (0,)) if limits != "many" else ((1,), LIMITS[limits])
-    listing.TRIED_NODES = data.draw(st.sampled_from([3, 1_000]))
+    listing.TRIED_NODES = tried
     try:
         found: list[int] = []
         after = None
@@ -277,7 +212,13 @@ def test_long_and_deep_filters_are_worked_out(busy: RawStore, text: str, found: 
 
 
 @pytest.mark.parametrize(
-    "text", ["(" * 5_000 + "id = 1" + ")" * 5_000, "NOT " * 5_000 + "id = 1", "- " * 5_000 + "id = 1"]
+    "text",
+    [
+        "(" * 5_000 + "id = 1" + ")" * 5_000,
+        "NOT " * 5_000 + "id = 1",
+        "- " * 5_000 + "id = 1",
+        "abs(" * 240 + "id" + ")" * 240 + " = 1",
+    ],
 )
 def test_a_filter_too_deep_is_refused(busy: RawStore, text: str) -> None:
     with pytest.raises(errors.InvalidArgumentError, match="deep"):
@@ -286,82 +227,39 @@ def test_a_filter_too_deep_is_refused(busy: RawStore, text: str) -> None:
 
 # Odd properties ------------------------------------------------------------------------------------------------------
 
-ODD_KEYS = [
-    "'",
-    '"',
-    "\\",
-    "a'b\"c\\d",
-    ".",
-    "$",
-    "[0]",
-    "a b",
-    "\n",
-    "é",
-    "日本",
-    "😀",
-    "1",
-    "0x1",
-    "a\0b",
-    "%",
-    "{}",
-    "select",
-]
-
 
 @pytest.mark.parametrize("index", [False, True])
 def test_any_property_name_is_found_and_no_other(index: bool) -> None:
-    store = RawStore()
-    store.ask("PutArtifactType", service.PutArtifactTypeRequest(artifact_type=pb.ArtifactType(name="T")))
-    artifacts = [
-        pb.Artifact(type_id=10, custom_properties={key: pb.Value(int_value=number)})
-        for number, key in enumerate(ODD_KEYS)
-    ]
-    store.ask("PutArtifacts", service.PutArtifactsRequest(artifacts=artifacts))
-    for number, key in enumerate(ODD_KEYS):
+    store = odd.put(RawStore())
+    for number, key in enumerate(odd.KEYS):
         if index:
             store.engine.view.index_property(Property("artifact", "custom_properties", key))
-        assert ids(store, f"custom_properties.`{key}`.int_value = {number}") == [number + 1], key
-        assert ids(store, f"custom_properties.`{key}`.int_value >= 0") == [number + 1], key
+        assert ids(store, f"custom_properties.`{key}`.int_value = {number}") == [odd.KEYED], key
+        assert ids(store, f"custom_properties.`{key}`.int_value >= 0") == [odd.KEYED], key
+        assert ids(store, f"custom_properties.`{key}`.int_value = {number + 1}") == [], key
     if index:
-        assert len(store.engine.view.indexed_properties()) == len(ODD_KEYS)
+        assert len(store.engine.view.indexed_properties()) == len(odd.KEYS)
     store.close()
 
 
 @pytest.mark.parametrize("index", [False, True])
 def test_any_value_is_found_by_itself(index: bool) -> None:
-    store = RawStore()
-    store.ask("PutArtifactType", service.PutArtifactTypeRequest(artifact_type=pb.ArtifactType(name="T")))
-    values = [
-        pb.Value(int_value=2**63 - 1),
-        pb.Value(int_value=-(2**63)),
-        pb.Value(double_value=0.1 + 0.2),
-        pb.Value(double_value=float("inf")),
-        pb.Value(double_value=float("nan")),
-        pb.Value(string_value='it\'s "q" \\ é 😀\n'),
-        pb.Value(bool_value=False),
-        pb.Value(proto_value={"type_url": "t/x", "value": b"\0"}),
-    ]
-    values.append(pb.Value())
-    values[-1].struct_value["type_url"] = "t/x"
-    artifacts = [pb.Artifact(type_id=10, custom_properties={"v": value}) for value in values]
-    store.ask("PutArtifacts", service.PutArtifactsRequest(artifacts=artifacts))
+    store = odd.put(RawStore())
     if index:
         store.engine.view.index_property(Property("artifact", "custom_properties", "v"))
-    for text, found in (
-        ("int_value = 9223372036854775807", [1]),
-        ("int_value = -9223372036854775808", [2]),
-        ("double_value = 0.30000000000000004", [3]),
-        ("double_value > 1e308", [4]),
-        ("double_value IS NULL", [1, 2, 5, 6, 7, 8, 9]),
-        ("string_value = 'it\\'s \"q\" \\\\ é 😀\\n'", [6]),
-        ("string_value LIKE 'mlmd-struct::%'", [9]),
-        ("string_value IS NOT NULL", [6, 9]),
-        ("bool_value = false", [7]),
-        ("bool_value IN (true, false)", [7]),
-        ("int_value IN (0, 1)", []),
-    ):
+    for text, found in odd.FOUND:
         assert ids(store, f"custom_properties.v.{text}") == found, text
     store.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["abs(" * 100 + "id" + ")" * 100 + " = 1", "id = " + "abs(abs(1) + " * 60 + "1" + ")" * 60]
+)
+def test_functions_nested_in_each_other_are_refused_before_their_text_fills_the_memory(
+    busy: RawStore, text: str
+) -> None:
+    with pytest.raises(errors.InternalError, match="nested too deep"):
+        ids(busy, text)
 
 
 def test_what_the_database_refuses_to_work_out_is_an_error_of_the_filter_and_no_damage(busy: RawStore) -> None:
