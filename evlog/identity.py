@@ -36,13 +36,18 @@ def create(folder: Folder) -> Identity:
     """Write a new identity; it is there whole or not at all."""
     log_id = secrets.token_bytes(16)
     identity = Identity(log_id, f"evlog/{log_id.hex()}")
+    write(folder, identity)
+    return identity
+
+
+def write(folder: Folder, identity: Identity) -> None:
+    """Write an identity into a folder that has none; it is there whole or not at all."""
     temporary = NAME + ".new"
     with closing(folder.create(temporary)) as file:
         file.write(_text(identity), 0)
         file.sync()
     folder.rename(temporary, NAME)
     folder.sync_names()
-    return identity
 
 
 def read(folder: Folder) -> Identity:

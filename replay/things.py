@@ -16,6 +16,7 @@ from evlog.records import (
     LogRecovered,
     NodePut,
     ParentContextPut,
+    Restored,
     TypePut,
 )
 
@@ -29,6 +30,7 @@ Key = tuple[Any, ...]
 
 _encode: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PUT_NOTHING: Final = (LogRecovered, ForeignRowKept, Restored)
 _MAPS: Final = ("properties", "custom_properties")
 # Not fields that anyone sets: a name for the row, and the clock. Every put moves the time of update, whatever else it says.
 _SETTLED: Final = frozenset({"id", "type_id", "create_time_ms", "update_time_ms"})
@@ -130,7 +132,7 @@ def kind_of(change: Change | TypePut | NodePut) -> str:
 
 def puts_a_row(change: Change) -> bool:
     """Tell whether a change is about the store: not a fact about the log, and nothing that an import merely kept."""
-    return not isinstance(change, LogRecovered | ForeignRowKept)
+    return not isinstance(change, _PUT_NOTHING)
 
 
 def key_of(change: Change | TypePut | NodePut) -> Key:
@@ -139,7 +141,7 @@ def key_of(change: Change | TypePut | NodePut) -> Key:
         return ("attribution", change.context_id, change.artifact_id)
     if isinstance(change, AssociationPut):
         return ("association", change.context_id, change.execution_id)
-    assert not isinstance(change, LogRecovered | ForeignRowKept), "puts nothing"
+    assert not isinstance(change, _PUT_NOTHING), "puts nothing"
     return (kind_of(change), change.id)
 
 

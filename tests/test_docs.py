@@ -61,6 +61,19 @@ def test_the_examples_of_history_run(tmp_path: Path) -> None:
         )
 
 
+def test_the_examples_of_backup_run(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    evlog = [sys.executable, "-m", "mlmd.cli"]
+    subprocess.run([*evlog, "demo", "my-store"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    for line in commands.splitlines():
+        _, *words = shlex.split(line, comments=True)
+        subprocess.run([*evlog, *words], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} >= {"copy", "restored", "before", "today"}
+
+
 def test_every_method_stands_in_the_table_of_compatibility() -> None:
     text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (same|mended|absent) \|", text, re.MULTILINE)

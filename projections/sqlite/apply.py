@@ -24,6 +24,7 @@ from evlog.records import (
     ParentContextPut,
     Properties,
     Proto,
+    Restored,
     Struct,
     TypePut,
 )
@@ -121,6 +122,7 @@ class Applier:
             AssociationPut: self._association,
             ParentContextPut: self._parent,
             LogRecovered: lambda _change: None,  # A fact about the log, not about the store.
+            Restored: lambda _change: None,  # As for LogRecovered.
             ForeignRowKept: lambda _change: None,  # What an import found and nothing can hold: it is there to be read.
         }
 
