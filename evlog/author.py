@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import getpass
 import os
 import secrets
@@ -9,9 +10,11 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from evlog.records import RECORD_VERSION, Answered, Envelope
+
+SAID_MAX: Final = 1_024  # Characters of what somebody says of himself: who he is, or why he puts.
 
 
 class Caller(NamedTuple):
@@ -42,6 +45,15 @@ class Author:
         self.reason = reason or os.environ.get("EVLOG_REASON")
         self.host = socket.gethostname()
         self.pid = os.getpid()
+
+    def acting(self, *, actor: str | None = None, reason: str | None = None) -> Author:
+        """Return the author of what this process puts for another actor or reason; what is None stays as it is."""
+        other = copy.copy(self)
+        if actor is not None:
+            other.actor, other.auth = actor, "asserted"
+        if reason is not None:
+            other.reason = reason
+        return other
 
     def envelope(
         self, api: str, wall_us: int, caller: Caller | None = None, answered: Answered | None = None
