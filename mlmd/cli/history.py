@@ -81,7 +81,7 @@ def log(
     evlog log run:1                     the life of a run: every version, field by field, and every link
     evlog log type:Trainer --reverse    what became of a type, from its first record
     evlog log --since yesterday --by ana
-    evlog log --type Model --reason "ticket 81"
+    evlog log --type DataSet --api PutArtifacts
     evlog log -n 0 -o jsonl             every record in full, one a line
 
     """

@@ -41,9 +41,9 @@ def backup(settings: Settings, dest: Path) -> None:
     before it counts. A DEST that holds other records than the store is never touched. Exit 3 where the store and its backup part.
 
     Examples:
-    evlog backup /mnt/backup/my-store
-    evlog -s my-store backup /mnt/backup/my-store --json
-    evlog -s /mnt/backup/my-store verify
+    evlog backup copy                        again and again: what is new is added
+    evlog -s my-store backup my-copy --json
+    evlog -s copy verify
 
     """
     place = find_store(settings)
@@ -98,9 +98,9 @@ def restore(settings: Settings, source: Path, dest: Path | None, reason: str | N
     restored, and from what; it keeps its id, so do not write to the old store and to the new one.
 
     Examples:
-    evlog restore /mnt/backup/my-store my-store
-    evlog restore /mnt/backup/my-store before --at '#31907'
-    evlog restore /mnt/backup/my-store before --at 2026-03-01T09:30 --reason "ticket 81"
+    evlog restore copy new-store             as it was last
+    evlog restore copy before --at '#100'    as it was when it held 100 records
+    evlog restore copy march --at 2026-03-01T09:30 --reason drill
 
     """
     place = dest or settings.store

@@ -226,7 +226,7 @@ def test_a_backup_made_and_killed_while_others_write_and_die_is_a_moment_of_the_
     ends: list[tuple[int, str]] = []
     writers = [_writer(place, f"writer {number}") for number in range(3)]
     try:
-        for turn in range(60 if os.environ.get("EVLOG_FAULTS") == "full" else 8):
+        for turn in range(60 if os.environ.get("EVLOG_FAULTS") == "full" else 6):
             if turn % 3 == 2:  # One of them dies, another takes its place.
                 writers[0].send_signal(signal.SIGKILL)
                 _over(writers.pop(0))

@@ -17,6 +17,8 @@ from evlog.records import (
     LogRecovered,
     Struct,
 )
+from replay.differences import records_of_types
+from replay.reading import read_backward
 from replay.things import same
 
 
@@ -152,3 +154,15 @@ def test_progress_is_told_in_records(store):
 def test_a_moment_that_the_log_has_not_reached_is_refused(store):
     with pytest.raises(FutureError):
         store.diff(0, 99)
+
+
+def test_the_records_of_a_type_are_found_whatever_their_number(store):
+    view = store.view
+    for number in range(1, 600):
+        store.put(records.artifact(number))
+    store.put(LogRecovered(segment="s", position=1, size=2, sha256=b"", reason="r", quarantine="q"))
+    found = records_of_types(view, store.log.read(0), ["Data"])
+    assert [entry.offset for entry in found] == list(range(600))
+    assert list(records_of_types(view, store.log.read(1), ["Run"])) == []
+    backward = records_of_types(view, read_backward(store.log, 0, store.log.end), ["Data"])
+    assert next(backward).offset == 599
