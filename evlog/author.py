@@ -40,9 +40,12 @@ class Author:
 
     def __init__(self, *, actor: str | None = None, application: str | None = None, reason: str | None = None) -> None:
         asserted = actor or os.environ.get("EVLOG_ACTOR")
-        self.actor, self.auth = (asserted, "asserted") if asserted else (_os_user(), "os")
-        self.application = application or os.environ.get("EVLOG_APPLICATION") or Path(sys.argv[0]).name or "python"
-        self.reason = reason or os.environ.get("EVLOG_REASON")
+        self.actor, self.auth = (_text(asserted), "asserted") if asserted else (_os_user(), "os")
+        self.application = _text(
+            application or os.environ.get("EVLOG_APPLICATION") or Path(sys.argv[0]).name or "python"
+        )
+        why = reason or os.environ.get("EVLOG_REASON")
+        self.reason = _text(why) if why else None
         self.host = socket.gethostname()
         self.pid = os.getpid()
 
@@ -101,6 +104,11 @@ def transaction_id(time_ms: int) -> bytes:
     version, variant = 0x7 << 76, 0x2 << 62
     bits = (time_ms & 0xFFFF_FFFF_FFFF) << 80 | version | chance >> 4 & 0xFFF << 64 | variant | chance & (1 << 62) - 1
     return bits.to_bytes(16)
+
+
+def _text(said: str) -> str:
+    """Return what the environment or a command line says, as text: bytes that are none, which Python hands on, become escapes."""
+    return said.encode(errors="backslashreplace").decode()
 
 
 def _os_user() -> str:

@@ -214,6 +214,12 @@ def test_a_restore_that_cannot_be_done_makes_nothing(place: Path, copy: Path, tm
     assert "/proc/new" in refused(1, "restore", str(_mended(segment, sound)), "/proc/new")
 
 
+def test_a_reason_in_bytes_that_are_no_text_is_kept_as_escapes(copy: Path, tmp_path: Path) -> None:
+    assert run("restore", str(copy), str(tmp_path / "new"), "--reason", "caf\udce9").exit_code == 0
+    (last,) = data("-s", str(tmp_path / "new"), "log", "-n", "1")
+    assert last["reason"] == "caf\\udce9"
+
+
 def _mended(segment: Path, data: bytes) -> Path:
     segment.write_bytes(data)
     return segment.parent.parent

@@ -15,6 +15,7 @@ from evlog.records import (
     ExecutionPut,
     ForeignRowKept,
     LogRecovered,
+    Restored,
     Struct,
 )
 from replay.differences import records_of_types
@@ -128,6 +129,7 @@ def test_what_recovery_cut_or_an_import_kept_is_no_difference(store):
     start = store.log.end
     store.put(ForeignRowKept(table="Event", row={"id": 1}, why="dangling"))
     store.put(LogRecovered(segment="s", position=1, size=2, sha256=b"", reason="r", quarantine="q"))
+    store.put(Restored(bytes(16), "evlog/x", 1, bytes(32), 2, bytes(32), 3))
     assert store.diff(start).differences == []
 
 
