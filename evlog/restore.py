@@ -40,7 +40,10 @@ class Cut(NamedTuple):
 
 
 def check(source: Folder, stage: Stage = silent) -> Manifest:
-    """Return the manifest of a backup, once every byte of it is known to be what it was. Raises BackupError and its kinds."""
+    """Return the manifest of a backup, once every byte of it is known to be what it was.
+
+    Raises BackupError and its kinds, CorruptLogError where the log beside the manifest cannot be read.
+    """
     found = manifest.read(source)
     if found is None:
         place = source.describe("")
@@ -62,6 +65,9 @@ def check(source: Folder, stage: Stage = silent) -> Manifest:
                 tell(done, total)
     if identity.read(source) != Identity(bytes.fromhex(found.log_id), found.origin):
         raise DamagedBackupError(source.describe(manifest.NAME), "the manifest is that of another log")
+    with closing(Log.open(source, writable=False, acknowledged=found.end)) as log:
+        if log.tip_at(found.end).tree.root().hex() != found.root:
+            raise DamagedBackupError(source.describe(manifest.NAME), "the root is not that of the records beside it")
     return found
 
 
@@ -78,8 +84,6 @@ def restore(
     ident = Identity(bytes.fromhex(found.log_id), found.origin)
     seed = seed_of(ident.log_id)
     with closing(Log.open(source, writable=False, acknowledged=found.end)) as log:
-        if log.tip_at(found.end).tree.root().hex() != found.root:
-            raise DamagedBackupError(source.describe(manifest.NAME), "the root is not that of the records beside it")
         tip = log.tip_at(end)
     cut = _cut_at(source, found, end, seed)
     identity.write(target, ident)

@@ -194,6 +194,20 @@ def test_any_moment_is_brought_back_and_the_log_says_so(place: Path, copy: Path,
     assert "restored the first 8 records from a backup" in run("-s", str(tmp_path / "new-8"), "log").stdout
 
 
+def test_verify_compares_a_backup_with_its_manifest(copy: Path) -> None:
+    path = copy / "log" / "BACKUP"
+    sound = path.read_text()
+    for old, new, why in [
+        ('"end": 13', '"end": 12', "the root is not that"),
+        ('"size": 1', '"size": 2', "cannot be trusted"),
+    ]:
+        path.write_text(sound.replace(old, new))
+        result = run("-s", str(copy), "verify", "--json")
+        assert result.exit_code == 3
+        (finding,) = [one for one in json.loads(result.stdout)["findings"] if one["severity"] == "damage"]
+        assert why in finding["what"]
+
+
 def test_a_restore_that_cannot_be_done_makes_nothing(place: Path, copy: Path, tmp_path: Path) -> None:
     new = str(tmp_path / "new")
     assert "it is there already" in refused(1, "restore", str(copy), str(place))
