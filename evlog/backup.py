@@ -57,7 +57,7 @@ def backup(source: Folder, target: Folder, stage: Stage = silent) -> Outcome:
         if mark is None:
             raise BackupError(
                 f"{source.describe(head.NAME)}: HEAD is missing or damaged, so how far the log is acknowledged is not known:"
-                " open the store for writing, which makes it anew"
+                " `evlog replay` opens the store for writing, which makes it anew"
             )
         _refuse_store(target)
         with closing(target.lock(LOCK_NAME)) as lock, held(lock):
@@ -120,9 +120,8 @@ def _refuse_other_history(log: Log, mark: Mark, target: Folder, former: Manifest
     """Return how many records the backup holds. Raises DivergedError unless these are the first ones of the log."""
     newest = max([0, *segment.bases(target)])
     copy_end, parted = newest, mark.end if newest > mark.base else None
-    if (
-        former is not None or head.NAME in target.names()
-    ):  # Else a first one was interrupted: nothing it left counts yet.
+    # Else a first backup was interrupted: nothing that it left counts yet, and bytes may be missing in the middle.
+    if former is not None or head.NAME in target.names():
         with closing(Log.open(target, writable=False, acknowledged=former.end if former else 0)) as copy:
             if former is not None and copy.tip_at(former.end).tree.root().hex() != former.root:
                 raise DamagedBackupError(
@@ -160,8 +159,9 @@ def _copy_all(
     known = former.segments if former is not None else {}
     bases = [base for base in segment.bases(source) if base <= mark.base]
     sizes = {base: mark.position if base == mark.base else size_of(source, segment.name_of(base)) for base in bases}
-    missing = sum(size - (known[base].size if base in known else 0) for base, size in sizes.items())
-    files, written, changed = [copied(target, identity.NAME)], 0, []
+    new = {base: size - (known[base].size if base in known else 0) for base, size in sizes.items()}
+    report = _adding_up(tell, sum(new.values())) if tell is not None else None
+    files, changed = [copied(target, identity.NAME)], []
     for base, size in sizes.items():
         name, before = segment.name_of(base), known.get(base)
         if before is not None and size_of(target, name) < before.size:
@@ -169,18 +169,31 @@ def _copy_all(
                 target.describe(name), f"the file is shorter than the {before.size:,} bytes it had"
             )
         if before is None or before.size < size:
-            report = (lambda done, so_far=written: tell(so_far + done, missing)) if tell is not None else None
             before = _extend(source, target, name, size, before, report)
             changed.append(base)
-            written += before.size - (known[base].size if base in known else 0)
         files.append(before)
-    return files, written, changed
+    return files, sum(new[base] for base in changed), changed
+
+
+def _adding_up(tell: Tell, total: int) -> Callable[[int], None]:
+    """Return what adds bytes to those that are done, and tells."""
+    done = 0
+
+    def add(size: int) -> None:
+        nonlocal done
+        done += size
+        tell(done, total)
+
+    return add
 
 
 def _extend(
     source: Folder, target: Folder, name: str, size: int, before: Copied | None, tell: Callable[[int], None] | None
 ) -> Copied:
-    """Bring one file of the target to the first `size` bytes of the source's; return what it is then."""
+    """Bring one file of the target to the first `size` bytes of the source's; return what it is then.
+
+    before: what it is known to be already. tell: told how many bytes more are done.
+    """
     start = before.size if before is not None else 0
     made = name not in target.names()
     with (
@@ -197,11 +210,9 @@ def _extend(
             wanted.update(data)
             start += len(data)
             if tell is not None:
-                tell(start - (before.size if before is not None else 0))
-        if new.size() > size:
-            new.truncate(
-                size
-            )  # What an interrupted backup of a later moment left, of a store that was rolled back since.
+                tell(len(data))
+        if new.size() > size:  # An interrupted backup left it, of a store that lost its end since.
+            new.truncate(size)
         new.sync()
     if made:
         target.sync_names()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, get_args
 
 import pytest
@@ -21,10 +21,12 @@ from evlog.errors import (
 )
 from evlog.files import RealFolder
 from evlog.log import Log
-from evlog.restore import check
+from evlog.memory import MemoryFolder
+from evlog.restore import check, restore
 from replay.verify import verify_log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from evlog.files import Folder
@@ -298,3 +300,23 @@ def test_a_backup_of_a_store_without_records_is_one(tmp_path: Path, target: Real
     Log.open(tmp_path / "empty", create=True).close()
     backup(RealFolder(tmp_path / "empty"), target)
     assert held(target) == []
+
+
+def test_a_backup_and_a_restore_tell_how_far_they_are(store: Path, target: RealFolder) -> None:
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    @contextmanager
+    def stage(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+        assert unit in ("bytes", "records")
+        steps = told.setdefault(what, [])
+        yield lambda *step: steps.append(step)
+
+    done = backup(RealFolder(store), target, stage)
+    found = check(target, stage)
+    restore(target, found, 13, MemoryFolder(), stage)
+    for what in ("copying", "checking the backup", "restoring"):
+        steps = told[what]
+        assert steps == sorted(steps), what
+        assert steps[-1][0] == steps[-1][1] > 0, what
+    assert told["copying"][-1][0] == done.written
+    assert "checking" in told
