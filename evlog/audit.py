@@ -42,10 +42,11 @@ class Audit:
     faults: list[Fault] = field(default_factory=list)
 
 
-def audit(folder: Folder, progress: Callable[[int, int], None] | None = None) -> Audit:
+def audit(folder: Folder, progress: Callable[[int, int], None] | None = None, *, since: int = 0) -> Audit:
     """Check identity, HEAD, every segment, frame, leaf, link, seal and the order of times.
 
-    progress: told (records checked, records known from HEAD or segment names).
+    progress: told (records checked, records known from HEAD or segment names). since: the base of the first segment to check;
+    what its header says of those before is believed.
     """
     result = Audit()
     try:
@@ -54,9 +55,9 @@ def audit(folder: Folder, progress: Callable[[int, int], None] | None = None) ->
         result.faults.append(Fault("damage", str(error), folder.describe(identity.NAME), 0, 0))
         return result
     mark = _mark(folder, seed, result)
-    bases = segment.bases(folder)
-    tip, reached = Tip(), True
-    known = max(mark.end if mark else 0, bases[-1] if bases else 0)
+    bases = [base for base in segment.bases(folder) if base >= since]
+    tip, reached = Tip(), since == 0
+    known = max(mark.end if mark else 0, bases[-1] if bases else 0) - since
     for number, base in enumerate(bases):
         result.segments += 1
         if base != tip.end and reached:

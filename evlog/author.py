@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import getpass
 import os
 import secrets
@@ -9,9 +10,11 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from evlog.records import RECORD_VERSION, Answered, Envelope
+
+SAID_MAX: Final = 1_024  # Characters of what somebody says of himself: who he is, or why he puts.
 
 
 class Caller(NamedTuple):
@@ -37,11 +40,23 @@ class Author:
 
     def __init__(self, *, actor: str | None = None, application: str | None = None, reason: str | None = None) -> None:
         asserted = actor or os.environ.get("EVLOG_ACTOR")
-        self.actor, self.auth = (asserted, "asserted") if asserted else (_os_user(), "os")
-        self.application = application or os.environ.get("EVLOG_APPLICATION") or Path(sys.argv[0]).name or "python"
-        self.reason = reason or os.environ.get("EVLOG_REASON")
+        self.actor, self.auth = (_text(asserted), "asserted") if asserted else (_os_user(), "os")
+        self.application = _text(
+            application or os.environ.get("EVLOG_APPLICATION") or Path(sys.argv[0]).name or "python"
+        )
+        why = reason or os.environ.get("EVLOG_REASON")
+        self.reason = _text(why) if why else None
         self.host = socket.gethostname()
         self.pid = os.getpid()
+
+    def acting(self, *, actor: str | None = None, reason: str | None = None) -> Author:
+        """Return the author of what this process puts for another actor or reason; what is None stays as it is."""
+        other = copy.copy(self)
+        if actor is not None:
+            other.actor, other.auth = actor, "asserted"
+        if reason is not None:
+            other.reason = reason
+        return other
 
     def envelope(
         self, api: str, wall_us: int, caller: Caller | None = None, answered: Answered | None = None
@@ -89,6 +104,11 @@ def transaction_id(time_ms: int) -> bytes:
     version, variant = 0x7 << 76, 0x2 << 62
     bits = (time_ms & 0xFFFF_FFFF_FFFF) << 80 | version | chance >> 4 & 0xFFF << 64 | variant | chance & (1 << 62) - 1
     return bits.to_bytes(16)
+
+
+def _text(said: str) -> str:
+    """Return what the environment or a command line says, as text: bytes that are none, which Python hands on, become escapes."""
+    return said.encode(errors="backslashreplace").decode()
 
 
 def _os_user() -> str:

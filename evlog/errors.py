@@ -12,6 +12,9 @@ LogError
 ├── LogClosedError          closed, or poisoned by a failed write: reopen
 ├── ForkedError             opened before fork(), used after it: reopen in the child
 ├── FutureError             a moment after the end of the log was asked for
+├── BackupError             a folder cannot take this backup, or is none
+│   ├── DivergedError           the store and its backup are not one history any more
+│   └── DamagedBackupError      a backup does not hold what it says it holds
 └── StorageError            the device refused
     ├── ReadOnlyError           read-only medium or read-only opening
     └── DiskFullError           no space left
@@ -113,6 +116,30 @@ class FutureError(LogError):
     def __init__(self, *, asked: object, end: int) -> None:
         super().__init__(f"{asked} is a moment that the log has not reached: it ends at offset {end}")
         self.asked, self.end = asked, end
+
+
+class BackupError(LogError):
+    """A folder cannot take the backup that was asked for, or holds none."""
+
+
+class DivergedError(BackupError):
+    """The backup holds records that the store does not: the store lost or rewrote them, or somebody put into the backup."""
+
+    def __init__(self, place: str, *, offset: int, backup_end: int, end: int) -> None:
+        what = "the store ends there" if offset == end else "from there on they are two histories"
+        super().__init__(
+            f"{place}: the backup holds {backup_end:,} records, the store {end:,}, and they part at #{offset:,}: {what};"
+            " nothing was changed: keep both, and back up to another folder"
+        )
+        self.offset, self.backup_end, self.end = offset, backup_end, end
+
+
+class DamagedBackupError(BackupError):
+    """A file of a backup is not what its manifest says."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}: this backup cannot be trusted; make a new one in another folder")
+        self.file = file
 
 
 class StorageError(LogError):

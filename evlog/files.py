@@ -16,6 +16,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
+import shutil
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -277,6 +279,28 @@ def write_whole(folder: Folder, name: str, data: bytes) -> None:
         file.write(data, 0)
         file.sync()
     folder.rename(temporary, name)
+
+
+@contextlib.contextmanager
+def staged(place: Path) -> Iterator[Path]:
+    """Yield a new folder that becomes `place` when the block is done: that is there whole or not at all.
+
+    It lies beside `place`, as `.NAME.new-` and 8 hexadecimal digits: what a killed process leaves may be removed. Raises StorageError.
+    """
+    place = place.absolute()
+    folder = place.parent / f".{place.name}.new-{secrets.token_hex(4)}"
+    with _named("cannot create the folder", str(place)):
+        if os.path.lexists(place):
+            raise FileExistsError(errno.EEXIST, "it is there already")
+        _make_folder(folder)
+    try:
+        yield folder
+        with _named("cannot rename", str(folder)):
+            _sync_folder(folder)
+            os.rename(folder, place)
+            _sync_folder(place.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_folder(path: Path) -> None:

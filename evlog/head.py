@@ -19,13 +19,14 @@ cut leaves it behind, and nothing can leave it ahead, because what it speaks of 
 from __future__ import annotations
 
 import struct
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import google_crc32c
 import msgspec
 
 if TYPE_CHECKING:
-    from evlog.files import File
+    from evlog.files import File, Folder
 
 NAME: Final = "HEAD"
 _SLOT: Final = struct.Struct("<4sIQQQQQ16s")
@@ -83,6 +84,28 @@ class Head:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
+
+
+def read(folder: Folder, *, seed: int) -> Mark | None:
+    """Return how far the log in a folder is acknowledged, None where HEAD is missing or damaged."""
+    try:
+        file = folder.open(NAME)
+    except FileNotFoundError:
+        return None
+    with closing(file):
+        return newest(file.read(SIZE, 0), seed=seed)
+
+
+def write(folder: Folder, mark: Mark, *, seed: int) -> None:
+    """Write a HEAD into a folder that nobody has open; the old one is there until the new one is, whole and durable."""
+    temporary = NAME + ".new"
+    with closing(folder.create(temporary)) as file:
+        Head(file, seed).move(
+            end=mark.end, base=mark.base, position=mark.position, time_us=mark.time_us, prev=mark.prev
+        )
+        file.sync()
+    folder.rename(temporary, NAME)
+    folder.sync_names()
 
 
 def newest(raw: bytes, *, seed: int) -> Mark | None:

@@ -37,9 +37,14 @@ def create(folder: Folder) -> Identity:
     """Write a new identity; it is there whole or not at all."""
     log_id = secrets.token_bytes(16)
     identity = Identity(log_id, f"evlog/{log_id.hex()}")
+    write(folder, identity)
+    return identity
+
+
+def write(folder: Folder, identity: Identity) -> None:
+    """Write an identity into a folder that has none; it is there whole or not at all."""
     write_whole(folder, NAME, _text(identity))
     folder.sync_names()
-    return identity
 
 
 def read(folder: Folder) -> Identity:

@@ -107,7 +107,7 @@ class Log:
             _identity(folder, create=False)  # Before the lock's file is made: where there is no log, nothing appears.
         with contextlib.ExitStack() as on_error:
             lock = on_error.enter_context(contextlib.closing(folder.lock(LOCK_NAME)))
-            with _held(lock):
+            with held(lock):
                 log = cls(folder, _identity(folder, create=create), writable=True, clock=clock)
                 on_error.callback(log._let_go)
                 log._open_for_writing(acknowledged)
@@ -569,7 +569,8 @@ def _over() -> LogClosedError:
 
 
 @contextlib.contextmanager
-def _held(lock: Lock) -> Iterator[None]:
+def held(lock: Lock) -> Iterator[None]:
+    """Hold a lock while the `with` block runs."""
     lock.acquire()
     try:
         yield

@@ -147,6 +147,22 @@ class ForeignRowKept(msgspec.Struct, frozen=True, omit_defaults=True, tag_field=
     why: str
 
 
+class Restored(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="restored", gc=False):
+    """The store was brought back from a backup here: the records before this one are the first `end` of the log of that id.
+
+    root: of the tree of these records. made_end, made_root, made_us: how much the backup held, and when it was made; records
+    [end, made_end) were left behind on purpose.
+    """
+
+    log_id: bytes
+    origin: str
+    end: int
+    root: bytes
+    made_end: int
+    made_root: bytes
+    made_us: int
+
+
 Change = (
     ArtifactTypePut
     | ExecutionTypePut
@@ -160,7 +176,10 @@ Change = (
     | ParentContextPut
     | LogRecovered
     | ForeignRowKept
+    | Restored
 )
+# No facts about the store: views have no rows of them.
+REMARKS: Final = (LogRecovered, ForeignRowKept, Restored)
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):

@@ -20,6 +20,7 @@ from evlog.frame import ALIGNMENT, HEADER, SEAL, SEGMENT, BadFrame, Frame, pack,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from hashlib import _Hash as Hash
 
     from evlog.files import File, Folder
     from evlog.tip import Tip
@@ -197,6 +198,11 @@ def _only_zeros(file: File, position: int) -> bool:
 
 def digest_before(file: File, position: int) -> bytes:
     """Return the SHA-256 of the first `position` bytes."""
+    return hash_of(file, position).digest()
+
+
+def hash_of(file: File, position: int) -> Hash:
+    """Return SHA-256 fed with the first `position` bytes, ready for more."""
     digest, at = sha256(), 0
     while at < position:
         data = file.read(min(READ_BYTES, position - at), at)
@@ -204,7 +210,7 @@ def digest_before(file: File, position: int) -> bytes:
             break
         digest.update(data)
         at += len(data)
-    return digest.digest()
+    return digest
 
 
 def note_position(index: list[int], frame_offset: int, base: int, position: int) -> None:

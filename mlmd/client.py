@@ -9,6 +9,7 @@ import grpc
 
 from evlog.author import Author
 from mlmd import errors, moment
+from mlmd.acting import author_of
 from mlmd.kinds import KINDS
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
@@ -36,9 +37,7 @@ class Remote:
         else:
             self._channel = grpc.insecure_channel(target, options)
         self._timeout_s = config.client_timeout_sec if config.HasField("client_timeout_sec") else None
-        author = Author()
-        said = {ACTOR: author.actor, REASON: author.reason}
-        self._metadata = tuple((key, quote(value, safe=_PRINTABLE)) for key, value in said.items() if value)
+        self.author = Author()
         self._at = ((AS_OF, moment.on_the_wire(at)),) if at is not None else None
         self._calls: dict[str, Any] = {}
 
@@ -55,7 +54,7 @@ class Remote:
                 f"/{NAME}/{method.name}", method.request.SerializeToString, method.response.FromString
             )
         try:
-            return call(request, timeout=self._timeout_s, metadata=self._at or self._metadata)
+            return call(request, timeout=self._timeout_s, metadata=self._at or _said_by(author_of(self)))
         except grpc.RpcError as error:
             raise errors.make_exception(error.details() or "", error.code().value[0]) from error
 
@@ -102,6 +101,12 @@ class Remote:
         self._channel.close()
 
     abandon = close
+
+
+def _said_by(author: Author) -> tuple[tuple[str, str], ...]:
+    """Return who asks, and why, as metadata."""
+    said = {ACTOR: author.actor, REASON: author.reason}
+    return tuple((key, quote(value, safe=_PRINTABLE)) for key, value in said.items() if value)
 
 
 def _options(arguments: pb.GrpcChannelArguments) -> list[tuple[str, int]]:

@@ -18,6 +18,7 @@ from evlog.author import Author, clock_us
 from evlog.errors import ForkedError, RecordTooLargeError
 from evlog.records import Answered, Record
 from mlmd import errors
+from mlmd.acting import author_of
 from mlmd.draft import Draft, TypeCache
 from mlmd.line import Line, Ticket
 from projections.errors import ViewError
@@ -46,11 +47,11 @@ _SHOWN_STEP_S: Final = 0.005
 class _Put(Ticket):
     """One put that waits for its group, then its answer."""
 
-    __slots__ = ("caller", "error", "method", "request", "response")
+    __slots__ = ("author", "caller", "error", "method", "request", "response")
 
-    def __init__(self, method: Method, request: Any, caller: Caller | None) -> None:
+    def __init__(self, method: Method, request: Any, author: Author, caller: Caller | None) -> None:
         super().__init__()
-        self.method, self.request, self.caller = method, request, caller
+        self.method, self.request, self.author, self.caller = method, request, author, caller
         self.response: Any = None
         self.error: BaseException | None = None
 
@@ -62,7 +63,7 @@ class Engine:
         self.log: Log = opened.log
         self.view: View = opened.view
         self._opened = opened
-        self._author = author or Author()
+        self.author = author or Author()
         self._pid = os.getpid()
         self._line = Line(self._serve)
         self._counter = Lock()  # Held by who serves a group, and by who opens the view anew.
@@ -231,7 +232,7 @@ class Engine:
             self._put(CREATE_STORE, None)
 
     def _put(self, method: Method, request: Any, caller: Caller | None = None) -> Any:
-        put = _Put(method, request, caller)
+        put = _Put(method, request, author_of(self), caller)  # Here: another thread may lead the group.
         self._line.stand(put)
         if put.error is not None:
             raise put.error
@@ -335,7 +336,7 @@ class Engine:
         answered = None
         if put.caller is not None and put.caller.transaction is not None:
             answered = Answered(_request_hash(put), put.response.SerializeToString(deterministic=True))
-        return self._author.envelope(put.method.name, clock_us(), put.caller, answered)
+        return put.author.envelope(put.method.name, clock_us(), put.caller, answered)
 
     def _decided(self, put: _Put, now_us: int) -> Draft:
         """Return the draft of a put. Raises StatusError for a refusal."""

@@ -25,6 +25,7 @@ class Past:
         owns: the engine is closed with this.
         """
         self.engine, self._owns = engine, owns
+        self.author = engine.author  # Of nothing: every put is refused.
         self.offset = engine.offset_at(at)
 
     def call(self, method: Method, request: Any) -> Any:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import grpc
 from google.protobuf.message import DecodeError
 
-from evlog.author import Caller
+from evlog.author import SAID_MAX, Caller
 from mlmd import errors, moment
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_service_pb2 as service
@@ -33,7 +33,6 @@ TRANSACTION: Final = "x-evlog-transaction"
 AS_OF: Final = "x-evlog-as-of"
 _PLAIN: Final = frozenset(range(0x20, 0x7F)) - frozenset(b"%")
 _USER_AGENT: Final = "user-agent"
-_TEXT_MAX: Final = 1_024  # Of what a caller says of itself.
 DETAILS_MAX: Final = 4_096  # Bytes on the wire. Above 8 KiB of trailers gRPC answers with a status of its own.
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _IDENTITIES: Final = ("x509_common_name", "x509_subject_alternative_name")
@@ -116,8 +115,8 @@ def _proven(context: grpc.ServicerContext) -> str | None:
 def _text(said: dict[str, Any], key: str) -> str | None:
     """Return what is said under a key: percent-encoded UTF-8, for metadata is ASCII."""
     value = unquote(said.get(key, ""))
-    if len(value) > _TEXT_MAX:
-        raise errors.InvalidArgumentError(f"{key}: {len(value):,} characters; {_TEXT_MAX:,} at most")
+    if len(value) > SAID_MAX:
+        raise errors.InvalidArgumentError(f"{key}: {len(value):,} characters; {SAID_MAX:,} at most")
     return value or None
 
 

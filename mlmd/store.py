@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import replay
 from mlmd import errors, names
 from mlmd import moment as moments
+from mlmd.acting import acting
 from mlmd.engine import Engine
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.opening import open_config
@@ -23,6 +24,7 @@ from replay.asof import offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from evlog.log import Log
     from mlmd.client import Remote
@@ -186,6 +188,15 @@ class MetadataStore:
     def blame(self, thing: Any) -> list[replay.Blame]:
         """Return for each field and property of a thing, named as for `history`, the record that set it. Raises as `history`."""
         return self._found(thing, replay.blame)
+
+    def acting(self, *, actor: str | None = None, reason: str | None = None) -> AbstractContextManager[None]:
+        """Say who acts and why for every put into this store in the `with` block, in place of EVLOG_ACTOR and EVLOG_REASON.
+
+        Blocks nest: what the inner one does not say stays. It is for the thread or asyncio task that runs it, and for the tasks and
+        `asyncio.to_thread` calls begun in it. The actor is "asserted": nobody checked. A server believes it, unless a certificate
+        says who calls. Raises InvalidArgumentError for a text that is none, empty, or over 1,024 characters.
+        """
+        return acting(self._backend, actor=actor, reason=reason)
 
     def _found(self, thing: Any, question: Callable[[Log, View, replay.Thing, int], list[_Told]]) -> list[_Told]:
         try:

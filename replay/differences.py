@@ -6,16 +6,17 @@ The records between the two are read, and of what they put again the version bef
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from evlog.records import NodePut, TypePut
 from replay.things import Difference, key_of, provenance_of, puts_a_row, things_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from evlog.log import Log
-    from evlog.records import Change
+    from evlog.records import Change, Entry
     from projections.sqlite.view import View
     from replay.follow import Progress
     from replay.things import Key, Provenance, Thing
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _ORDER: Final = ("type", "artifact", "execution", "context", "event", "attribution", "association", "parent_context")
 _REPLACED: Final = _ORDER[:4]  # Whatever else is put stays as it is.
 _REPORT_RECORDS: Final = 1_000
+_BATCH_RECORDS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,25 @@ def _of_types(
     view: View, last: dict[Key, tuple[Change, Provenance]], types: Collection[str]
 ) -> dict[Key, tuple[Change, Provenance]]:
     """Return what concerns types of some names, or nodes of these types."""
-    wanted = {type_id for type_id, name in view.ask(lambda lookup: lookup.type_names()).items() if name in types}
-    ends = {thing for change, _ in last.values() for thing in things_of(change)}
-    of_types = _nodes_of(view, wanted, ends) | {("type", name) for name in types}
+    of_types = _things_of_types(view, (change for change, _ in last.values()), types)
     return {key: put for key, put in last.items() if not of_types.isdisjoint(things_of(put[0]))}
+
+
+def records_of_types(view: View, entries: Iterable[Entry], types: Collection[str]) -> Iterator[Entry]:
+    """Yield the records that put types of some names, nodes of such types, or what links one of these."""
+    waiting = iter(entries)
+    while batch := list(islice(waiting, _BATCH_RECORDS)):
+        of_types = _things_of_types(view, (change for entry in batch for change in entry.record.changes), types)
+        for entry in batch:
+            if any(not of_types.isdisjoint(things_of(change)) for change in entry.record.changes):
+                yield entry
+
+
+def _things_of_types(view: View, changes: Iterable[Change], types: Collection[str]) -> set[Thing]:
+    """Return the types of some names, and of the things that changes are about the nodes of such types."""
+    wanted = {type_id for type_id, name in view.ask(lambda lookup: lookup.type_names()).items() if name in types}
+    ends = {thing for change in changes for thing in things_of(change)}
+    return _nodes_of(view, wanted, ends) | {("type", name) for name in types}
 
 
 def _nodes_of(view: View, type_ids: Collection[int], among: Iterable[Thing]) -> set[Thing]:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evlog.records import (
+    REMARKS,
     AssociationPut,
     AttributionPut,
     EventPut,
-    ForeignRowKept,
-    LogRecovered,
     NodePut,
     ParentContextPut,
     TypePut,
@@ -130,7 +129,7 @@ def kind_of(change: Change | TypePut | NodePut) -> str:
 
 def puts_a_row(change: Change) -> bool:
     """Tell whether a change is about the store: not a fact about the log, and nothing that an import merely kept."""
-    return not isinstance(change, LogRecovered | ForeignRowKept)
+    return not isinstance(change, REMARKS)
 
 
 def key_of(change: Change | TypePut | NodePut) -> Key:
@@ -139,7 +138,7 @@ def key_of(change: Change | TypePut | NodePut) -> Key:
         return ("attribution", change.context_id, change.artifact_id)
     if isinstance(change, AssociationPut):
         return ("association", change.context_id, change.execution_id)
-    assert not isinstance(change, LogRecovered | ForeignRowKept), "puts nothing"
+    assert not isinstance(change, REMARKS), "puts nothing"
     return (kind_of(change), change.id)
 
 

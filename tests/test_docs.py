@@ -12,9 +12,11 @@ import grpc
 import pytest
 from serving import served
 
+from mlmd import MetadataStore
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
 from mlmd.opening import open_folder
+from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +48,16 @@ def test_the_examples_of_history_run(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
     (served_code,) = re.findall(r"```python served\n(.*?)```", text, re.DOTALL)
+    store = MetadataStore(
+        pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(tmp_path / "my-store")))
+    )
+    (acting,) = re.findall(r"```python acting\n(.*?)```", text, re.DOTALL)
+    [model] = store.get_artifacts_by_id([1])
+    exec(acting, {"store": store, "model": model, "metadata_store_pb2": pb})
+    store.close()
     engine = Engine(open_folder(tmp_path / "my-store"))
+    said = [entry.record.envelope for entry in engine.log.read(4)]
+    assert [(one.actor, one.reason) for one in said] == [("ana@example.org", f"ticket {n}") for n in (81, 82)]
     with served(engine) as server, grpc.insecure_channel(f"localhost:{server.port}") as channel:
         exec(served_code, {"channel": channel, "metadata_store_service_pb2": service})
     engine.close()
@@ -59,6 +70,19 @@ def test_the_examples_of_history_run(tmp_path: Path) -> None:
         subprocess.run(
             [sys.executable, "-m", "mlmd.cli", *words], cwd=tmp_path, check=True, timeout=60, capture_output=True
         )
+
+
+def test_the_examples_of_backup_run(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    evlog = [sys.executable, "-m", "mlmd.cli"]
+    subprocess.run([*evlog, "demo", "my-store"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    for line in commands.splitlines():
+        _, *words = shlex.split(line, comments=True)
+        subprocess.run([*evlog, *words], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} >= {"copy", "restored", "before", "today"}
 
 
 def test_every_method_stands_in_the_table_of_compatibility() -> None:

@@ -59,6 +59,10 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
     },
+    "Keep": {
+        "backup": Entry("keeping", "Copy the store's log to a folder while others go on writing."),
+        "restore": Entry("keeping", "Bring a store back from a backup, at any moment, into a new folder."),
+    },
     "Trust": {
         "verify": Entry("verifying", "Check every byte of the log, and the views against a replay."),
         "replay": Entry("rebuilding", "Make a view anew from the log."),

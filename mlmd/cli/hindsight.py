@@ -9,11 +9,10 @@ import click
 
 from mlmd import moment
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.history import refuse_unknown
+from mlmd.cli.history import refuse_unknown, refuse_unknown_types
 from mlmd.cli.output import local_time, rfc3339, show_rows
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
-from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
 from mlmd.cli.things import RECORD_FIELDS, difference_in_words, difference_row, parse_named, plain, provenance_row
 from projections.sqlite.lookup import Lookup
@@ -65,8 +64,7 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
     with store_of(settings) as store, progress_of(settings, "comparing") as progress:
         start, stop = sorted(min(offset_of(store.log, one.at), store.end) for one in (first, last))
         names = store.ask(Lookup.type_names)
-        if unknown := sorted(set(types) - set(names.values())):
-            raise Refusal(f"there is no type {unknown[0]!r}", f"evlog -s {store.place} types")
+        refuse_unknown_types(store, types)
         found = diff_between(store.log, store.view, start, stop, types=types or None, progress=progress)
         between = _between(store, start, stop)
     footer = f"{_counted(found)} {between}"

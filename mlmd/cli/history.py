@@ -28,21 +28,25 @@ from mlmd.cli.things import (
     provenance_row,
     record_row,
 )
+from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of
+from replay.differences import records_of_types
 from replay.reading import read_backward
 from replay.things import things_of
 from replay.versions import history, was_there
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from evlog.log import Log
-    from evlog.records import Entry
+    from evlog.records import Entry, Envelope
     from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
     from mlmd.moment import Moment
     from replay.follow import Progress
-    from replay.things import Difference, Thing
+    from replay.things import Difference, Provenance, Thing
+
+_REPORT_RECORDS: Final = 1_000
 
 _COLUMNS: Final = ("offset", "time", "actor", "application", "api", "changes", "reason")
 
@@ -54,6 +58,15 @@ _COLUMNS: Final = ("offset", "time", "actor", "application", "api", "changes", "
 @click.option("--since", type=When(), metavar="WHEN", help="Only records put from then on.")
 @click.option("--until", type=When(), metavar="WHEN", help="Only records put before.")
 @click.option("--by", metavar="WHO", help="Only records of this actor.")
+@click.option("--api", metavar="CALL", help="Only records of this call, such as PutArtifacts or Restore.")
+@click.option("--reason", metavar="TEXT", help="Only records whose reason has this in it.")
+@click.option(
+    "--type",
+    "types",
+    metavar="TYPE",
+    multiple=True,
+    help="Only records of this type, its nodes and what links them; may be repeated.",
+)
 @click.option("--reverse", is_flag=True, help="The oldest first.")
 @click.option(
     "-f", "--follow", "following", is_flag=True, help="Then each record as it is put, until Ctrl-C; the oldest first."
@@ -65,6 +78,9 @@ def log(
     since: Moment | None,
     until: Moment | None,
     by: str | None,
+    api: str | None,
+    reason: str | None,
+    types: tuple[str, ...],
     reverse: bool,
     following: bool,
 ) -> None:
@@ -75,24 +91,37 @@ def log(
     evlog log run:1                     the life of a run: every version, field by field, and every link
     evlog log type:Trainer --reverse    what became of a type, from its first record
     evlog log --since yesterday --by ana
+    evlog log --type DataSet --api PutArtifacts
     evlog log -n 0 -o jsonl             every record in full, one a line
     evlog log -f --by ana               the last ones of ana, and each as she puts it
 
     """
+
+    def wanted(said: Envelope | Provenance) -> bool:
+        stated = reason is None or reason.casefold() in (said.reason or "").casefold()
+        return stated and by in (None, said.actor) and api in (None, said.api)
+
     if following:
         if until is not None or settings.at is not None:
             raise click.UsageError("-f is for what comes, --until and --at are for what was")
-        _follow(settings, None if thing is None else parse_named(thing), limit, since, by)
+        if types:
+            raise click.UsageError("--type looks at what was put before; -f takes an object, --by, --api and --reason")
+        _follow(settings, None if thing is None else parse_named(thing), limit, since, wanted)
         return
-    with store_of(settings) as store, progress_of(settings, "reading versions") as progress:
+    if thing is not None and types:
+        raise click.UsageError("--type is for the records of all things, and one is named")
+    with store_of(settings) as store, progress_of(settings, "reading records") as progress:
         start, stop = _range(store, since, until)
         if thing is not None:
             told = _life(store, parse_named(thing), start, stop, newest_first=not reverse, progress=progress)
-            of_thing = list(islice((one for one in told if by in (None, one[0].by.actor)), limit or None))
+            of_thing = list(islice((one for one in told if wanted(one[0].by)), limit or None))
             rows = [_life_row(differences) for differences in of_thing]
         else:
+            refuse_unknown_types(store, types)
             found = read_backward(store.log, start, stop) if not reverse else store.log.read(start, max(start, stop))
-            entries = list(islice((one for one in found if by in (None, one.record.envelope.actor)), limit or None))
+            asked = (one for one in _reported(found, stop - start, progress) if wanted(one.record.envelope))
+            of_types = records_of_types(store.view, asked, types) if types else asked
+            entries = list(islice(of_types, limit or None))
             rows = [record_row(entry) for entry in entries]
     shown = rows
     if settings.form == "table":
@@ -105,6 +134,14 @@ def log(
     show_rows(settings, shown, _COLUMNS, f"{len(rows):,} of {store.end:,} records")
     if settings.form != "table" and limit and len(rows) == limit:
         talk(settings, f"{limit:,} records, which is the limit: -n 0 for all")
+
+
+def _reported(found: Iterable[Entry], total: int, progress: Progress | None) -> Iterator[Entry]:
+    """Yield records, and tell how many."""
+    for done, entry in enumerate(found):
+        if progress is not None and done % _REPORT_RECORDS == 0:
+            progress(done, total)
+        yield entry
 
 
 def _range(store: Store, since: Moment | None, until: Moment | None) -> tuple[int, int]:
@@ -123,11 +160,13 @@ def _start(log: Log, since: Moment | None) -> int:
     return offset_of(log, since.at if isinstance(since.at, int) else since.at - timedelta(microseconds=1))
 
 
-def _follow(settings: Settings, thing: Thing | None, limit: int, since: Moment | None, by: str | None) -> None:
+def _follow(
+    settings: Settings, thing: Thing | None, limit: int, since: Moment | None, wanted: Callable[[Envelope], bool]
+) -> None:
     """Show the last records that are wanted, all if `limit` is 0, then each that is put, in full."""
 
     def row_of(entry: Entry) -> Row | None:
-        if by not in (None, entry.record.envelope.actor):
+        if not wanted(entry.record.envelope):
             return None
         if thing is not None and not any(thing in things_of(change) for change in entry.record.changes):
             return None
@@ -167,6 +206,12 @@ def _life_row(differences: list[Difference]) -> Row:
 
 def _life_in_words(differences: list[Difference]) -> list[str]:
     return [words for one in differences for words in difference_in_words(one)]
+
+
+def refuse_unknown_types(store: Store, types: Collection[str]) -> None:
+    """Raise Refusal for names that no type bears."""
+    if unknown := sorted(set(types) - set(store.ask(Lookup.type_names).values())):
+        raise Refusal(f"there is no type {unknown[0]!r}", f"evlog -s {store.place} types")
 
 
 def refuse_unknown(store: Store, thing: Thing) -> None:

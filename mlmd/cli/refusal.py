@@ -54,6 +54,9 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
         case log_errors.FutureError():
             what = f"{_asked(error.asked)} is a moment that the log has not reached: it ends at #{error.end:,}"
             return Refusal(what, f"{command} log -n 1")
+        case log_errors.BackupError():
+            damaged = isinstance(error, log_errors.DivergedError | log_errors.DamagedBackupError)
+            return Refusal(str(error), f"{command} backup NEW-FOLDER", DAMAGE if damaged else REFUSED)
         case log_errors.LogError():
             return Refusal(str(error), f"{command} status")
         case MissingLibraryError():

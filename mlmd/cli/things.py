@@ -18,6 +18,7 @@ from evlog.records import (
     NodePut,
     ParentContextPut,
     Proto,
+    Restored,
     Struct,
     TypePut,
 )
@@ -180,6 +181,8 @@ def thing_in_short(change: Change) -> str:
         return f"ctx:{change.child_id} in ctx:{change.parent_id}"
     if isinstance(change, ForeignRowKept):
         return f"kept a row of {change.table}: {change.why}"
+    if isinstance(change, Restored):
+        return f"restored the first {change.end:,} records from a backup"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
 

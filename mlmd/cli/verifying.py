@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from evlog import manifest
 from evlog.errors import LogError
 from evlog.files import RealFolder
 from evlog.log import Log
+from evlog.restore import check
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 @with_settings
 @click.option("--log-only", is_flag=True, help="Do not compare the views with a replay.")
 def verify(settings: Settings, log_only: bool) -> None:
-    """Check every byte of the log, and the views against a replay. Exit 3 where anything is damaged.
+    """Check every byte of the log, and the views against a replay; of a backup also its manifest. Exit 3 where anything is damaged.
 
     Examples:
     evlog verify                 frames, links, tree, seals, HEAD, and the views
@@ -44,7 +47,7 @@ def verify(settings: Settings, log_only: bool) -> None:
     with progress_of(settings, "checking the log") as progress:
         report = verify_log(RealFolder(place / LOG_FOLDER), progress)
     took_s = time.perf_counter() - started
-    findings = [*report.findings]
+    findings = [*report.findings, *_backup_findings(settings, RealFolder(place / LOG_FOLDER), report)]
     if not log_only:
         findings += _view_findings(settings, place, report)
     damaged = any(finding.severity == "damage" for finding in findings)
@@ -64,6 +67,17 @@ def verify(settings: Settings, log_only: bool) -> None:
             show_rows(settings, rows, ["severity", "what", "file", "position", "offset"])
     if damaged:
         raise click.exceptions.Exit(DAMAGE)
+
+
+def _backup_findings(settings: Settings, folder: RealFolder, report: Report) -> list[Finding]:
+    """Compare a backup with its manifest; a store that is none has no findings."""
+    if not report.sound or manifest.NAME not in folder.names():
+        return []
+    try:
+        check(folder, partial(progress_of, settings))
+    except LogError as error:
+        return [Finding("damage", str(error))]
+    return []
 
 
 def _view_findings(settings: Settings, place: Path, report: Report) -> list[Finding]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 import msgspec
 
-from evlog.records import Change, ForeignRowKept, LogRecovered, NodePut, TypePut
+from evlog.records import REMARKS, Change, NodePut, TypePut
 from projections.query import KINDS
 from projections.values import as_json
 
@@ -81,7 +81,7 @@ class Batch:
                 line = _encode(_Line(offset, time_us, change, type_name))
                 if _NULL in line or _STRUCT in line or _PROTO in line:
                     line = _encode(_Line(offset, time_us, _spelled(change), type_name))
-            elif isinstance(change, LogRecovered | ForeignRowKept):
+            elif isinstance(change, REMARKS):
                 continue  # No fact about the store; `records` tells of it.
             else:
                 if isinstance(change, TypePut):

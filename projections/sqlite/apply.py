@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from evlog.records import (
+    REMARKS,
     ArtifactPut,
     ArtifactTypePut,
     AssociationPut,
@@ -16,8 +17,6 @@ from evlog.records import (
     EventPut,
     ExecutionPut,
     ExecutionTypePut,
-    ForeignRowKept,
-    LogRecovered,
     NodePut,
     ParentContextPut,
     TypePut,
@@ -115,8 +114,7 @@ class Applier:
             AttributionPut: self._attribution,
             AssociationPut: self._association,
             ParentContextPut: self._parent,
-            LogRecovered: lambda _change: None,  # A fact about the log, not about the store.
-            ForeignRowKept: lambda _change: None,  # What an import found and nothing can hold: it is there to be read.
+            **dict.fromkeys(REMARKS, lambda _change: None),
         }
 
     def apply(self, entry: Entry) -> None:

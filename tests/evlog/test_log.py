@@ -776,6 +776,19 @@ def test_an_author_says_who_and_how_that_is_known(monkeypatch: pytest.MonkeyPatc
     assert (one.transaction[6] >> 4, one.transaction[8] >> 6) == (7, 2)  # UUIDv7.
 
 
+def test_bytes_of_the_environment_that_are_no_text_are_kept_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EVLOG_ACTOR", "EVLOG_APPLICATION", "EVLOG_REASON"):
+        monkeypatch.setenv(name, "a\udced")
+    author = Author()
+    assert (author.actor, author.application, author.reason) == ("a\\udced",) * 3
+    assert Author(reason="é \ud800").reason == "é \\ud800"
+    log = Log.open(MemoryFolder(), create=True)
+    with log.claim() as group:
+        group.add(Record(author.envelope("Put", 1), []))
+        group.commit()
+    log.close()
+
+
 def test_a_segment_that_vanished_is_named(tmp_path: Path, small_segments: int) -> None:
     log = Log.open(tmp_path, create=True)
     put(log, *range(small_segments))

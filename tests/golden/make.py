@@ -2,7 +2,7 @@
 
     python tests/golden/make.py [FOLDER]
 
-`v1` is what the first release wrote, `v1-import` what was added to the format with imports. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
+`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from evlog.records import (
     ParentContextPut,
     Proto,
     Record,
+    Restored,
     Struct,
 )
 from mlmd.opening import BODIES
@@ -91,7 +92,15 @@ def imported() -> list[list[Change]]:
     return [[ContextTypePut(12, "Pipeline"), ForeignRowKept("Event", row, "no such type of event")]]
 
 
-LOGS = {"v1": changes, "v1-import": imported}
+def restored() -> list[list[Change]]:
+    """Return the changes of each record of a restored store."""
+    return [
+        [ContextTypePut(12, "Pipeline")],
+        [Restored(LOG_ID, f"evlog/{LOG_ID.hex()}", 1, b"\x01" * 32, 3, b"\x02" * 32, START_US)],
+    ]
+
+
+LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored}
 
 
 def write(folder: Path, records: list[list[Change]]) -> bytes:

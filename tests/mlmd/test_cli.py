@@ -254,6 +254,8 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
         examples = examples[:1]
     else:
         shutil.copytree(place, place.parent / "my-store", symlinks=True)
+    if name == "restore":
+        fine("backup", "copy")
     for number, example in enumerate(examples):
         words = shlex.split(example.replace("#100", "#10"))[1:]
         if {"-f", "--follow"} & set(words):

@@ -134,6 +134,32 @@ def test_a_table_of_differences_has_a_line_a_field(place: Path) -> None:
     assert [line.split()[0] for line in added[1:]] == ["+", "+"]
 
 
+def test_the_log_is_an_audit_trail_by_type_call_actor_and_reason(place: Path, tmp_path: Path) -> None:
+    def offsets(*words: str, of: Path = place) -> list[int]:
+        return [row["offset"] for row in data(of, "log", "-n", "0", "--reverse", *words)]
+
+    assert offsets("--type", "Trainer") == [3, 5, 6, 8, 9, 12], "the type, its run, and what links the run"
+    assert offsets("--type", "DataSet") == [1, 4, 6, 14, 15]
+    assert offsets("--type", "DataSet", "--type", "Trainer") == [1, 3, 4, 5, 6, 8, 9, 12, 14, 15]
+    assert offsets("--type", "DataSet", "--api", "PutArtifacts") == [4, 14, 15]
+    assert offsets("--api", "Nothing") == []
+    assert offsets("art:1", "--api", "PutArtifacts") == [4, 14, 15]
+    newest = data(place, "log", "-n", "1", "--type", "DataSet")
+    assert [row["offset"] for row in newest] == [15]
+    store = MetadataStore(config_of(tmp_path / "other"))
+    with store.acting(actor="ana", reason="Ticket 81: retrained"):
+        store.put_artifact_type(pb.ArtifactType(name="a"))
+    with store.acting(actor="bob", reason="ticket 82"):
+        store.put_artifact_type(pb.ArtifactType(name="b"))
+    store.close()
+    other = tmp_path / "other"
+    assert offsets("--by", "ana", of=other) == [1]
+    assert offsets("--reason", "ticket 8", of=other) == [1, 2]
+    assert offsets("--reason", "RETRAINED", of=other) == [1]
+    assert offsets("--reason", "ticket", "--by", "bob", of=other) == [2]
+    assert offsets("type:b", "--reason", "81", of=other) == []
+
+
 def test_the_log_of_a_thing_tells_what_each_record_changed(place: Path) -> None:
     rows = data(place, "log", "art:2")
     assert [row["offset"] for row in rows] == [13, 12, 8, 7]
@@ -234,6 +260,8 @@ def test_show_tells_of_each_version_what_it_changed(place: Path, words: list[str
         (["log", f"art:{'9' * 5_000}"], 2, "names nothing"),
         (["log", "art:٣"], 2, "names nothing"),
         (["log", ""], 2, "names nothing"),
+        (["log", "--type", "Nope"], 1, "there is no type 'Nope'"),
+        (["log", "run:1", "--type", "Trainer"], 2, "--type is for the records of all things"),
         (["blame", "type:\udcff"], 2, "names nothing"),
         (["diff", "--type", "\udcff"], 1, "there is no type"),
         (["blame", "art:0"], 1, "there is no art:0"),

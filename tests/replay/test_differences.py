@@ -15,8 +15,11 @@ from evlog.records import (
     ExecutionPut,
     ForeignRowKept,
     LogRecovered,
+    Restored,
     Struct,
 )
+from replay.differences import records_of_types
+from replay.reading import read_backward
 from replay.things import same
 
 
@@ -126,6 +129,7 @@ def test_what_recovery_cut_or_an_import_kept_is_no_difference(store):
     start = store.log.end
     store.put(ForeignRowKept(table="Event", row={"id": 1}, why="dangling"))
     store.put(LogRecovered(segment="s", position=1, size=2, sha256=b"", reason="r", quarantine="q"))
+    store.put(Restored(bytes(16), "evlog/x", 1, bytes(32), 2, bytes(32), 3))
     assert store.diff(start).differences == []
 
 
@@ -152,3 +156,15 @@ def test_progress_is_told_in_records(store):
 def test_a_moment_that_the_log_has_not_reached_is_refused(store):
     with pytest.raises(FutureError):
         store.diff(0, 99)
+
+
+def test_the_records_of_a_type_are_found_whatever_their_number(store):
+    view = store.view
+    for number in range(1, 600):
+        store.put(records.artifact(number))
+    store.put(LogRecovered(segment="s", position=1, size=2, sha256=b"", reason="r", quarantine="q"))
+    found = records_of_types(view, store.log.read(0), ["Data"])
+    assert [entry.offset for entry in found] == list(range(600))
+    assert list(records_of_types(view, store.log.read(1), ["Run"])) == []
+    backward = records_of_types(view, read_backward(store.log, 0, store.log.end), ["Data"])
+    assert next(backward).offset == 599
