@@ -11,6 +11,7 @@ LogError
 ├── LogClosedError          closed, or poisoned by a failed write: reopen
 ├── ForkedError             opened before fork(), used after it: reopen in the child
 ├── FutureError             a moment after the end of the log was asked for
+├── EvidenceError           a note, key, proof or policy is not what it must be, or does not prove what it should
 └── StorageError            the device refused
     ├── ReadOnlyError           read-only medium or read-only opening
     └── DiskFullError           no space left
@@ -101,6 +102,10 @@ class FutureError(LogError):
     def __init__(self, *, asked: object, end: int) -> None:
         super().__init__(f"{asked} is a moment that the log has not reached: it ends at offset {end}")
         self.asked, self.end = asked, end
+
+
+class EvidenceError(LogError):
+    """A note, a key, a proof or a policy is not what it must be, or does not prove what it should."""
 
 
 class StorageError(LogError):

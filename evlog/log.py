@@ -31,7 +31,7 @@ from evlog.errors import (
     ReadOnlyError,
     RecordTooLargeError,
 )
-from evlog.files import Folder, Lock, RealFolder
+from evlog.files import Folder, Lock, RealFolder, held
 from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
 from evlog.head import NAME as HEAD_NAME
 from evlog.head import Head
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
+    from evlog.frame import Frame
     from evlog.records import LogRecovered
 
 LOCK_NAME: Final = "LOCK"
@@ -103,7 +104,7 @@ class Log:
             _identity(folder, create=False)  # Before the lock's file is made: where there is no log, nothing appears.
         with contextlib.ExitStack() as on_error:
             lock = on_error.enter_context(contextlib.closing(folder.lock(LOCK_NAME)))
-            with _held(lock):
+            with held(lock):
                 log = cls(folder, _identity(folder, create=create), writable=True, clock=clock)
                 on_error.callback(log._let_go)
                 log._open_for_writing(acknowledged)
@@ -340,6 +341,11 @@ class Log:
         self._reached(stop)
         return self._reader.entries(start, stop)
 
+    def frame(self, offset: int) -> Frame:
+        """Return the frame of one record, as it is stored. Raises as `read`."""
+        self._reached(offset + 1)
+        return next(self._reader.frames(offset, offset + 1))
+
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""
         return self._reader.offset_at(time_us, self.end)
@@ -378,7 +384,7 @@ class Log:
             return mark.prev
         self._reached(offset)
         if offset < self.end:
-            return next(self._reader.frames(offset, offset + 1)).prev
+            return self.frame(offset).prev
         return self.tip_at_end().prev
 
     def _reached(self, stop: int) -> None:
@@ -536,15 +542,6 @@ def _trim(active: recovery.Active) -> None:
 
 def _over() -> LogClosedError:
     return LogClosedError("this group is over, committed or left: claim the log again")
-
-
-@contextlib.contextmanager
-def _held(lock: Lock) -> Iterator[None]:
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def segment_full(records: int, size: int) -> bool:

@@ -20,6 +20,7 @@ HOMES = {
     "click": "mlmd/cli",
     "rich": "mlmd/cli",
     "google_crc32c": "evlog",
+    "cryptography": "evlog/tlog",
     "fcntl": "evlog/files.py",
 }
 ALLOWED = {"msgspec", "grpc_tools", "mypy_protobuf", *HOMES}
