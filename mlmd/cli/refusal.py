@@ -52,6 +52,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
         case log_errors.FutureError():
             what = f"{_asked(error.asked)} is a moment that the log has not reached: it ends at #{error.end:,}"
             return Refusal(what, f"{command} log -n 1")
+        case log_errors.EvidenceError():
+            return Refusal(str(error))
         case log_errors.LogError():
             return Refusal(str(error), f"{command} status")
         case ViewError():
