@@ -12,11 +12,13 @@ from evlog.merkle import EMPTY_ROOT, Frontier
 from evlog.tip import Tip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from evlog.files import File, Folder
     from evlog.frame import Frame
     from evlog.head import Mark
+
+    _Report = tuple[Callable[[int, int], None] | None, int, Collection[int]]
 
 REPORT_RECORDS = 5_000
 
@@ -40,20 +42,29 @@ class Audit:
     segments: int = 0
     root: bytes = EMPTY_ROOT
     faults: list[Fault] = field(default_factory=list)
+    origin: str = ""  # Of the identity; empty where that cannot be read.
+    roots: dict[int, bytes] = field(default_factory=dict)  # At the sizes that were asked for, as far as the log goes.
 
 
-def audit(folder: Folder, progress: Callable[[int, int], None] | None = None, *, since: int = 0) -> Audit:
+def audit(
+    folder: Folder,
+    progress: Callable[[int, int], None] | None = None,
+    sizes: Collection[int] = frozenset(),
+    *,
+    since: int = 0,
+) -> Audit:
     """Check identity, HEAD, every segment, frame, leaf, link, seal and the order of times.
 
-    progress: told (records checked, records known from HEAD or segment names). since: the base of the first segment to check;
-    what its header says of those before is believed.
+    progress: told (records checked, records known from HEAD or segment names). sizes: of trees whose roots are wanted. since: the
+    base of the first segment to check; what its header says of those before is believed.
     """
-    result = Audit()
+    result = Audit(roots={0: EMPTY_ROOT} if 0 in sizes else {})
     try:
-        seed = seed_of(identity.read(folder).log_id)
+        log_id, result.origin = identity.read(folder)
     except LogError as error:
         result.faults.append(Fault("damage", str(error), folder.describe(identity.NAME), 0, 0))
         return result
+    seed = seed_of(log_id)
     mark = _mark(folder, seed, result)
     bases = [base for base in segment.bases(folder) if base >= since]
     tip, reached = Tip(), since == 0
@@ -65,7 +76,9 @@ def audit(folder: Folder, progress: Callable[[int, int], None] | None = None, *,
             name = folder.describe(segment.name_of(tip.end))
             result.faults.append(Fault("damage", reason, name, 0, tip.end))
         last = number == len(bases) - 1
-        tip, reached = _segment(folder, base, tip, result, seed=seed, last=last, mark=mark, report=(progress, known))
+        tip, reached = _segment(
+            folder, base, tip, result, seed=seed, last=last, mark=mark, report=(progress, known, sizes)
+        )
     _end(folder, tip, mark, bases, result, reached=reached)
     result.root = tip.tree.root()
     return result
@@ -97,7 +110,7 @@ def _segment(
     seed: int,
     last: bool,
     mark: Mark | None,
-    report: tuple[Callable[[int, int], None] | None, int],
+    report: _Report,
 ) -> tuple[Tip, bool]:
     """Check one segment; return the tip after it and whether its end was reached."""
     file = folder.open(segment.name_of(base))
@@ -128,10 +141,8 @@ def _acknowledged(mark: Mark, base: int, position: int, offset: int) -> bool:
     return offset < mark.end or (mark.base == base and position < mark.position)
 
 
-def _walk(
-    active: recovery.Active, result: Audit, *, seed: int, report: tuple[Callable[[int, int], None] | None, int]
-) -> BadFrame | None:
-    progress, known = report
+def _walk(active: recovery.Active, result: Audit, *, seed: int, report: _Report) -> BadFrame | None:
+    progress, known, sizes = report
     for frame in segment.walk(active.file, 0, seed=seed):
         if isinstance(frame, BadFrame):
             return frame
@@ -140,6 +151,8 @@ def _walk(
             return BadFrame(frame.position, reason)
         if frame.kind == RECORD:
             result.records += 1
+            if active.tip.end in sizes:
+                result.roots[active.tip.end] = active.tip.tree.root()
             if progress is not None and result.records % REPORT_RECORDS == 0:
                 progress(result.records, max(known, result.records))
     return BadFrame(0, "the segment has no header") if active.position == 0 else None

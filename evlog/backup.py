@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from evlog import head, identity, manifest, segment
 from evlog.audit import audit
 from evlog.errors import BackupError, CorruptLogError, DamagedBackupError, DivergedError
-from evlog.log import LOCK_NAME, WRITER, Log, held
+from evlog.files import held
+from evlog.log import LOCK_NAME, WRITER, Log
 from evlog.manifest import Copied, Manifest
 
 if TYPE_CHECKING:

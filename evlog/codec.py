@@ -32,13 +32,20 @@ def encode(record: Record) -> tuple[bytes, list[bytes]]:
 
 
 def decode(frame: Frame) -> Record:
-    """Return the record in a frame that passed its checks.
+    """Return the record in a frame that passed its checks. Raises as `decode_stored`."""
+    try:
+        envelope, changes = unpack_body(frame.body, frame.changes)
+    except ValueError as error:
+        raise UnknownTagError(str(error), offset=frame.offset) from error
+    return decode_stored(envelope, changes, offset=frame.offset)
+
+
+def decode_stored(envelope_bytes: bytes, stored: list[bytes], *, offset: int) -> Record:
+    """Return the record of a stored envelope and stored changes.
 
     Raises UnknownTagError for a change or form that this release does not know, FormatVersionError for a newer record.
     """
-    offset = frame.offset
     try:
-        envelope_bytes, stored = unpack_body(frame.body, frame.changes)
         envelope = _envelope_decoder.decode(envelope_bytes)
         if envelope.v == RECORD_VERSION:
             decode_one = _change_decoder.decode

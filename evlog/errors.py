@@ -15,6 +15,7 @@ LogError
 ├── BackupError             a folder cannot take this backup, or is none
 │   ├── DivergedError           the store and its backup are not one history any more
 │   └── DamagedBackupError      a backup does not hold what it says it holds
+├── EvidenceError           a note, key, proof or policy is not what it must be, or does not prove what it should
 └── StorageError            the device refused
     ├── ReadOnlyError           read-only medium or read-only opening
     └── DiskFullError           no space left
@@ -140,6 +141,10 @@ class DamagedBackupError(BackupError):
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(f"{file}: {reason}: this backup cannot be trusted; make a new one in another folder")
         self.file = file
+
+
+class EvidenceError(LogError):
+    """A note, a key, a proof or a policy is not what it must be, or does not prove what it should."""
 
 
 class StorageError(LogError):

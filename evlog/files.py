@@ -205,6 +205,16 @@ class RealLock:
         os.close(self._fd)
 
 
+@contextlib.contextmanager
+def held(lock: Lock) -> Iterator[None]:
+    """Hold a lock while a `with` block runs."""
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class RealFolder:
     """A directory of the operating system."""
 
@@ -240,7 +250,7 @@ class RealFolder:
         with _named("cannot create", self.describe(name)):
             if path.parent != self.path and not path.parent.is_dir():
                 path.parent.mkdir()
-                _sync_folder(self.path)
+                sync_folder(self.path)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         return RealFile(fd, self.describe(name))
 
@@ -252,11 +262,11 @@ class RealFolder:
     def sync_names(self) -> None:
         """See Folder. Syncs the sub-folders too: there is one at most, and it is rarely there."""
         with _named("sync failed", str(self.path)):
-            _sync_folder(self.path)
+            sync_folder(self.path)
             with os.scandir(self.path) as entries:
                 for entry in entries:
                     if entry.is_dir():
-                        _sync_folder(self.path / entry.name)
+                        sync_folder(self.path / entry.name)
 
     def lock(self, name: str) -> RealLock:
         """See Folder."""
@@ -296,9 +306,9 @@ def staged(place: Path) -> Iterator[Path]:
     try:
         yield folder
         with _named("cannot rename", str(folder)):
-            _sync_folder(folder)
+            sync_folder(folder)
             os.rename(folder, place)
-            _sync_folder(place.parent)
+            sync_folder(place.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -312,10 +322,11 @@ def _make_folder(path: Path) -> None:
         _make_folder(path.parent)
         path.mkdir(exist_ok=True)
     with contextlib.suppress(PermissionError):  # A folder that we may not list was not made by us.
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Return when the names in a folder are on stable storage."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

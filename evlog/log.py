@@ -31,7 +31,7 @@ from evlog.errors import (
     ReadOnlyError,
     RecordTooLargeError,
 )
-from evlog.files import Folder, Lock, RealFolder
+from evlog.files import Folder, Lock, RealFolder, held
 from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
 from evlog.head import NAME as HEAD_NAME
 from evlog.head import Head
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
+    from evlog.frame import Frame
     from evlog.head import Mark
     from evlog.records import LogRecovered
     from evlog.tip import Link
@@ -367,6 +368,11 @@ class Log:
             self._reached(offsets[-1] + 1)
         return self._reader.each(offsets)
 
+    def frame(self, offset: int) -> Frame:
+        """Return the frame of one record, as it is stored. Raises as `read`."""
+        self._reached(offset + 1)
+        return next(self._reader.frames(offset, offset + 1))
+
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""
         mark = self._mark
@@ -408,7 +414,7 @@ class Log:
             return mark.prev
         self._reached(offset)
         if offset < self.end:
-            return next(self._reader.frames(offset, offset + 1)).prev
+            return self.frame(offset).prev
         return self.tip_at_end().prev
 
     def _reached(self, stop: int) -> None:
@@ -566,16 +572,6 @@ def _trim(active: recovery.Active) -> None:
 
 def _over() -> LogClosedError:
     return LogClosedError("this group is over, committed or left: claim the log again")
-
-
-@contextlib.contextmanager
-def held(lock: Lock) -> Iterator[None]:
-    """Hold a lock while the `with` block runs."""
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def segment_full(records: int, size: int) -> bool:

@@ -8,6 +8,8 @@ from evlog import merkle
 from evlog.frame import unpack_body
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evlog.frame import Frame
 
 PREV_BYTES: Final = 16
@@ -27,10 +29,12 @@ class Link:
         """Return the offset the next record gets."""
         return self._end
 
-    def add(self, entry: bytes, time_us: int) -> None:
-        """Move past the record with this leaf."""
+    def add(self, entry: bytes, time_us: int) -> bytes:
+        """Move past the record with this leaf; return its hash."""
+        leaf_hash = merkle.leaf_hash(entry)
         self._end += 1
-        self.prev, self.time_us = merkle.leaf_hash(entry)[:PREV_BYTES], time_us
+        self.prev, self.time_us = leaf_hash[:PREV_BYTES], time_us
+        return leaf_hash
 
     def follow(self, frame: Frame) -> str | None:
         """Move past a record's frame, or return why it does not come next."""
@@ -42,15 +46,7 @@ class Link:
             envelope, changes = unpack_body(frame.body, frame.changes)
         except ValueError as error:
             return str(error)
-        entry = merkle.leaf(
-            kind=frame.kind,
-            flags=frame.flags,
-            offset=frame.offset,
-            time_us=frame.time_us,
-            envelope=envelope,
-            changes=changes,
-        )
-        self.add(entry, frame.time_us)
+        self.add(leaf_of(frame, envelope, changes), frame.time_us)
         return None
 
     def fits(self, frame: Frame) -> str | None:
@@ -80,8 +76,21 @@ class Tip(Link):
         """Return a tip that moves apart from this one."""
         return Tip(self.tree.copy(), self.prev, self.time_us)
 
-    def add(self, entry: bytes, time_us: int) -> None:
-        """Move past the record with this leaf."""
+    def add(self, entry: bytes, time_us: int) -> bytes:
+        """Move past the record with this leaf; return its hash."""
         leaf_hash = merkle.leaf_hash(entry)
         self.tree.append(leaf_hash)
         self.prev, self.time_us = leaf_hash[:PREV_BYTES], time_us
+        return leaf_hash
+
+
+def leaf_of(frame: Frame, envelope: bytes, changes: Sequence[bytes]) -> bytes:
+    """Return the leaf of a record, given its frame and the parts of its body."""
+    return merkle.leaf(
+        kind=frame.kind,
+        flags=frame.flags,
+        offset=frame.offset,
+        time_us=frame.time_us,
+        envelope=envelope,
+        changes=changes,
+    )

@@ -108,10 +108,13 @@ class Engine:
             raise errors.status_error(error) from error
 
     def close(self) -> None:
-        """Close view and log. What is acknowledged stays; calls after this fail."""
-        if os.getpid() == self._pid:
+        """Close view and log. What is acknowledged stays; calls after this fail. A store with a key ends in a checkpoint."""
+        ours = os.getpid() == self._pid
+        if ours:
             self.view.close()
         self.log.close()
+        if ours and self._opened.checkpointer is not None:
+            self._opened.checkpointer.close()
 
     def abandon(self) -> None:
         """Let go of view and log, which nobody can use any more, without the last words of `close`.
@@ -122,6 +125,8 @@ class Engine:
         if os.getpid() == self._pid:
             self.view.abandon()
         self.log.abandon()
+        if self._opened.checkpointer is not None:
+            self._opened.checkpointer.abandon()
 
     # Reading --------------------------------------------------------------------------------------------------------
 
@@ -271,6 +276,8 @@ class Engine:
                 raise
             self._show(before)
             self._known_end = group.end
+        if self._opened.checkpointer is not None and self.view.applied != before:
+            self._opened.checkpointer.wake()
         return taken
 
     def _show(self, before: int) -> None:

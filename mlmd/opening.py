@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from evlog import identity, storage
-from evlog.errors import NoLogError
+from evlog.errors import EvidenceError, NoLogError
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.memory import MemoryFolder
+from evlog.tlog import keys
 from mlmd import errors
 from mlmd.convert import Bodies
 from mlmd.proto import metadata_store_pb2 as pb
@@ -25,11 +26,14 @@ from replay.follow import bring_up
 from replay.rebuild import fitting, open_current
 
 if TYPE_CHECKING:
+    from evlog.tlog.checkpoint import Checkpoint
+    from evlog.tlog.checkpointer import Checkpointer
     from replay.follow import Progress
 
 _LOG: Final = logging.getLogger(__name__)
 LOG_FOLDER: Final = "log"
 VIEWS_FOLDER: Final = "views"
+TLOG_FOLDER: Final = "tlog"
 BODIES: Final = Bodies()
 _MLMD_FILE: Final = b"SQLite format 3\0"
 _SETTLE_S: Final = 1.0
@@ -51,7 +55,7 @@ class Opened:
     """An open log and its view.
 
     views: the folder of the view, ending in a slash; None for a view in memory. replayed: the view is a replay in memory that
-    follows the log, because the one on disk cannot be used.
+    follows the log, because the one on disk cannot be used. checkpointer: signs what is put, where there is a key.
     """
 
     log: Log
@@ -59,6 +63,7 @@ class Opened:
     writable: bool
     views: str | None = None
     replayed: bool = False
+    checkpointer: Checkpointer | None = None
 
     def is_fresh(self, view: View) -> bool:
         """Tell whether a view is still the one to read. Asked before every read."""
@@ -80,6 +85,8 @@ class Opened:
         """Close both."""
         self.view.close()
         self.log.close()
+        if self.checkpointer is not None:
+            self.checkpointer.close()
 
 
 def open_config(config: pb.ConnectionConfig) -> Opened:
@@ -142,23 +149,53 @@ def open_folder(
     except BaseException:
         log.close()
         raise
-    return Opened(log, view, writable=True, views=f"{views}{os.sep}")
+    return Opened(log, view, writable=True, views=f"{views}{os.sep}", checkpointer=_checkpointer(place, log))
 
 
 def acknowledged_by(views: Path, log_folder: RealFolder) -> int:
-    """Return how many records the view says were acknowledged: a witness for recovery. Raises OpenError where no log is left."""
-    witness = peek(views)
-    if witness is None:
+    """Return how many records the view and the newest checkpoint say were acknowledged: witnesses for recovery.
+
+    Raises OpenError where no log is left.
+    """
+    witness, signed = peek(views), newest_checkpoint(log_folder.path.parent / TLOG_FOLDER)
+    if witness is None and signed is None:
         return 0
-    log_id, applied = witness
     try:
-        return applied if identity.read(log_folder).log_id == log_id else 0
+        known = identity.read(log_folder)
     except NoLogError:
+        beside = views if witness is not None else log_folder.path.parent / TLOG_FOLDER
+        records = witness[1] if witness is not None else signed.size if signed is not None else 0
         raise OpenError(
-            f"{log_folder.path}: the log is gone, and the view beside it holds {applied} records of it: restore the log from"
-            f" a copy; to begin anew, remove {views} too",
+            f"{log_folder.path}: the log is gone, and {beside} speaks of {records} records of it: restore the log from"
+            f" a copy; to begin anew, remove {beside} too",
             errors.DATA_LOSS,
         ) from None
+    seen = witness[1] if witness is not None and witness[0] == known.log_id else 0
+    return max(seen, signed.size if signed is not None and signed.origin == known.origin else 0)
+
+
+def newest_checkpoint(tlog: Path) -> Checkpoint | None:
+    """Return the newest checkpoint, None where there is none that can be read: `verify` tells, opening does not depend on it."""
+    if not tlog.is_dir():
+        return None
+    from evlog.tlog.archive import newest  # noqa: PLC0415 - most stores have none
+    from evlog.tlog.shelf import FolderShelf  # noqa: PLC0415
+
+    try:
+        signed = newest(FolderShelf(tlog))
+    except EvidenceError:
+        return None
+    return signed.checkpoint if signed is not None else None
+
+
+def _checkpointer(place: Path, log: Log) -> Checkpointer | None:
+    """Return what signs checkpoints of a store that is written to, None where the user has no key for it."""
+    key = keys.place_of(log.id)
+    if not os.environ.get(keys.VARIABLE) and not key.is_file():  # One that is named and not there shall be missed.
+        return None
+    from evlog.tlog.checkpointer import Checkpointer  # noqa: PLC0415 - only who has a key needs it
+
+    return Checkpointer(place / LOG_FOLDER, place / TLOG_FOLDER, key, log.origin)
 
 
 def _view_for_reading(log: Log, views: Path) -> View | None:
@@ -192,7 +229,7 @@ def _refuse_foreign(place: Path, *, create: bool) -> None:
             raise OpenError(f"{place}: unable to open database file: there is no store; `evlog init {place}` makes one")
         if not place.parent.is_dir():
             raise OpenError(f"{place}: unable to open database file: the folder {place.parent} does not exist")
-    elif not any((place / name).is_dir() for name in (LOG_FOLDER, VIEWS_FOLDER)) and any(place.iterdir()):
+    elif not any((place / name).is_dir() for name in (LOG_FOLDER, VIEWS_FOLDER, TLOG_FOLDER)) and any(place.iterdir()):
         raise OpenError(f"{place}: the folder is not empty and holds no store: name another one")
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from evlog import audit
+from evlog.tlog import review
 from projections.errors import ViewError
 from projections.sqlite.view import View
 from replay.rebuild import build
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from evlog.files import Folder
     from evlog.log import Log
+    from evlog.tlog.note import VerifierKey
+    from evlog.tlog.review import Promise
     from projections.sqlite.apply import Bodies
     from replay.follow import Progress
 
@@ -32,13 +36,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What was checked and what was found. Sound means: no damage."""
+    """What was checked and what was found. Sound means: no damage.
+
+    broken: what checkpoints say that the log does not bear out.
+    """
 
     records: int
     segments: int
     root: bytes
     findings: list[Finding]
     view_checked: bool
+    broken: list[Finding] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
@@ -46,13 +54,27 @@ class Report:
         return all(finding.severity != "damage" for finding in self.findings)
 
 
-def verify_log(folder: Folder, progress: Progress | None = None) -> Report:
-    """Check every byte of a log: frames, chain, tree, seals, HEAD, identity. Opens nothing for writing."""
-    result = audit.audit(folder, progress)
-    findings = [
-        Finding(fault.severity, fault.reason, fault.file, fault.position, fault.offset) for fault in result.faults
-    ]
-    return Report(result.records, result.segments, result.root, findings, view_checked=False)
+def verify_log(
+    folder: Folder, progress: Progress | None = None, promises: Sequence[Promise] = (), keys: Sequence[VerifierKey] = ()
+) -> Report:
+    """Check every byte of a log: frames, chain, tree, seals, HEAD, identity. Opens nothing for writing.
+
+    promises: checkpoints that the log must bear out; keys: of whoever may have signed them.
+    """
+    result = audit.audit(folder, progress, {promise.signed.checkpoint.size for promise in promises})
+    findings = [_finding(fault) for fault in result.faults]
+    compared = promises if result.origin else ()
+    broken = [_finding(fault) for one in compared for fault in review.compare(one, result, keys)]
+    return Report(result.records, result.segments, result.root, findings, view_checked=False, broken=broken)
+
+
+def verify_published(place: Path, progress: Progress | None = None) -> list[Finding]:
+    """Check the tiles that a store publishes, every hash of them."""
+    return [_finding(fault) for fault in review.tile_faults(place, progress)]
+
+
+def _finding(fault: audit.Fault) -> Finding:
+    return Finding(fault.severity, fault.reason, fault.file, fault.position, fault.offset)
 
 
 def verify(

@@ -66,6 +66,10 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Trust": {
         "verify": Entry("verifying", "Check every byte of the log, and the views against a replay."),
         "replay": Entry("rebuilding", "Make a view anew from the log."),
+        "keys": Entry("keyring", "Make the key that signs checkpoints of a store, or tell its public half."),
+        "checkpoint": Entry("checkpointing", "Sign what the log holds now."),
+        "prove": Entry("proving", "Write a file that shows that a record is in the log."),
+        "check": Entry("checking", "Tell whether a proof holds, and what it proves."),
     },
 }
 _ENTRIES: Final = {name: entry for group in COMMANDS.values() for name, entry in group.items()}

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from evlog.files import RealFolder
 from evlog.log import Log
+from evlog.tlog.archive import CHECKPOINT
 from mlmd.cli.output import local_time, rfc3339, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
-from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
 from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
@@ -64,11 +65,11 @@ def find_store(settings: Settings) -> Path:
     """Return the folder of a store, whole or damaged. Raises Refusal where there never was one."""
     place = find(settings)
     log_folder = place / LOG_FOLDER
-    # A folder of another program may have a `log` too. A view beside a log that is gone is an alarm, not a foreign folder.
+    # A folder of another program may have a `log` too. A view or a checkpoint beside a log that is gone is an alarm.
     if not any(log_folder.glob("*.seg")) and not any((log_folder / name).is_file() for name in ("LOGID", "HEAD")):
         if place.is_file():
             raise Refusal(f"{place}: a file; a store is a folder", "evlog -s FOLDER status")
-        if peek(place / VIEWS_FOLDER) is None:
+        if peek(place / VIEWS_FOLDER) is None and not (place / TLOG_FOLDER / CHECKPOINT).is_file():
             raise Refusal(f"{place}: there is no store", "evlog -s FOLDER status, or evlog init FOLDER")
     settings.store = place  # So that every hint names it.
     return place

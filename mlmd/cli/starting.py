@@ -11,7 +11,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
-from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER, open_folder
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, open_folder
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -31,7 +31,7 @@ def init(settings: Settings, folder: Path | None) -> None:
     place = folder or settings.store or Path()
     if (place / LOG_FOLDER / "LOGID").exists():
         raise Refusal(f"{place}: there is a store already", f"evlog -s {place} status")
-    if place.is_dir() and not {entry.name for entry in place.iterdir()} <= {LOG_FOLDER, VIEWS_FOLDER}:
+    if place.is_dir() and not {entry.name for entry in place.iterdir()} <= {LOG_FOLDER, VIEWS_FOLDER, TLOG_FOLDER}:
         raise Refusal(f"{place}: the folder is not empty and holds no store", "evlog init NEW-FOLDER")
     place.parent.mkdir(parents=True, exist_ok=True)
     engine = Engine(open_folder(place, create=True))

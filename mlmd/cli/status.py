@@ -9,7 +9,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, local_time, rfc3339, show_one
 from mlmd.cli.reading import Store, store_of
 from mlmd.kinds import KINDS, SYSTEM_TYPES
-from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, newest_checkpoint
 from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def status_of(store: Store) -> Row:
     counts = {kind.plural: store.ask(lambda lookup, kind=kind: lookup.count(kind.name)) for kind in KINDS}  # type: ignore[misc]
     tables = ("type", "event", "attribution", "association", "parent_context")
     links = {name: store.ask(lambda lookup, name=name: lookup.count(name)) for name in tables}  # type: ignore[misc]
+    signed = newest_checkpoint(store.place / TLOG_FOLDER)
     seen = peek(store.place / VIEWS_FOLDER)
     row: Row = {
         "store": str(store.place),
@@ -55,6 +56,7 @@ def status_of(store: Store) -> Row:
         "events": links.pop("event"),
         **{f"{name}s": count for name, count in links.items()},
         "view_behind": log.refresh() - seen[1] if seen is not None and seen[0] == log.id else None,
+        "signed_records": signed.size if signed is not None and signed.origin == log.origin else None,
         "file_system": storage.file_system(folder),
         "quarantined": sum(1 for _ in folder.glob("quarantine/*")),
     }

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,8 +26,10 @@ from evlog.author import Author, clock_us
 from evlog.files import RealFile, RealFolder
 from evlog.log import Log
 from evlog.records import ArtifactPut, Record
+from evlog.tlog import keys
+from evlog.tlog.publisher import Publisher
 from mlmd.metadata_store import MetadataStore
-from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
+from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER
 from mlmd.proto import metadata_store_pb2 as pb
 from projections.duck import database
 from projections.duck.reading import open_view
@@ -315,6 +318,19 @@ def verify(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
     return _rates(once, records, sizes["rounds"])
 
 
+def publish(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
+    """Publish and sign the tree of a store from its first record on, each record read again from disk, `rounds` times."""
+    tlog, log = place / TLOG_FOLDER, Log.open(place / LOG_FOLDER, writable=False)
+    key, end = keys.new(log.origin), log.end
+    log.close()
+
+    def once() -> None:
+        with closing(Publisher(place / LOG_FOLDER, tlog, key)) as publisher:
+            assert publisher.publish().checkpoint.size == end, "all is signed"
+
+    return _rates(once, end, sizes["rounds"], after=lambda: shutil.rmtree(tlog))
+
+
 def _rates(once: Callable[[], None], records: int, rounds: int, after: Callable[[], object] = bool) -> dict[str, Any]:
     per_s, cpu_us = [], []
     for _ in range(rounds):
@@ -383,7 +399,7 @@ def disk(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
     return {"wall_us": statistics.median(walls), "cpu_us": cpu / sizes["syncs"] * 1e6}
 
 
-MEASURES: Final = (make, threads, processes, put, replay, history, snapshot, verify, opening, memory, disk)
+MEASURES: Final = (make, threads, processes, put, replay, history, snapshot, verify, publish, opening, memory, disk)
 
 
 def main() -> None:

@@ -295,6 +295,7 @@ class Bench:
         made = self._alone("make", place, {"records": self.sizes.replay_records})
         replayed, verified = self._alone("replay", place, rounds), self._alone("verify", place, rounds)
         history, snapshot = self._alone("history", place, rounds), self._alone("snapshot", place, rounds)
+        published = self._alone("publish", place, rounds)
         shutil.rmtree(place.parent)
         return [
             Line(
@@ -320,6 +321,14 @@ class Bench:
             Line("snapshot, per artifact", snapshot["bytes"], "bytes"),
             Line(
                 "verify the log", _middle(verified, "per_s"), "records/s", _middle(verified, "cpu_us"), target=150_000
+            ),
+            Line(
+                "read again, publish and sign the tree, CPU a record",
+                _middle(published, "cpu_us"),
+                "us",
+                _middle(published, "cpu_us"),
+                target=10,
+                at_most=True,
             ),
             Line("log, per artifact put alone", made["log_bytes"], "bytes"),
             Line("view, per artifact", made["view_bytes"], "bytes"),

@@ -286,7 +286,7 @@ def test_a_log_of_a_newer_format_is_not_touched(tmp_path: Path) -> None:
 
 def test_every_folder_that_is_made_is_durable_from_the_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr("evlog.files._sync_folder", lambda path: synced.append(path.name))
+    monkeypatch.setattr("evlog.files.sync_folder", lambda path: synced.append(path.name))
     Log.open(tmp_path / "a" / "b" / "log", create=True).close()
     assert synced[1:4] == [tmp_path.name, "a", "b"]  # The first is of whoever made tmp_path.
     synced.clear()

@@ -256,15 +256,29 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
         shutil.copytree(place, place.parent / "my-store", symlinks=True)
     if name == "restore":
         fine("backup", "copy")
+    root = with_evidence(place, monkeypatch) if name in ("verify", "checkpoint", "prove", "check") else ""
     for number, example in enumerate(examples):
-        words = shlex.split(example.replace("#100", "#10"))[1:]
+        words = shlex.split(example.replace("#100", "#10").replace("3b7e...", root).split(" > ")[0])[1:]
         if {"-f", "--follow"} & set(words):
             continue  # As above.
         if name == "init":
             (place.parent / f"{number}").mkdir()
             monkeypatch.chdir(place.parent / f"{number}")
+        if "--agent" in words:
+            continue  # test_agent.py has one.
         result = run(*words)
         assert result.exit_code == 0, (example, result.output)
+
+
+def with_evidence(place: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give a store a key, and what the examples name: a policy, a folder of checkpoints, a proof; return its root."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place.parent / "config"))
+    Path("archive").mkdir()
+    fine("keys", "new")
+    root: str = json.loads(fine("checkpoint", "--copy-to", "archive", "--json"))["root"]
+    Path("my.policy").write_text(fine("keys", "policy"), encoding="utf-8")
+    fine("prove", "art:2", "-O", "model.tlog-proof")
+    return root
 
 
 def test_the_command_starts_without_what_it_does_not_need() -> None:
