@@ -37,7 +37,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     evlog = [sys.executable, "-m", "mlmd.cli"]
     subprocess.run([*evlog, "demo", "my-store"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
     for line in commands.splitlines():
-        words = line.split("#")[0].split()
+        words = shlex.split(line, comments=True)
         assert words[0] == "evlog"
         words = ["now" if word == "2h" else "DataSet" if word == "Model" else word for word in words[1:]]
         subprocess.run([*evlog, *words], cwd=tmp_path, check=True, timeout=60, capture_output=True)
