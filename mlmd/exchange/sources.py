@@ -89,7 +89,11 @@ class SqliteSource:
             )
         except sqlite3.Error as error:
             raise SourceError(f"{path}: {error}") from error
-        self.rows("begin")
+        try:
+            self.rows("begin")
+        except SourceError:
+            self.close()
+            raise
 
     def tables(self) -> set[str]:
         """Return the names of all tables, in lower case."""

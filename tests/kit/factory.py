@@ -54,7 +54,7 @@ class Factory:
         self._now_us = int(datetime.fromisoformat(time).replace(tzinfo=UTC).timestamp()) * 1_000_000
         self.author = Author(actor=actor, application=application, reason=reason)
         if hasattr(self, "engine"):
-            self.engine._author = self.author
+            self.engine.author = self.author
 
     def artifact(
         self, type_name: str, name: str, custom: dict[str, Any] | None = None, **properties: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -69,8 +70,11 @@ class Following:
 
     def _run(self, log: Log, projector: Any, from_offset: int) -> None:
         try:
-            projector = projector() if callable(projector) else projector
-            follow(log, projector, from_offset, stop_event=self.stop)
+            if callable(projector):  # Made here, because SQLite's connections stay in their thread; and closed here.
+                with contextlib.closing(projector()) as made:
+                    follow(log, made, from_offset, stop_event=self.stop)
+            else:
+                follow(log, projector, from_offset, stop_event=self.stop)
         except BaseException as error:  # noqa: BLE001 - told to the test
             self.error = error
 
