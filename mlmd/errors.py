@@ -38,7 +38,7 @@ from evlog.errors import (
     ReplacedLogError,
     UnknownTagError,
 )
-from projections.errors import ViewError
+from projections.errors import TooDeepError, ViewError
 
 OK: Final = 0
 CANCELLED: Final = 1
@@ -210,4 +210,5 @@ _INNER: Final[list[tuple[type[Exception], int]]] = [
     (NoLogError, NOT_FOUND),
     (FutureError, OUT_OF_RANGE),
     (UnicodeDecodeError, INVALID_ARGUMENT),
+    (TooDeepError, INVALID_ARGUMENT),
 ]

@@ -12,7 +12,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from projections.choices import PROPERTIES, Atom, Exists, Group, Tree, columns, conjuncts, pushed_inwards
-from projections.errors import QueryError
+from projections.errors import TooDeepError
 from projections.query import Column, Constant, Expression, Filter, Kind, Operation, Variable
 
 if TYPE_CHECKING:
@@ -227,11 +227,11 @@ def values_of(parts: Iterable[Sql]) -> tuple[Any, ...]:
 
 
 def filled(template: str, parts: Sequence[Sql]) -> Sql:
-    """Return a template with its operands filled in. Raises QueryError where the text gets out of hand."""
+    """Return a template with its operands filled in. Raises TooDeepError where the text gets out of hand."""
     if "{0}" in template:  # An operand that stands twice gives its values twice, in the order of the text.
         order = [int(piece[0]) for piece in template.split("{")[1:]]
         if sum(len(parts[number].text) for number in order) > TEXT_MAX:
-            raise QueryError("Error when executing query: functions are nested too deep in the filter")
+            raise TooDeepError("Invalid `filter_query`: functions are nested too deep")
     else:
         order = list(range(len(parts)))
     return Sql(template.format(*(part.text for part in parts)), values_of(parts[number] for number in order))

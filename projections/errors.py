@@ -6,6 +6,7 @@ ViewError
 ├── MissingLibraryError the library that a view needs is not installed
 ├── OutOfOrderError     a record was applied that does not come next
 ├── QueryError          the database refuses to work out a question, such as a filter that overflows
+│   └── TooDeepError        it would get a text that is out of all proportion
 └── ExportError         rows cannot be written to a file of somebody else's, such as for a full disk
 """
 
@@ -42,6 +43,10 @@ class OutOfOrderError(ViewError):
 
 class QueryError(ViewError):
     """The database cannot work out a question: a number that overflows, a pattern that is too long."""
+
+
+class TooDeepError(QueryError):
+    """Functions of a question are nested so deep that its text as SQL doubles out of hand."""
 
 
 class ExportError(ViewError):

@@ -258,7 +258,7 @@ def test_any_value_is_found_by_itself(index: bool) -> None:
 def test_functions_nested_in_each_other_are_refused_before_their_text_fills_the_memory(
     busy: RawStore, text: str
 ) -> None:
-    with pytest.raises(errors.InternalError, match="nested too deep"):
+    with pytest.raises(errors.InvalidArgumentError, match="nested too deep"):
         ids(busy, text)
 
 
