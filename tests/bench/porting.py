@@ -35,10 +35,12 @@ def make(path: Path, nodes: int) -> None:
     declared = [(type_id, f"p{number}", kind) for type_id in (1, 2) for number, kind in enumerate((1, 2, 3, 3, 1))]
     connection.executemany("insert into TypeProperty values (?, ?, ?)", declared)
     each = range(1, nodes // 2 + 1)
-    times = ((one, _START_MS + one, _START_MS + one) for one in each)
-    connection.executemany("insert into Artifact values (?, 1, 'path/to/' || ?1, 2, 'a' || ?1, null, ?, ?)", times)
-    times = ((one, _START_MS + one, _START_MS + one) for one in each)
-    connection.executemany("insert into Execution values (?, 2, 3, 'e' || ?1, null, ?, ?)", times)
+    times = ({"id": one, "ms": _START_MS + one} for one in each)
+    connection.executemany(
+        "insert into Artifact values (:id, 1, 'path/to/' || :id, 2, 'a' || :id, null, :ms, :ms)", times
+    )
+    times = ({"id": one, "ms": _START_MS + one} for one in each)
+    connection.executemany("insert into Execution values (:id, 2, 3, 'e' || :id, null, :ms, :ms)", times)
     contexts = ((one, f"c{one}", _START_MS, _START_MS) for one in range(1, 101))
     connection.executemany("insert into Context values (?, 3, ?, null, ?, ?)", contexts)
     for table in ("Artifact", "Execution"):
@@ -54,8 +56,10 @@ def make(path: Path, nodes: int) -> None:
             for number in range(PROPERTIES)
         )
         connection.executemany(f"insert into {table}Property values (?, ?, 0, ?, ?, ?, null, null, null)", rows)
-    connection.executemany("insert into Event values (?, ?1, ?1, 4, ?)", ((one, _START_MS + one) for one in each))
-    connection.executemany("insert into Attribution values (?, ?, ?1)", ((one, one % 100 + 1) for one in each))
+    connection.executemany(
+        "insert into Event values (?, ?, ?, 4, ?)", ((one, one, one, _START_MS + one) for one in each)
+    )
+    connection.executemany("insert into Attribution values (?, ?, ?)", ((one, one % 100 + 1, one) for one in each))
     connection.executescript("".join(re.findall(r"create index [^;]+;", _SCHEMA)))
     connection.commit()
     connection.close()
