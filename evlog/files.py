@@ -19,7 +19,7 @@ import os
 import secrets
 import shutil
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from evlog.errors import storage_error
 
@@ -279,12 +279,15 @@ class RealFolder:
         return str(self.path / name)
 
 
+UNFINISHED: Final = ".new"  # Behind the name of a file that is being written.
+
+
 def write_whole(folder: Folder, name: str, data: bytes) -> None:
     """Make a file with these bytes, or put them in the place of those in it: it holds the old or the new ones, whatever happens.
 
     The new name is durable after `sync_names`.
     """
-    temporary = name + ".new"
+    temporary = name + UNFINISHED
     with contextlib.closing(folder.create(temporary)) as file:
         file.write(data, 0)
         file.sync()

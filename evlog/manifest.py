@@ -17,13 +17,14 @@ import msgspec
 
 from evlog import identity, segment
 from evlog.errors import DamagedBackupError, FormatVersionError
+from evlog.files import UNFINISHED, write_whole
 
 if TYPE_CHECKING:
     from evlog.files import Folder
 
 NAME: Final = "BACKUP"
 STARTED: Final = (
-    "BACKUP.new"  # There from the first moment on: so a folder whose first backup was interrupted is known.
+    f"{NAME}{UNFINISHED}"  # There from the first moment on: so a folder whose first backup was interrupted is known.
 )
 FORMAT_VERSION: Final = 1
 _SHA256_HEX: Final = 64
@@ -118,8 +119,5 @@ def _is_sha256(text: str) -> bool:
 
 def write(folder: Folder, manifest: Manifest) -> None:
     """Write a manifest; the one before is there until this one is, whole and durable."""
-    with closing(folder.create(STARTED)) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", 0)
-        file.sync()
-    folder.rename(STARTED, NAME)
+    write_whole(folder, NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
     folder.sync_names()

@@ -6,10 +6,11 @@ It is written last and takes its place in one step, so what it lists is there, w
 from __future__ import annotations
 
 import hashlib
-from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from evlog import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from evlog.files import RealFolder
 
 NAME: Final = "manifest.json"
-UNFINISHED: Final = "manifest.json.new"
+UNFINISHED: Final = f"{NAME}{files.UNFINISHED}"
 FORMAT: Final = 1
 
 
@@ -90,10 +91,7 @@ def read(folder: Path) -> Manifest | None:
 
 def write(folder: RealFolder, manifest: Manifest) -> None:
     """Put a manifest in the place of the one before, in one step."""
-    with closing(folder.create(UNFINISHED)) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", 0)
-        file.sync()
-    folder.rename(UNFINISHED, NAME)
+    files.write_whole(folder, NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
     folder.sync_names()
 
 
