@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from client import AbsentMethodError, Reference
-from environment import python_of_reference
 from filters import excused
 from google.protobuf.message import DecodeError, Message
 from hypothesis import HealthCheck, given, note, settings
@@ -30,7 +29,7 @@ from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.deep
 NORMALISED: Final = """
@@ -71,15 +70,6 @@ PAGES_MAX: Final = 40
 ABSENT: Final = ("GetLineageGraph", "GetParentContextsByContexts", "GetChildrenContextsByContexts")  # In its binding.
 _FIRST_NUMBER: Final = 1_000_000  # No time that is drawn.
 _LOG: Final = logging.getLogger(__name__)
-
-
-@pytest.fixture(scope="module")
-def reference() -> Iterator[Reference]:
-    found = python_of_reference()
-    if isinstance(found, str):
-        pytest.skip(found)
-    with Reference(found) as running:
-        yield running
 
 
 class Clock:
