@@ -10,10 +10,16 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from evlog.actors import SIGNED
+from evlog.errors import EvidenceError
 from evlog.records import RECORD_VERSION, Answered, Envelope
 
+if TYPE_CHECKING:
+    from evlog.actors import Signer
+
+KEY_VARIABLE: Final = "EVLOG_ACTOR_KEY"
 SAID_MAX: Final = 1_024  # Characters of what somebody says of himself: who he is, or why he puts.
 
 
@@ -35,12 +41,16 @@ class Author:
     """The source of envelopes. Unnamed facts come from the environment, else from the operating system.
 
     EVLOG_ACTOR, EVLOG_APPLICATION and EVLOG_REASON name who, through what and why; a name given this way or here is
-    "asserted", the name of the operating system's user is "os".
+    "asserted", the name of the operating system's user is "os". EVLOG_ACTOR_KEY names the file of an actor's key, who then signs
+    each record: "signed". Raises EvidenceError for a key that cannot be used, or that is another actor's.
     """
 
     def __init__(self, *, actor: str | None = None, application: str | None = None, reason: str | None = None) -> None:
         asserted = actor or os.environ.get("EVLOG_ACTOR")
         self.actor, self.auth = (_text(asserted), "asserted") if asserted else (_os_user(), "os")
+        self.signer: Signer | None = None
+        if key := os.environ.get(KEY_VARIABLE):
+            self._sign_with(read_key(Path(key)), self.actor if asserted else None)
         self.application = _text(
             application or os.environ.get("EVLOG_APPLICATION") or Path(sys.argv[0]).name or "python"
         )
@@ -49,14 +59,25 @@ class Author:
         self.host = socket.gethostname()
         self.pid = os.getpid()
 
-    def acting(self, *, actor: str | None = None, reason: str | None = None) -> Author:
-        """Return the author of what this process puts for another actor or reason; what is None stays as it is."""
+    def acting(self, *, actor: str | None = None, reason: str | None = None, signer: Signer | None = None) -> Author:
+        """Return the author of what this process puts for another actor or reason; what is None stays as it is.
+
+        signer: the key of an actor, who signs each record. Raises EvidenceError where that is not the actor who is named.
+        """
         other = copy.copy(self)
-        if actor is not None:
-            other.actor, other.auth = actor, "asserted"
+        if signer is not None:
+            other._sign_with(signer, actor)  # noqa: SLF001 - a copy of this one
+        elif actor is not None:
+            other.actor, other.auth, other.signer = actor, "asserted", None
         if reason is not None:
             other.reason = reason
         return other
+
+    def _sign_with(self, signer: Signer, actor: str | None) -> None:
+        named = signer.verifier.name
+        if actor not in (None, named):
+            raise EvidenceError(f"the key is that of {named}, the actor is {actor}: nobody signs for somebody else")
+        self.actor, self.auth, self.signer = named, SIGNED, signer
 
     def envelope(
         self, api: str, wall_us: int, caller: Caller | None = None, answered: Answered | None = None
@@ -91,6 +112,13 @@ class Author:
             self.pid,
             self.reason,
         )
+
+
+def read_key(path: Path) -> Signer:
+    """Return the key of an actor in a file. Raises EvidenceError."""
+    from evlog.tlog import keys  # noqa: PLC0415 - for those who sign
+
+    return keys.read_any(path)
 
 
 def clock_us() -> int:

@@ -28,7 +28,12 @@ _plain_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 def encode(record: Record) -> tuple[bytes, list[bytes]]:
     """Return the stored envelope and the stored changes of a record."""
     encode_one = _encoder.encode
-    return encode_one(record.envelope), [PLAIN + encode_one(change) for change in record.changes]
+    return encode_envelope(record.envelope), [PLAIN + encode_one(change) for change in record.changes]
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """Return an envelope as it is stored."""
+    return _encoder.encode(envelope)
 
 
 def decode(frame: Frame) -> Record:
@@ -38,6 +43,14 @@ def decode(frame: Frame) -> Record:
     except ValueError as error:
         raise UnknownTagError(str(error), offset=frame.offset) from error
     return decode_stored(envelope, changes, offset=frame.offset)
+
+
+def decode_envelope(stored: bytes, *, offset: int) -> Envelope:
+    """Return a stored envelope. Raises UnknownTagError where it is none."""
+    try:
+        return _envelope_decoder.decode(stored)
+    except msgspec.DecodeError as error:
+        raise UnknownTagError(str(error), offset=offset) from error
 
 
 def decode_stored(envelope_bytes: bytes, stored: list[bytes], *, offset: int) -> Record:

@@ -18,7 +18,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from evlog import codec, identity, merkle, recovery, segment
+from evlog import actors, codec, identity, merkle, recovery, segment
 from evlog.author import Author, clock_us
 from evlog.errors import (
     CorruptLogError,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
+    from evlog.actors import Signer
     from evlog.frame import Frame
     from evlog.head import Mark
     from evlog.records import LogRecovered
@@ -174,7 +175,8 @@ class Log:
         if segment_full(active.tip.end - active.base, active.position):
             self._roll(active)
         self._group = group = Group(self, active)
-        group.add(Record(Author().envelope("Recover", self._clock()), [*self._unreported]))
+        author = Author()
+        group.add(Record(author.envelope("Recover", self._clock()), [*self._unreported]), signer=author.signer)
         group.commit()
         self._unreported = []
 
@@ -370,8 +372,12 @@ class Log:
 
     def frame(self, offset: int) -> Frame:
         """Return the frame of one record, as it is stored. Raises as `read`."""
-        self._reached(offset + 1)
-        return next(self._reader.frames(offset, offset + 1))
+        return next(self.frames(offset, offset + 1))
+
+    def frames(self, start: int, stop: int) -> Iterator[Frame]:
+        """Yield the frames of the records [start, stop), as they are stored. Raises as `read`."""
+        self._reached(stop)
+        return self._reader.frames(start, stop)
 
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""
@@ -469,15 +475,19 @@ class Group:
         """Return the time, in microseconds since 1970, for the next record: the clock's, but later than that of any record."""
         return max(self._log._clock(), self._tip.time_us + 1)  # noqa: SLF001 - the log's other half
 
-    def add(self, record: Record, time_us: int | None = None) -> Entry:
+    def add(self, record: Record, time_us: int | None = None, signer: Signer | None = None) -> Entry:
         """Give a record its offset and time and keep it for `commit`.
 
-        time_us: what `now` said before the record was decided; the time of adding if None. Raises RecordTooLargeError; the group goes on without it.
+        time_us: what `now` said before the record was decided; the time of adding if None. signer: the key of its actor, who signs it.
+        Raises RecordTooLargeError, EvidenceError for a key that does not sign; the group goes on without it.
         """
         log = self._log
         if log._group is not self:  # noqa: SLF001 - the log's other half
             raise _over()
         envelope, changes = codec.encode(record)
+        if signer is not None:
+            record = Record(actors.sign(signer, log.origin, record.envelope, changes), record.changes)
+            envelope = codec.encode_envelope(record.envelope)
         body = pack_body(envelope, changes)
         if len(body) > BODY_MAX:
             raise RecordTooLargeError(len(body), limit=BODY_MAX)

@@ -189,11 +189,18 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     response: bytes
 
 
+class ActorSignature(msgspec.Struct, frozen=True, gc=False):
+    """The actor's signature over a record (actors.py). public: the key, 32 bytes; value: 64 bytes."""
+
+    public: bytes
+    value: bytes
+
+
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Who put the record, when, through what, and why.
 
     transaction: a UUID, names the put across retries; `answered` is there if the caller chose it. auth: how the actor is known
-    ("os", "asserted", "tls"); never more than was checked. host, pid: of the caller; pid is 0 where only its address is known. wall_us: the writer's clock as it read, while the frame's time never goes back.
+    ("os", "asserted", "tls", "signed"); never more than was checked. host, pid: of the caller; pid is 0 where only its address is known. wall_us: the writer's clock as it read, while the frame's time never goes back.
     """
 
     v: int
@@ -207,6 +214,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     pid: int
     reason: str | None = None
     answered: Answered | None = None
+    signature: ActorSignature | None = None
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

@@ -135,6 +135,6 @@ def _put_on_record(target: Folder, found: Manifest, tip: Tip, author: Author) ->
         made_us=found.made_us,
     )
     with closing(Log.open(target)) as log, log.claim() as group:
-        group.add(Record(author.envelope(API, clock_us()), [change]))
+        group.add(Record(author.envelope(API, clock_us()), [change]), signer=author.signer)
         group.commit()
     return change

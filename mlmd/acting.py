@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
-from evlog.author import SAID_MAX
+from evlog.author import SAID_MAX, read_key
+from evlog.errors import EvidenceError
 from mlmd import errors
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from evlog.author import Author
@@ -35,13 +38,19 @@ def author_of(backend: Backend) -> Author:
 
 
 @contextmanager
-def acting(backend: Backend, *, actor: str | None, reason: str | None) -> Iterator[None]:
+def acting(
+    backend: Backend, *, actor: str | None, reason: str | None, key: str | os.PathLike[str] | None
+) -> Iterator[None]:
     """Let an actor act, for a reason, while the block runs; what is None stays as it is around it. Raises InvalidArgumentError."""
-    if actor is None and reason is None:
-        raise errors.InvalidArgumentError("say who acts, or why: acting(actor=..., reason=...)")
+    if actor is None and reason is None and key is None:
+        raise errors.InvalidArgumentError("say who acts, or why: acting(actor=..., reason=..., key=...)")
     for name, text in (("actor", actor), ("reason", reason)):
         _refuse_odd(name, text)
-    author = author_of(backend).acting(actor=actor, reason=reason)
+    try:
+        signer = read_key(Path(key)) if key is not None else None
+        author = author_of(backend).acting(actor=actor, reason=reason, signer=signer)
+    except (EvidenceError, TypeError) as error:
+        raise errors.InvalidArgumentError(f"key: {error}") from error
     before = _ACTING.set({**_ACTING.get(), backend: author})
     try:
         yield

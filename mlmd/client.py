@@ -48,13 +48,18 @@ class Remote:
     def _send(self, method: Method, request: Any) -> Any:
         if self._at is not None and method.command is not None:
             raise errors.FailedPreconditionError(f"{method.name}: the store as of {self._at[0][1]} cannot change")
+        author = author_of(self)
+        if author.signer is not None and method.command is not None:
+            raise errors.FailedPreconditionError(
+                f"{author.actor} cannot sign what a server puts, because it settles the ids: put in process, or without the key"
+            )
         call = self._calls.get(method.name)
         if call is None:
             call = self._calls[method.name] = self._channel.unary_unary(
                 f"/{NAME}/{method.name}", method.request.SerializeToString, method.response.FromString
             )
         try:
-            return call(request, timeout=self._timeout_s, metadata=self._at or _said_by(author_of(self)))
+            return call(request, timeout=self._timeout_s, metadata=self._at or _said_by(author))
         except grpc.RpcError as error:
             raise errors.make_exception(error.details() or "", error.code().value[0]) from error
 

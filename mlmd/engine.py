@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from evlog.author import Author, clock_us
-from evlog.errors import ForkedError, RecordTooLargeError
+from evlog.errors import EvidenceError, ForkedError, RecordTooLargeError
 from evlog.records import Answered, Record
 from mlmd import errors
 from mlmd.acting import author_of
@@ -315,8 +315,9 @@ class Engine:
                     continue
                 now_us = group.now()
                 draft = self._decided(put, now_us)
-                entry = group.add(Record(self._envelope(put), draft.changes), now_us)
-            except (errors.StatusError, RecordTooLargeError) as error:
+                signer = put.author.signer if put.caller is None else None  # Nobody signs for somebody else.
+                entry = group.add(Record(self._envelope(put), draft.changes), now_us, signer)
+            except (errors.StatusError, RecordTooLargeError, EvidenceError) as error:
                 put.error = error  # A refusal: no trace, and the others go on.
                 continue
             self._last_ids = draft.last_ids

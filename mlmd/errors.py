@@ -28,6 +28,7 @@ from typing import Final
 from evlog.errors import (
     CorruptLogError,
     DiskFullError,
+    EvidenceError,
     ForkedError,
     FormatVersionError,
     FutureError,
@@ -207,6 +208,7 @@ _INNER: Final[list[tuple[type[Exception], int]]] = [
     (UnknownTagError, FAILED_PRECONDITION),
     (ForkedError, FAILED_PRECONDITION),
     (LogClosedError, FAILED_PRECONDITION),
+    (EvidenceError, FAILED_PRECONDITION),
     (NoLogError, NOT_FOUND),
     (FutureError, OUT_OF_RANGE),
     (UnicodeDecodeError, INVALID_ARGUMENT),

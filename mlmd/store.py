@@ -23,6 +23,7 @@ from mlmd.proto import metadata_store_service_pb2 as service
 from replay.asof import offset_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
@@ -189,14 +190,19 @@ class MetadataStore:
         """Return for each field and property of a thing, named as for `history`, the record that set it. Raises as `history`."""
         return self._found(thing, replay.blame)
 
-    def acting(self, *, actor: str | None = None, reason: str | None = None) -> AbstractContextManager[None]:
+    def acting(
+        self, *, actor: str | None = None, reason: str | None = None, key: str | os.PathLike[str] | None = None
+    ) -> AbstractContextManager[None]:
         """Say who acts and why for every put into this store in the `with` block, in place of EVLOG_ACTOR and EVLOG_REASON.
 
         Blocks nest: what the inner one does not say stays. It is for the thread or asyncio task that runs it, and for the tasks and
         `asyncio.to_thread` calls begun in it. The actor is "asserted": nobody checked. A server believes it, unless a certificate
         says who calls. Raises InvalidArgumentError for a text that is none, empty, or over 1,024 characters.
+
+        key: the file of an actor's key (`evlog keys new --actor NAME`). That actor acts, and signs each record: its transaction, changes
+        and reason. Only in process: a server settles ids, so its callers cannot know what they would sign.
         """
-        return acting(self._backend, actor=actor, reason=reason)
+        return acting(self._backend, actor=actor, reason=reason, key=key)
 
     def _found(self, thing: Any, question: Callable[[Log, View, replay.Thing, int], list[_Told]]) -> list[_Told]:
         try:

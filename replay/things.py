@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from evlog import actors
 from evlog.records import (
     REMARKS,
     AssociationPut,
@@ -46,6 +47,7 @@ class Provenance:
     api: str
     reason: str | None
     transaction: bytes
+    actor_key: str | None
 
     @property
     def time(self) -> datetime:
@@ -102,6 +104,7 @@ def provenance_of(entry: Entry) -> Provenance:
         said.api,
         said.reason,
         said.transaction,
+        actors.signer_of(said),
     )
 
 

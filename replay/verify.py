@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from evlog import audit
+from evlog import actors, audit, codec
+from evlog.errors import EvidenceError
+from evlog.frame import unpack_body
+from evlog.merkle import changes_root
 from evlog.tlog import review
 from projections.errors import ViewError
 from projections.sqlite.view import View
@@ -66,6 +70,29 @@ def verify_log(
     compared = promises if result.origin else ()
     broken = [_finding(fault) for one in compared for fault in review.compare(one, result, keys)]
     return Report(result.records, result.segments, result.root, findings, view_checked=False, broken=broken)
+
+
+def verify_actors(
+    log: Log, known: Sequence[VerifierKey] = (), progress: Progress | None = None
+) -> tuple[dict[str, int], list[Finding]]:
+    """Check the signature of every record that bears one; return how many fit, by verifier key, and what does not.
+
+    known: the keys of actors; given, a record signed with any other is damage.
+    """
+    found: Counter[str] = Counter()
+    findings, end, place = [], log.end, log.folder.describe("")
+    for frame in log.frames(0, end):
+        stored, changes = unpack_body(frame.body, frame.changes)
+        envelope = codec.decode_envelope(stored, offset=frame.offset)
+        try:
+            signed = actors.check(log.origin, envelope, len(changes), changes_root(changes), known)
+        except EvidenceError as error:
+            findings.append(Finding("damage", str(error), place, offset=frame.offset))
+        else:
+            found.update([signed.key.vkey] if signed is not None else [])
+        if progress is not None and frame.offset % audit.REPORT_RECORDS == 0:
+            progress(frame.offset, end)
+    return dict(found), findings
 
 
 def verify_published(place: Path, progress: Progress | None = None) -> list[Finding]:

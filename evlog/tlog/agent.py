@@ -38,14 +38,18 @@ class AgentKey:
         self.verifier = verifier
 
     def sign(self, text: str) -> str:
-        """Return the line of this key's signature over a note's text. Raises EvidenceError where the agent does not sign."""
+        """Return the line of this key's signature over a note's text. Raises as `signature`."""
+        return sign_line(self.verifier.name, self.verifier.key_id, self.signature(text))
+
+    def signature(self, text: str) -> bytes:
+        """Return this key's signature over a text, 64 bytes. Raises EvidenceError where the agent does not sign."""
         key, data = self.verifier, text.encode()
         answer = _ask(_SIGN_REQUEST, _string(_blob(key.public)) + _string(data) + _U32.pack(0), _SIGN_RESPONSE)
         kind, rest = _take(_take(answer)[0])
         signature, _ = _take(rest)
         if kind != _KIND or not key.verifies(text, signature):
             raise EvidenceError("the ssh-agent answered with a signature that is not this key's")
-        return sign_line(key.name, key.key_id, signature)
+        return signature
 
     def written(self) -> str:
         """Return what stands in the key's file: its public half, and that an agent has the other."""

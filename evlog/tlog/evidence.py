@@ -25,7 +25,7 @@ import struct
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from evlog import merkle
+from evlog import actors, codec, merkle
 from evlog.errors import EvidenceError
 from evlog.frame import RECORD, unpack_body
 from evlog.tip import leaf_of
@@ -35,9 +35,10 @@ from evlog.tlog.note import decode64, encode64
 from evlog.tlog.proof import inclusion, node_of, root_of_inclusion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from evlog.frame import Frame
+    from evlog.tlog.note import VerifierKey
     from evlog.tlog.proof import Node
 
 FIRST_LINE: Final = "c2sp.org/tlog-proof@v1"
@@ -128,6 +129,13 @@ def check(evidence: Evidence) -> Proven:
             "the path does not lead from the leaf to the root of the checkpoint: the record is not in that log"
         )
     return Proven(offset, time_us, count)
+
+
+def actor_of(evidence: Evidence, known: Sequence[VerifierKey] = ()) -> actors.Signed | None:
+    """Return the signature of the record's actor, None where it bears none; `check` comes first. Raises as `actors.check`."""
+    _, _, _, _, count, offset, _, _, root = merkle.LEAF.unpack(evidence.leaf)
+    envelope = codec.decode_envelope(evidence.envelope, offset=offset)
+    return actors.check(evidence.signed.checkpoint.origin, envelope, count, root, known)
 
 
 def _pack_extra(evidence: Evidence) -> bytes:

@@ -1,10 +1,11 @@
-"""Signing keys: one Ed25519 key a log, in a file outside the store that only its owner can read.
+"""Signing keys: an Ed25519 key of a log, or of an actor, in a file outside the store that only its owner can read.
 
     PRIVATE+KEY+NAME+ID in hexadecimal+BASE64(type 1, 32 bytes of seed)
     AGENT+KEY+NAME+ID in hexadecimal+BASE64(type 1, 32 bytes of public key)
 
-The first form is that of Go's sumdb/note; of the second an ssh-agent has the secret (agent.py). The name is the log's origin, as c2sp.org/tlog-policy wants it. Whoever has the key can sign
-another history; whoever has only the store cannot. So the two are kept, and backed up, apart.
+The first form is that of Go's sumdb/note; of the second an ssh-agent has the secret (agent.py). The name is the log's origin, as
+c2sp.org/tlog-policy wants it, or the actor's name. Whoever has a log's key can sign another history; whoever has only the store cannot.
+So the two are kept, and backed up, apart.
 """
 
 from __future__ import annotations
@@ -34,9 +35,13 @@ class SigningKey:
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
         self.verifier = VerifierKey(name, ED25519, self._private.public_key().public_bytes_raw())
 
+    def signature(self, text: str) -> bytes:
+        """Return this key's signature over a text, 64 bytes."""
+        return self._private.sign(text.encode())
+
     def sign(self, text: str) -> str:
         """Return the line of this key's signature over a note's text."""
-        return sign_line(self.verifier.name, self.verifier.key_id, self._private.sign(text.encode()))
+        return sign_line(self.verifier.name, self.verifier.key_id, self.signature(text))
 
     def written(self) -> str:
         """Return what stands in the key's file: the secret."""
@@ -77,8 +82,17 @@ def place_of(log_id: bytes) -> Path:
     """Return where the signing key of a log lies: EVLOG_KEY, else a file of the user's configuration."""
     if named := os.environ.get(VARIABLE):
         return Path(named)
+    return _folder() / f"{log_id.hex()}.key"
+
+
+def _folder() -> Path:
     home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home else Path.home() / ".config") / "evlog" / "keys" / f"{log_id.hex()}.key"
+    return (Path(home) if home else Path.home() / ".config") / "evlog" / "keys"
+
+
+def place_of_actor(name: str) -> Path:
+    """Return where the key of an actor lies if no file is named: beside those of logs."""
+    return _folder() / f"{name}.actor"
 
 
 def memory_of(path: Path) -> Path:
@@ -87,7 +101,15 @@ def memory_of(path: Path) -> Path:
 
 
 def read(path: Path, origin: str) -> Key:
-    """Return the key in a file. Raises EvidenceError where it is none, is another log's, or others may read it."""
+    """Return the key of a log in a file. Raises EvidenceError where it is none, is another log's, or others may read it."""
+    key = read_any(path)
+    if key.verifier.name != origin:
+        raise EvidenceError(f"{path}: this key signs for {key.verifier.name}, not for {origin}")
+    return key
+
+
+def read_any(path: Path) -> Key:
+    """Return the key in a file, whoever's it is. Raises EvidenceError where it is none, or others may read it."""
     try:
         with path.open("rb") as file:
             shown = os.fstat(file.fileno()).st_mode & _OTHERS
@@ -97,12 +119,9 @@ def read(path: Path, origin: str) -> Key:
     if shown:
         raise EvidenceError(f"{path}: others may read this key: chmod 600 {path}, and make a new one if anybody did")
     try:
-        key = parse(data.decode("utf-8", "replace"))
+        return parse(data.decode("utf-8", "replace"))
     except EvidenceError as error:
         raise EvidenceError(f"{path}: {error}") from None
-    if key.verifier.name != origin:
-        raise EvidenceError(f"{path}: this key signs for {key.verifier.name}, the log is {origin}")
-    return key
 
 
 def write(key: Key, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 import click
 
 from evlog import identity
+from evlog.actors import KEYS_BYTES_MAX, parse_keys
 from evlog.errors import EvidenceError
 from evlog.files import RealFolder
 from evlog.tlog import checkpoint, keys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from click.decorators import FC
 
     from evlog.tlog.checkpoint import Signed
+    from evlog.tlog.note import VerifierKey
     from evlog.tlog.policy import Policy
     from mlmd.cli.settings import Settings
 
@@ -45,6 +47,19 @@ def policy_option(about: str) -> Callable[[FC], FC]:
     """Return the option that names a policy file."""
     path = click.Path(path_type=Path, exists=True, dir_okay=False)
     return click.option("--policy", metavar="POLICY", type=path, help=about)
+
+
+def _read_actors(_: click.Context, __: click.Parameter, path: Path | None) -> list[VerifierKey]:
+    return _named(path, parse_keys, KEYS_BYTES_MAX) if path is not None else []
+
+
+actors_option: Final = click.option(
+    "--actors",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    callback=_read_actors,
+    help="The keys of actors, one a line as `evlog keys show --actor NAME` tells it: who signs must be one of them.",
+)
 
 
 def identity_of(place: Path) -> identity.Identity:

@@ -35,7 +35,18 @@ if TYPE_CHECKING:
     from mlmd.kinds import Node, Type
     from replay.things import Difference, FieldChange, Provenance, Thing
 
-RECORD_FIELDS: Final = ("offset", "time", "actor", "auth", "application", "host", "api", "reason", "transaction")
+RECORD_FIELDS: Final = (
+    "offset",
+    "time",
+    "actor",
+    "auth",
+    "application",
+    "host",
+    "api",
+    "reason",
+    "transaction",
+    "actor_key",
+)
 _VALUE_MAX: Final = 40
 _UNSET: Final = "unset"
 
@@ -103,7 +114,7 @@ def record_row(entry: Entry) -> Row:
 def provenance_row(by: Provenance) -> Row:
     """Return who put a record, when, through what and why, as a row."""
     time, transaction = rfc3339(by.time_us), by.transaction.hex()
-    said = (by.offset, time, by.actor, by.auth, by.application, by.host, by.api, by.reason, transaction)
+    said = (by.offset, time, by.actor, by.auth, by.application, by.host, by.api, by.reason, transaction, by.actor_key)
     return dict(zip(RECORD_FIELDS, said, strict=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from evlog.tlog import review
 from evlog.tlog.note import encode64
 from evlog.tlog.review import Promise
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import copies_in, policy_option, read_policy
+from mlmd.cli.evidence import actors_option, copies_in, policy_option, read_policy
 from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
@@ -27,9 +28,12 @@ from mlmd.cli.refusal import DAMAGE
 from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER
 from projections.errors import MissingLibraryError
 from projections.generations import HISTORY
-from replay.verify import Finding, Report, verify_log, verify_published, verify_view
+from replay.verify import Finding, Report, verify_actors, verify_log, verify_published, verify_view
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evlog.tlog.note import VerifierKey
     from mlmd.cli.settings import Settings
 
 
@@ -44,7 +48,10 @@ if TYPE_CHECKING:
     help="A checkpoint kept elsewhere, or a folder of them: the log must begin with what it was made for.",
 )
 @policy_option("The keys that sign checkpoints; else the policy beside the store's tiles.")
-def verify(settings: Settings, log_only: bool, anchor: Path | None, policy: Path | None) -> None:
+@actors_option
+def verify(
+    settings: Settings, log_only: bool, anchor: Path | None, policy: Path | None, actors: Sequence[VerifierKey]
+) -> None:
     """Check every byte of the log, its checkpoints and tiles, and the views against a replay; of a backup also its manifest.
 
     Exit 3 where anything is damaged.
@@ -53,6 +60,7 @@ def verify(settings: Settings, log_only: bool, anchor: Path | None, policy: Path
     evlog verify                 frames, links, tree, seals, HEAD, checkpoints, tiles, and the views
     evlog verify --log-only      without a replay
     evlog verify --since archive --policy my.policy   nor was anything cut, restored or rewritten since
+    evlog verify --actors staff.keys   whoever signed records has one of these keys
     evlog verify --json          the findings, for a program
 
     """
@@ -71,6 +79,14 @@ def verify(settings: Settings, log_only: bool, anchor: Path | None, policy: Path
     findings += _backup_findings(settings, RealFolder(place / LOG_FOLDER), report)
     paths, apart = _paths(tlog, anchors)
     findings += apart
+    signatures: dict[str, int] = {}
+    if actors and report.sound:
+        with (
+            closing(Log.open(place / LOG_FOLDER, writable=False)) as log,
+            progress_of(settings, "checking signatures of actors") as progress,
+        ):
+            signatures, odd = verify_actors(log, actors, progress)
+        findings += odd
     if not log_only:
         findings += _view_findings(settings, place, report)
     damaged = any(finding.severity == "damage" for finding in findings)
@@ -78,6 +94,8 @@ def verify(settings: Settings, log_only: bool, anchor: Path | None, policy: Path
         _tell(settings, report, findings, took_s, view=not log_only and report.sound)
         if not damaged:
             _tell_promises(len(kept), paths)
+            for key, count in sorted(signatures.items()):
+                click.echo(f"ok      {count:,} records signed by {key}")
     elif settings.form == "json":
         summary = {
             "sound": not damaged,
@@ -86,6 +104,7 @@ def verify(settings: Settings, log_only: bool, anchor: Path | None, policy: Path
             "root": report.root.hex(),
             "checkpoints": len(kept),
             "since": paths,
+            "signatures": signatures,
         }
         show_one(settings, {**summary, "findings": [asdict(finding) for finding in findings]})
     else:

@@ -112,7 +112,8 @@ class Target:
                 raise DivergedError(
                     f"{self.folder}: another process put into the store meanwhile; nothing of that is lost"
                 )
-            entry: Entry = group.add(Record(Author(reason=reason).envelope(API, clock_us()), changes))
+            author = Author(reason=reason)
+            entry: Entry = group.add(Record(author.envelope(API, clock_us()), changes), signer=author.signer)
             view.begin()
             try:
                 catch_up(view, (entry,))

@@ -2,7 +2,7 @@
 
     python tests/golden/make.py [FOLDER]
 
-`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
+`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores, `v1-signed` with signatures of actors. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from evlog import log as log_module
 from evlog import segment
+from evlog.actors import SIGNED, Signer
 from evlog.log import Log
 from evlog.records import (
     RECORD_VERSION,
@@ -42,6 +43,7 @@ from evlog.records import (
     Restored,
     Struct,
 )
+from evlog.tlog.keys import SigningKey
 from mlmd.opening import BODIES
 from replay.rebuild import build
 
@@ -100,10 +102,16 @@ def restored() -> list[list[Change]]:
     ]
 
 
-LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored}
+def signed() -> list[list[Change]]:
+    """Return the changes of each record of a store whose actor signs."""
+    return [[ContextTypePut(12, "Pipeline")], [ContextTypePut(13, "Run"), ContextTypePut(14, "Experiment")]]
 
 
-def write(folder: Path, records: list[list[Change]]) -> bytes:
+LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored, "v1-signed": signed}
+SIGNERS = {"v1-signed": SigningKey("ana", bytes(range(32)))}
+
+
+def write(folder: Path, records: list[list[Change]], signer: Signer | None = None) -> bytes:
     """Write records as a log into an empty folder; return its root."""
     kept = (log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER)
     clock = itertools.count(START_US, 1_000_000)
@@ -120,14 +128,14 @@ def write(folder: Path, records: list[list[Change]]) -> bytes:
                 START_US + number,
                 "PutTypes",
                 "ana",
-                "asserted",
+                "asserted" if signer is None else SIGNED,
                 "golden",
                 "host",
                 7,
                 reason,
             )
             with log.claim() as group:
-                group.add(Record(envelope, of_record))
+                group.add(Record(envelope, of_record), signer=signer)
                 group.commit()
         root = log.tip_at_end().tree.root()
         log.close()
@@ -161,7 +169,7 @@ def main() -> None:
     for name, of_log in LOGS.items():
         folder = (Path(sys.argv[1]) if len(sys.argv) > 1 else HERE) / name
         shutil.rmtree(folder, ignore_errors=True)
-        root = write(folder / "log", of_log())
+        root = write(folder / "log", of_log(), SIGNERS.get(name))
         log = Log.open(folder / "log", writable=False)
         expected = {"root": root.hex(), "records": readable(log)}
         (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")

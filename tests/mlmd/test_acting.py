@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from serving import served
 
+from evlog.errors import EvidenceError
+from evlog.tlog import keys
 from mlmd import MetadataStore, errors
 from mlmd.engine import Engine
 from mlmd.opening import open_memory
@@ -16,6 +18,7 @@ from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(params=["in process", "over gRPC"])
@@ -169,3 +172,80 @@ def test_the_past_can_be_read_in_a_block_and_not_put_into(place: tuple[MetadataS
         assert [one.name for one in past.get_artifact_types() if not one.name.startswith("mlmd.")] == ["a"]
         with pytest.raises(errors.FailedPreconditionError):
             put(past, "b")
+
+
+def key_of(tmp_path: Path, name: str) -> Path:
+    keys.write(keys.new(name), tmp_path / f"{name}.key")
+    return tmp_path / f"{name}.key"
+
+
+def test_an_actor_with_a_key_signs_each_record_in_process(tmp_path: Path) -> None:
+    store = MetadataStore(pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig()))
+    path = key_of(tmp_path, "ana")
+    with store.acting(key=path, reason="approved"):
+        put(store, "a")
+        with store.acting(reason="released"):
+            put(store, "b")
+        with store.acting(actor="bob"):
+            put(store, "c")
+    put(store, "d")
+    backend = store._backend
+    assert isinstance(backend, Engine)
+    found = [entry.record.envelope for entry in backend.log.read(1)]
+    assert [(one.actor, one.auth, one.reason, one.signature is not None) for one in found] == [
+        ("ana", "signed", "approved", True),
+        ("ana", "signed", "released", True),
+        ("bob", "asserted", "approved", False),
+        ("environment", "asserted", None, False),
+    ]
+    with (
+        pytest.raises(errors.InvalidArgumentError, match="nobody signs for somebody else"),
+        store.acting(key=path, actor="bob"),
+    ):
+        raise AssertionError
+    with pytest.raises(errors.InvalidArgumentError, match="cannot be read"), store.acting(key=tmp_path / "none"):
+        raise AssertionError
+    store.close()
+
+
+def test_a_key_that_fails_to_sign_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MetadataStore(pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig()))
+    with store.acting(key=key_of(tmp_path, "ana")):
+        put(store, "a")
+
+        def fails(*_: object) -> bytes:
+            raise EvidenceError("the ssh-agent hung up")
+
+        monkeypatch.setattr(keys.SigningKey, "signature", fails)
+        with pytest.raises(errors.FailedPreconditionError, match="hung up"):
+            put(store, "b")
+    put(store, "c")
+    assert [one.name for one in store.get_artifact_types() if not one.name.startswith("mlmd.")] == ["a", "c"]
+    store.close()
+
+
+def test_nobody_signs_through_a_server(tmp_path: Path) -> None:
+    engine = Engine(open_memory())
+    with served(engine) as server:
+        store = MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=server.port))
+        with store.acting(key=key_of(tmp_path, "ana")):
+            with pytest.raises(errors.FailedPreconditionError, match="ana cannot sign what a server puts"):
+                put(store, "a")
+            assert store.get_artifact_types() is not None
+        store.close()
+    engine.close()
+
+
+def test_a_server_with_a_key_does_not_sign_for_its_callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EVLOG_ACTOR")
+    monkeypatch.setenv("EVLOG_ACTOR_KEY", str(key_of(tmp_path, "operator")))
+    engine = Engine(open_memory())
+    monkeypatch.delenv("EVLOG_ACTOR_KEY")
+    with served(engine) as server:
+        store = MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=server.port))
+        with store.acting(actor="ana"):
+            put(store, "a")
+        store.close()
+    found = [entry.record.envelope for entry in engine.log.read(0)]
+    assert [(one.actor, one.signature is not None) for one in found] == [("operator", True), ("ana", False)]
+    engine.close()

@@ -415,3 +415,50 @@ def test_a_proof_of_many_changes_shows_them_all(signed: Path) -> None:
     assert [one.get("uri") for one in told["changes"]] == [str(number) for number in range(300)]
     assert len(evidence.parse(Path("proof").read_bytes()).shown) == 300
     assert len(json.loads(standalone("proof", "policy").stdout)["shown"]) == 300
+
+
+def test_actors_sign_and_a_stranger_can_check_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = json.loads(fine("--json", "keys", "new", "--actor", "ana", "-k", tmp_path / "ana.key"))
+    assert json.loads(fine("--json", "keys", "show", "--actor", "ana", "-k", tmp_path / "ana.key")) == shown
+    staff, others = tmp_path / "staff.keys", tmp_path / "others.keys"
+    staff.write_text(f"# who may sign\n{shown['public']}\n", encoding="utf-8")
+    others.write_text(keys.new("ana").verifier.vkey + "\n", encoding="utf-8")
+    monkeypatch.delenv("EVLOG_ACTOR", raising=False)
+    monkeypatch.setenv("EVLOG_ACTOR_KEY", str(tmp_path / "ana.key"))
+    fine("demo", "signed")
+    monkeypatch.delenv("EVLOG_ACTOR_KEY")
+    rows = json.loads(fine("-s", "signed", "--json", "log", "-n", "0"))
+    assert {row["actor_key"] for row in rows} == {shown["public"]}
+    records = len(rows)
+    assert f"{records:,} records signed by {shown['public']}" in fine("-s", "signed", "verify", "--actors", staff)
+    told = run("-s", "signed", "--json", "verify", "--actors", others)
+    assert told.exit_code == 3
+    assert len(json.loads(told.stdout)["findings"]) == records
+    fine("-s", "signed", "prove", "#1", "-O", "put.tlog-proof")
+    root = json.loads(fine("-s", "signed", "--json", "prove", "#1", "-O", "put.tlog-proof"))["root"]
+    assert json.loads(fine("--json", "check", "put.tlog-proof", "--root", root))["actor_known"] is False
+    checked = json.loads(fine("--json", "check", "put.tlog-proof", "--root", root, "--actors", staff))
+    assert (checked["actor"], checked["auth"], checked["actor_key"], checked["actor_known"]) == (
+        "ana",
+        "signed",
+        shown["public"],
+        True,
+    )
+    assert "is not known to be" in refused("check", "put.tlog-proof", "--root", root, "--actors", others)
+
+
+def test_a_proof_of_an_unsigned_record_does_not_pass_for_signed(demo: Path, tmp_path: Path) -> None:
+    root = json.loads(fine("-s", demo, "--json", "prove", "#1", "-O", "put.tlog-proof"))["root"]
+    (tmp_path / "staff.keys").write_text(keys.new("ana").verifier.vkey, encoding="utf-8")
+    assert "no actor signed the record" in refused("check", "put.tlog-proof", "--root", root, "--actors", "staff.keys")
+
+
+def test_odd_questions_for_keys_of_actors_are_refused(tmp_path: Path) -> None:
+    refused("keys", "show", "--actor", "nobody")
+    assert refused("keys", "policy", "--actor", "ana", code=2)
+    assert refused("keys", "new", "--actor", "ana maria", code=2)
+    fine("keys", "new", "--actor", "ana")
+    assert "never replaced" in refused("keys", "new", "--actor", "ana")
+    (tmp_path / "odd.keys").write_text("nonsense", encoding="utf-8")
+    fine("demo", "odd")
+    assert "is no verifier key" in refused("-s", "odd", "verify", "--actors", "odd.keys")

@@ -40,7 +40,7 @@ def test_a_key_never_replaces_another(tmp_path: Path) -> None:
 
 def test_a_key_of_another_log_signs_nothing_here(tmp_path: Path) -> None:
     keys.write(keys.new("evlog/one"), tmp_path / "key")
-    with pytest.raises(EvidenceError, match="signs for evlog/one, the log is evlog/two"):
+    with pytest.raises(EvidenceError, match="signs for evlog/one, not for evlog/two"):
         keys.read(tmp_path / "key", "evlog/two")
 
 
