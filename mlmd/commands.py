@@ -290,7 +290,7 @@ def _update(draft: Draft, kind: Kind, node: Node, *, mask: Sequence[str], guarde
 def _typed(values: Mapping[str, pb.Value], arms: Mapping[str, str]) -> Properties:
     """Return values that fit a type's declared properties. arms: the field of Value that each property has its value in."""
     properties: Properties = {}
-    for key in values:
+    for key in sorted(values):  # A map has no order of its own: the same request is the same record.
         value, arm = values[key], arms.get(key)
         if arm is None:
             raise Invalid(f"Found unknown property: {key}")
@@ -303,7 +303,7 @@ def _typed(values: Mapping[str, pb.Value], arms: Mapping[str, str]) -> Propertie
 def _untyped(values: Mapping[str, pb.Value]) -> Properties:
     """Return values of any type; each must have one."""
     properties: Properties = {}
-    for key in values:
+    for key in sorted(values):  # A map has no order of its own: the same request is the same record.
         value = values[key]
         arm = value.WhichOneof("value")
         if arm is None:

@@ -247,7 +247,7 @@ def _refuse_bytes(message: Any) -> None:
 
 def property_types(message: Type) -> dict[str, str]:
     """Return a type's properties by the names of their types."""
-    return {key: PROPERTY_TYPES[number] for key, number in message.properties.items()}
+    return {key: PROPERTY_TYPES[number] for key, number in sorted(message.properties.items())}
 
 
 # Events --------------------------------------------------------------------------------------------------------------

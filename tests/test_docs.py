@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+import transcripts
 from serving import served
 
 from mlmd import MetadataStore
@@ -121,3 +122,9 @@ def test_the_changelog_knows_this_version() -> None:
 
     assert f"## {mlmd.__version__} " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f'version = "{mlmd.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["audit"])
+def test_the_transcripts_of_a_document_are_what_is_printed(name: str, tmp_path: Path) -> None:
+    for step in transcripts.steps((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")):
+        assert transcripts.run(step.command, tmp_path) == step.output, step.command

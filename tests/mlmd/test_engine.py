@@ -23,7 +23,7 @@ from evlog.log import Log
 from mlmd import errors
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
-from mlmd.opening import BODIES, Opened, open_folder
+from mlmd.opening import BODIES, Opened, open_folder, open_memory
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from projections.errors import ViewError
@@ -377,3 +377,23 @@ def on_disk(disk: SimulatedDisk) -> Engine:
 def test_whatever_the_disk_does_what_the_engine_acknowledged_is_there() -> None:
     for seed in range(60):
         life(seed)
+
+
+def test_the_same_request_is_the_same_record() -> None:
+    """A protobuf map is walked in an order that changes from process to process; a record's is that of the names."""
+    names = [f"p{number}" for number in range(12)]
+    engine = Engine(open_memory())
+    asked = METHODS["PutArtifactType"].request()
+    asked.artifact_type.name = "A"
+    for name in reversed(names):
+        asked.artifact_type.properties[name] = pb.INT
+    type_id = engine.answer(METHODS["PutArtifactType"], asked).type_id
+    put = METHODS["PutArtifacts"].request()
+    node = put.artifacts.add(type_id=type_id)
+    for name in reversed(names):
+        node.properties[name].int_value = 1
+        node.custom_properties[name].int_value = 1
+    engine.answer(METHODS["PutArtifacts"], put)
+    of_type, of_node = (next(engine.log.read(at, at + 1)).record.changes[0] for at in (1, 2))
+    assert [*of_type.properties] == [*of_node.properties] == [*of_node.custom_properties] == sorted(names)
+    engine.close()
