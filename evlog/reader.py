@@ -132,7 +132,7 @@ class Reader:
     def _open(self, base: int) -> File:
         name = segment.name_of(base)
         try:
-            return self._folder.open(name)
+            return segment.open_file(self._folder, base)
         except FileNotFoundError:
             place = self._folder.describe(name)
             raise MissingSegmentError("the segment is missing", file=place, position=0, offset=base) from None
