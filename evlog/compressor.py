@@ -2,7 +2,7 @@
 
 It compares all bytes of a segment with the digest in its seal, as read from the device, and leaves the walk over the frames, the one
 step that would hold Python's lock for long, to `evlog compress` and `evlog verify`: the bytes stay the same in either form. It rests
-after each block, so that puts find the processor and the device free. A failure is told once, in the program's log, and hinders no put.
+after each block, so that puts find the processor and the device free. A failure is told once, in the program's log, and hinders neither a put nor the next segment.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Compressor:
         self._folder, self._seed = folder, seed
         self._thread: threading.Thread | None = None
         self._work, self._stop = threading.Event(), threading.Event()
-        self._told = ""
+        self._told: set[str] = set()
 
     def wake(self) -> None:
         """Say that a segment was sealed. Called by one thread at a time."""
@@ -72,27 +72,39 @@ class Compressor:
                 self._compress()
             except _StoppedError:
                 return
-            except Exception as error:  # noqa: BLE001 - whatever it is, puts go on
-                self._tell(error)
 
     def _compress(self) -> None:
-        for base in compression.waiting(self._folder, seed=self._seed):
-            with closing(self._folder.lock(compression.LOCK_NAME)) as lock:
-                if not lock.try_acquire():
-                    return  # Somebody else is at it, and goes on to the next.
-                try:
-                    compression.compress(self._folder, base, seed=self._seed, frames=False, breathe=self._rest)
-                finally:
-                    lock.release()
+        """Compress what waits. Whatever goes wrong with one segment, or with all, puts go on."""
+        try:
+            waiting = compression.waiting(self._folder, seed=self._seed)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._tell(error)
+            return
+        for base in waiting:
+            try:
+                self._compress_one(base)
+            except _StoppedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - see above
+                self._tell(error)
+
+    def _compress_one(self, base: int) -> None:
+        with closing(self._folder.lock(compression.LOCK_NAME)) as lock:
+            if not lock.try_acquire():
+                return  # Somebody else is at it.
+            try:
+                compression.compress(self._folder, base, seed=self._seed, frames=False, breathe=self._rest)
+            finally:
+                lock.release()
 
     def _rest(self) -> None:
         if self._stop.wait(REST_S):
             raise _StoppedError
 
     def _tell(self, error: Exception) -> None:
-        if str(error) == self._told:
+        if str(error) in self._told:
             return
-        self._told = str(error)
+        self._told.add(str(error))
         if isinstance(error, CorruptLogError):
             _LOG.error("a sealed segment is damaged: %s", error)
         else:

@@ -321,7 +321,7 @@ class Log:
 
     def abandon(self) -> None:
         """Close the log's files and write nothing: it neither takes the lock nor waits. What was acknowledged is durable already."""
-        if self._compressor is not None:
+        if self._compressor is not None and os.getpid() == self._pid:
             self._compressor.abandon()
         self._closed = self._closed or "the log is closed"
         self._let_go()
