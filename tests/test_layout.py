@@ -23,6 +23,7 @@ HOMES = {
     "rich": "mlmd/cli",
     "google_crc32c": "evlog",
     "cryptography": "evlog/tlog",
+    "zstandard": "evlog/seekable.py",
     "fcntl": "evlog/files.py",
     "watchfiles": "replay/wake.py",
 }
