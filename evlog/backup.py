@@ -171,10 +171,13 @@ def _copy_all(
                 target.describe(name), f"the file is shorter than the {before.size:,} bytes it had"
             )
         if before is None or before.size < size:
-            if before is None and base < mark.base and copy_compressed(source, target, base):
+            if base < mark.base and copy_compressed(source, target, base):
                 before = copied(target, name)
                 if report is not None:
-                    report(size)
+                    report(new[base])
+            elif before is not None and name not in target.names():
+                compressed = target.describe(segment.compressed_name_of(base))
+                raise DamagedBackupError(compressed, "it does not hold what the store holds")
             else:
                 before = _extend(source, target, base, size, before, report)
             changed.append(base)
@@ -195,19 +198,22 @@ def _adding_up(tell: Tell, total: int) -> Callable[[int], None]:
 
 
 def copy_compressed(source: Folder, target: Folder, base: int) -> bool:
-    """Copy a segment that is compressed as it is; tell whether it was. Not where either folder has it as it was written."""
-    if any(segment.name_of(base) in folder.names() for folder in (source, target)):
+    """Copy a sealed segment as it is, if it is compressed; tell whether it is in the target now, compressed."""
+    raw, small = segment.name_of(base), segment.compressed_name_of(base)
+    names = target.names()
+    if raw in names or (small not in names and raw in source.names()):
         return False
-    with closing(segment.open_compressed(source, base)) as old:
+    with closing(segment.open_file(source, base)) as old:
         wanted = segment.digest_before(old, old.size())
-    if _digest_of(target, base) == wanted:  # An interrupted backup left it.
+    if _digest_of(target, base) == wanted:  # An interrupted backup left it, or it was compressed there since.
         return True
-    name = segment.compressed_name_of(base)
-    with closing(source.open(name)) as file:
-        write_pieces(target, name, segment.pieces(file, 0, file.size()))
+    if raw in source.names():
+        return False
+    with closing(source.open(small)) as file:
+        write_pieces(target, small, segment.pieces(file, 0, file.size()))
     target.sync_names()
     if _digest_of(target, base) != wanted:
-        raise DamagedBackupError(target.describe(name), "what was read again is not what was written")
+        raise DamagedBackupError(target.describe(small), "what was read again is not what was written")
     return True
 
 

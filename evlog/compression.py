@@ -90,7 +90,7 @@ def compress(
         if small not in folder.names() or not _holds(folder, small, raw.size(), digest, base, breathe):
             _write(folder, raw, small, digest, base, breathe)
         size = raw.size()
-    folder.protect(small)
+    segment.protect(folder, small)
     folder.sync_names()
     folder.remove(name)
     folder.sync_names()
@@ -117,12 +117,14 @@ def _check(raw: File, base: int, *, seed: int, breathe: Breathe) -> tuple[Seal, 
 def _walk(folder: Folder, seal: Seal, *, seed: int) -> None:
     """Check every frame of a segment and that they lead to the root in its seal. Raises CorruptLogError."""
     active = recovery.begin(folder, [seal.base], seed=seed, writable=False)
-    with closing(active.file) as file:
+    try:
         bad = recovery.advance(active, folder, seed=seed, writable=False, stop=seal.end)
         reason = bad.reason if bad is not None else segment.check_seal(seal, active.tip, active.base)
         if reason is not None:
             position = bad.position if bad is not None else active.position
-            raise CorruptLogError(reason, file=file.name, position=position, offset=active.tip.end)
+            raise CorruptLogError(reason, file=active.file.name, position=position, offset=active.tip.end)
+    finally:
+        active.file.close()
 
 
 def _holds(folder: Folder, name: str, size: int, digest: bytes, base: int, breathe: Breathe) -> bool:

@@ -2,7 +2,8 @@
 
 It compares all bytes of a segment with the digest in its seal, as read from the device, and leaves the walk over the frames, the one
 step that would hold Python's lock for long, to `evlog compress` and `evlog verify`: the bytes stay the same in either form. It rests
-after each block, so that puts find the processor and the device free. A failure is told once, in the program's log, and hinders neither a put nor the next segment.
+after each block, so that puts find the processor and the device free. A failure is told once, in the program's log, and hinders
+neither a put nor the next segment.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from evlog.files import Folder
 
 DELAY_S: Final = 5.0  # Followers read a new segment just as it was sealed, and a process that ends soon begins nothing.
-REST_S: Final = (
-    0.002  # After each block of 128 KiB, in each of three passes: a segment of 64 MiB takes some four seconds.
-)
+REST_S: Final = 0.002  # After each block of 128 KiB in each of three passes: 64 MiB take some four seconds.
 NICE: Final = 19
 _LOG: Final = logging.getLogger(__name__)
 
@@ -40,12 +39,21 @@ class Compressor:
         self._work, self._stop = threading.Event(), threading.Event()
         self._told: set[str] = set()
 
+    def look(self) -> None:
+        """Begin with what earlier processes left, where they did."""
+        if self._waiting():
+            self.wake()
+
     def wake(self) -> None:
         """Say that a segment was sealed. Called by one thread at a time."""
         self._work.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="evlog-compressor", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="evlog-compressor", daemon=True)
+            with suppress(
+                RuntimeError
+            ):  # The system has no thread to give, or the interpreter ends: another time, then.
+                thread.start()
+                self._thread = thread
 
     def close(self) -> None:
         """Give up what is being compressed, and end the thread."""
@@ -73,19 +81,20 @@ class Compressor:
             except _StoppedError:
                 return
 
-    def _compress(self) -> None:
-        """Compress what waits. Whatever goes wrong with one segment, or with all, puts go on."""
+    def _waiting(self) -> list[int]:
         try:
-            waiting = compression.waiting(self._folder, seed=self._seed)
-        except Exception as error:  # noqa: BLE001 - see above
+            return compression.waiting(self._folder, seed=self._seed)
+        except LogError as error:  # Whatever it is, puts go on.
             self._tell(error)
-            return
-        for base in waiting:
+            return []
+
+    def _compress(self) -> None:
+        for base in self._waiting():
             try:
                 self._compress_one(base)
             except _StoppedError:
                 raise
-            except Exception as error:  # noqa: BLE001 - see above
+            except Exception as error:  # noqa: BLE001 - as above, and so does the next segment
                 self._tell(error)
 
     def _compress_one(self, base: int) -> None:

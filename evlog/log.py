@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from evlog import codec, compression, identity, merkle, recovery, segment
+from evlog import codec, identity, merkle, recovery, segment
 from evlog.author import Author, clock_us
 from evlog.compressor import Compressor
 from evlog.errors import (
@@ -32,7 +32,6 @@ from evlog.errors import (
     NoLogError,
     ReadOnlyError,
     RecordTooLargeError,
-    StorageError,
 )
 from evlog.files import Folder, Lock, RealFolder, held
 from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
@@ -121,7 +120,7 @@ class Log:
         log._lock = lock
         if compress:
             log._compressor = Compressor(folder, log.seed)
-            log._compress()
+            log._compressor.look()
         return log
 
     def _open_for_reading(self, acknowledged: int) -> None:
@@ -257,15 +256,8 @@ class Log:
         active.position += len(frame)
         self._start_segment(active)
         self._move_head()
-        with contextlib.suppress(
-            StorageError
-        ):  # A file system without modes, or a file of another user: a guard less, no more.
-            self.folder.protect(segment.name_of(seal.base))
-        self._compress()
-
-    def _compress(self) -> None:
-        """Wake the compressor where there is something to do: else it has no thread."""
-        if self._compressor is not None and compression.waiting(self.folder, seed=self.seed):
+        segment.protect(self.folder, segment.name_of(seal.base))
+        if self._compressor is not None:
             self._compressor.wake()
 
     def _start_segment(self, before: recovery.Active | None) -> None:

@@ -18,6 +18,7 @@ Source: contrib/seekable_format/zstd_seekable_compression_format.md of zstd, ver
 
 from __future__ import annotations
 
+import errno
 import struct
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES: Final = 128 * 1024  # As much as one read of a single record asks for.
 LEVEL: Final = 3
 BLOCKS_KEPT: Final = (
-    4  # A walk reads on from the middle of a block, and a look-up reads a seal at the end and records before it.
+    4  # A walk reads on from the middle of one; a look-up reads the seal, at the end, and then a record.
 )
 BLOCK_BYTES_MAX: Final = 8 * 1024 * 1024  # Of a block that is read: more is no table of ours, and is not allocated.
 _HEADER: Final = struct.Struct("<II")
@@ -145,7 +146,7 @@ class SeekableFile:
             self._refuse_to_write()
 
     def _refuse_to_write(self) -> NoReturn:
-        cause = OSError(30, "a compressed segment is never changed")
+        cause = OSError(errno.EROFS, "a compressed segment is never changed")
         raise ReadOnlyError("cannot be written", file=self.name, cause=cause)
 
     def sync(self) -> None:

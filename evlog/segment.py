@@ -14,13 +14,13 @@ as before. Positions are always those of the uncompressed bytes. Where both file
 from __future__ import annotations
 
 import struct
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from evlog.errors import CorruptLogError, ReadOnlyError
+from evlog.errors import CorruptLogError, ReadOnlyError, StorageError
 from evlog.frame import ALIGNMENT, HEADER, SEAL, SEGMENT, BadFrame, Frame, pack, unpack
 from evlog.seekable import SeekableFile
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".seg"
 COMPRESSED: Final = ".zst"  # Behind the name of a segment.
 NAME_DIGITS: Final = 20
+NAMES_AT_ONCE: Final = 256  # Linux lists some 600 of such names in one go.
 INDEX_STEP: Final = 256  # Every 256th record's position is kept: a look-up walks at most 255 frames.
 READ_BYTES: Final = 1024 * 1024
 FIRST_READ_BYTES: Final = 128 * 1024  # Who wants one record finds it in here: it is at most INDEX_STEP frames on.
@@ -101,7 +102,11 @@ def base_of(name: str) -> int | None:
 
 def bases(folder: Folder) -> list[int]:
     """Return the base offsets of the segments in a folder, ascending."""
-    return sorted({base for name in folder.names() if (base := base_of(name)) is not None})
+    names = folder.names()
+    # The system reads a long listing in parts: a segment that is compressed between two of them may be in neither, in neither form.
+    while len(names) > NAMES_AT_ONCE and (again := folder.names()) != names:
+        names = again
+    return sorted({base for name in names if (base := base_of(name)) is not None})
 
 
 def open_file(folder: Folder, base: int, *, writable: bool = False) -> File:
@@ -135,6 +140,12 @@ def open_compressed(folder: Folder, base: int) -> SeekableFile:
         opened = SeekableFile(file, offset=base)
         on_error.pop_all()
     return opened
+
+
+def protect(folder: Folder, name: str) -> None:
+    """Make the file of a sealed segment read-only, where that can be done: a guard against mistakes, on which nothing rests."""
+    with suppress(StorageError):  # A file system without modes, or a file of another user.
+        folder.protect(name)
 
 
 def size_of(folder: Folder, base: int) -> int:

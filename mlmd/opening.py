@@ -35,7 +35,7 @@ LOG_FOLDER: Final = "log"
 VIEWS_FOLDER: Final = "views"
 TLOG_FOLDER: Final = "tlog"
 COMPRESS: Final = (
-    "EVLOG_COMPRESS"  # on or off: whether a store that is written to compresses sealed segments in the background.
+    "EVLOG_COMPRESS"  # on or off: are sealed segments of a store that is written to compressed in the background?
 )
 BODIES: Final = Bodies()
 _MLMD_FILE: Final = b"SQLite format 3\0"

@@ -178,6 +178,29 @@ def test_what_is_compressed_between_two_backups_on_either_side_is_not_copied_aga
     assert not list(target.path.glob("*.new"))
 
 
+@pytest.mark.parametrize("store_too", [False, True])
+def test_what_a_backup_that_was_interrupted_copied_may_be_compressed_before_the_next(
+    store: Path, target: RealFolder, store_too: bool
+) -> None:
+    backup(RealFolder(store), target)
+    former = (target.path / manifest.NAME).read_bytes()
+    put(store, 20, 30)
+    backup(RealFolder(store), target)
+    (target.path / manifest.NAME).write_bytes(former)  # It died between HEAD and the manifest.
+    assert compress(target.path) == [0, 8, 16]
+    if store_too:
+        assert compress(store) == [0, 8, 16]
+    assert held(target) == list(range(20))
+    backup(RealFolder(store), target)
+    assert held(target) == list(range(30))
+    (target.path / manifest.NAME).write_bytes(former)
+    small = target.path / segment.compressed_name_of(16)
+    shutil.copy(target.path / segment.compressed_name_of(8), small)
+    with pytest.raises((DamagedBackupError, CorruptLogError), match=small.name):
+        backup(RealFolder(store), target)
+    assert not (target.path / segment.name_of(16)).exists()
+
+
 def test_the_manifest_is_the_same_whatever_is_compressed(store: Path, tmp_path: Path) -> None:
     raw, small = RealFolder(tmp_path / "raw", create=True), RealFolder(tmp_path / "small", create=True)
     one = backup(RealFolder(store), raw)
