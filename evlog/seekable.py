@@ -28,7 +28,7 @@ import zstandard
 from evlog.errors import CorruptLogError, ReadOnlyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from evlog.files import File
 
@@ -69,13 +69,13 @@ class SeekableFile:
         self._file, self._offset = file, offset
         self._decompressor = zstandard.ZstdDecompressor()
         self._kept: dict[int, bytes] = {}  # The blocks that were read last, oldest first.
-        sizes = self._table()
-        self._starts = [0, *accumulate(size for size, _ in sizes)]
-        self._block_bytes = sizes[0][1]
-        self._size = self._block_bytes * (len(sizes) - 1) + sizes[-1][1]
+        compressed_sizes, sizes = self._table()
+        self._starts = [0, *accumulate(compressed_sizes)]
+        self._block_bytes = sizes[0]
+        self._size = sum(sizes)
 
-    def _table(self) -> list[tuple[int, int]]:
-        """Return the compressed and the uncompressed size of every block."""
+    def _table(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the size of every block as compressed, and its size. Checked in a few steps: there may be thousands."""
         end = self._file.size()
         at = max(0, end - _FOOTER.size)
         footer = self._file.read(_FOOTER.size, at)
@@ -91,13 +91,13 @@ class SeekableFile:
         table = self._file.read(bytes_of_table, start)
         if len(table) < bytes_of_table or _HEADER.unpack_from(table) != (_SKIPPABLE, bytes_of_table - _HEADER.size):
             self._refuse("no seek table begins where it should", start)
-        sizes = list(_ENTRY.iter_unpack(table[_HEADER.size : -_FOOTER.size]))
-        first, last = sizes[0][1], sizes[-1][1]
-        if not 0 < last <= first <= BLOCK_BYTES_MAX or any(size != first for _, size in sizes[:-1]):
+        numbers = struct.unpack_from(f"<{2 * count}I", table, _HEADER.size)
+        compressed_sizes, sizes = numbers[::2], numbers[1::2]
+        if not 0 < sizes[-1] <= sizes[0] <= BLOCK_BYTES_MAX or sizes[:-1].count(sizes[0]) != count - 1:
             self._refuse("the blocks in the seek table are not of one size", start)
-        if sum(size for size, _ in sizes) != start:
+        if sum(compressed_sizes) != start:
             self._refuse("the blocks in the seek table do not fill the file", start)
-        return sizes
+        return compressed_sizes, sizes
 
     def read(self, size: int, position: int) -> bytes:
         """See File."""
