@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from evlog import head, identity, recovery, segment
-from evlog.errors import LogError
+from evlog.errors import CorruptLogError, LogError
 from evlog.frame import RECORD, SEAL, BadFrame, seed_of
 from evlog.merkle import EMPTY_ROOT, Frontier
 from evlog.tip import Tip
@@ -76,9 +76,13 @@ def audit(
             name = folder.describe(segment.name_of(tip.end))
             result.faults.append(Fault("damage", reason, name, 0, tip.end))
         last = number == len(bases) - 1
-        tip, reached = _segment(
-            folder, base, tip, result, seed=seed, last=last, mark=mark, report=(progress, known, sizes)
-        )
+        try:
+            tip, reached = _segment(
+                folder, base, tip, result, seed=seed, last=last, mark=mark, report=(progress, known, sizes)
+            )
+        except CorruptLogError as error:  # A compressed segment that cannot be decompressed.
+            result.faults.append(Fault("damage", error.reason, error.file, error.position, error.offset))
+            reached = False
     _end(folder, tip, mark, bases, result, reached=reached)
     result.root = tip.tree.root()
     return result
@@ -113,7 +117,7 @@ def _segment(
     report: _Report,
 ) -> tuple[Tip, bool]:
     """Check one segment; return the tip after it and whether its end was reached."""
-    file = folder.open(segment.name_of(base))
+    file = segment.open_file(folder, base)
     try:
         if base != tip.end:  # After a gap or damage: go on from what the segment's own header says.
             header = segment.read_header(file, seed=seed)

@@ -1,7 +1,8 @@
 """A copy of a log that others go on writing: HEAD first, then the segments up to it, the manifest last.
 
 What HEAD speaks of is durable and never changes, so nothing is locked in the store and no writer waits. The copy is a valid, closed
-log of its own. It grows as the log does: a sealed segment is copied once, of the active one the bytes that are new.
+log of its own. It grows as the log does: a sealed segment is copied once, of the active one the bytes that are new. The manifest speaks
+of uncompressed bytes: whether source or copy have a segment compressed makes no difference to it, and either may change that.
 
 Order in the target, each step durable before the next: new bytes, in the order of the log; all of them read again and checked,
 frame by frame, up to the root of the tree; HEAD; the manifest. Whatever stops it, the log up to the target's HEAD and the files up
@@ -17,14 +18,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from evlog import head, identity, manifest, segment
 from evlog.audit import audit
 from evlog.errors import BackupError, CorruptLogError, DamagedBackupError, DivergedError
-from evlog.files import held
+from evlog.files import held, write_pieces
 from evlog.log import LOCK_NAME, WRITER, Log
 from evlog.manifest import Copied, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from evlog.files import File, Folder
+    from evlog.files import Folder
     from evlog.head import Mark
     from evlog.identity import Identity
 
@@ -159,18 +160,26 @@ def _copy_all(
     source = log.folder
     known = former.segments if former is not None else {}
     bases = [base for base in segment.bases(source) if base <= mark.base]
-    sizes = {base: mark.position if base == mark.base else size_of(source, segment.name_of(base)) for base in bases}
+    sizes = {base: mark.position if base == mark.base else segment.size_of(source, base) for base in bases}
     new = {base: size - (known[base].size if base in known else 0) for base, size in sizes.items()}
     report = _adding_up(tell, sum(new.values())) if tell is not None else None
     files, changed = [copied(target, identity.NAME)], []
     for base, size in sizes.items():
         name, before = segment.name_of(base), known.get(base)
-        if before is not None and size_of(target, name) < before.size:
+        if before is not None and segment.size_of(target, base) < before.size:
             raise DamagedBackupError(
                 target.describe(name), f"the file is shorter than the {before.size:,} bytes it had"
             )
         if before is None or before.size < size:
-            before = _extend(source, target, name, size, before, report)
+            if base < mark.base and copy_compressed(source, target, base):
+                before = copied(target, name)
+                if report is not None:
+                    report(new[base])
+            elif before is not None and name not in target.names():
+                compressed = target.describe(segment.compressed_name_of(base))
+                raise DamagedBackupError(compressed, "it does not hold what the store holds")
+            else:
+                before = _extend(source, target, base, size, before, report)
             changed.append(base)
         files.append(before)
     return files, sum(new[base] for base in changed), changed
@@ -188,24 +197,54 @@ def _adding_up(tell: Tell, total: int) -> Callable[[int], None]:
     return add
 
 
+def copy_compressed(source: Folder, target: Folder, base: int) -> bool:
+    """Copy a sealed segment as it is, if it is compressed; tell whether it is in the target now, compressed."""
+    raw, small = segment.name_of(base), segment.compressed_name_of(base)
+    names = target.names()
+    if raw in names or (small not in names and raw in source.names()):
+        return False
+    with closing(segment.open_file(source, base)) as old:
+        wanted = segment.digest_before(old, old.size())
+    if _digest_of(target, base) == wanted:  # An interrupted backup left it, or it was compressed there since.
+        return True
+    if raw in source.names():
+        return False
+    with closing(source.open(small)) as file:
+        write_pieces(target, small, segment.pieces(file, 0, file.size()))
+    target.sync_names()
+    if _digest_of(target, base) != wanted:
+        raise DamagedBackupError(target.describe(small), "what was read again is not what was written")
+    return True
+
+
+def _digest_of(folder: Folder, base: int) -> bytes | None:
+    """Return the SHA-256 of what a compressed segment holds; None where it is missing or damaged."""
+    try:
+        with closing(segment.open_compressed(folder, base)) as file:
+            return segment.digest_before(file, file.size())
+    except (FileNotFoundError, CorruptLogError):
+        return None
+
+
 def _extend(
-    source: Folder, target: Folder, name: str, size: int, before: Copied | None, tell: Callable[[int], None] | None
+    source: Folder, target: Folder, base: int, size: int, before: Copied | None, tell: Callable[[int], None] | None
 ) -> Copied:
-    """Bring one file of the target to the first `size` bytes of the source's; return what it is then.
+    """Bring one segment of the target to the first `size` bytes of the source's; return what it is then.
 
     before: what it is known to be already. tell: told how many bytes more are done.
     """
+    name = segment.name_of(base)
     start = before.size if before is not None else 0
     made = name not in target.names()
     with (
-        closing(source.open(name)) as old,
+        closing(segment.open_file(source, base)) as old,
         closing(target.create(name) if made else target.open(name, writable=True)) as new,
     ):
         digest = segment.hash_of(new, start)
         if before is not None and digest.hexdigest() != before.sha256:
             raise DamagedBackupError(new.name, f"the first {start:,} bytes are not those that were copied")
         wanted = digest.copy()
-        for data in pieces(old, start, size):
+        for data in segment.pieces(old, start, size):
             if new.read(len(data), start) != data:
                 new.write(data, start)
             wanted.update(data)
@@ -238,28 +277,9 @@ def check_copy(source: Folder, target: Folder, root: bytes, *, since: int, tell:
         raise CorruptLogError(reason, file=source.describe(segment.name_of(since)), position=0, offset=since)
 
 
-def pieces(file: File, start: int, stop: int) -> Iterator[bytes]:
-    """Yield the bytes [start, stop) of a file. Raises CorruptLogError where it ends before."""
-    while start < stop:
-        data = file.read(min(segment.READ_BYTES, stop - start), start)
-        if not data:
-            raise CorruptLogError(f"the file ends before byte {stop}", file=file.name, position=start, offset=0)
-        yield data
-        start += len(data)
-
-
 def copied(folder: Folder, name: str, size: int | None = None) -> Copied:
-    """Return what a file is now, or what its first `size` bytes are. Raises FileNotFoundError."""
-    with closing(folder.open(name)) as file:
+    """Return what a file is now, or what its first `size` bytes are: of a segment, uncompressed. Raises FileNotFoundError."""
+    base = segment.base_of(name)
+    with closing(folder.open(name) if base is None else segment.open_file(folder, base)) as file:
         size = file.size() if size is None else min(size, file.size())
         return Copied(name, size, segment.digest_before(file, size).hex())
-
-
-def size_of(folder: Folder, name: str) -> int:
-    """Return the size of a file, 0 where there is none."""
-    try:
-        file = folder.open(name)
-    except FileNotFoundError:
-        return 0
-    with closing(file):
-        return file.size()

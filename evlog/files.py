@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from evlog.errors import storage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -46,7 +46,11 @@ class File(Protocol):
         ...
 
     def size(self) -> int:
-        """Return the size in bytes. Raises StorageError where the file has lost its name: nobody would find it again."""
+        """Return the size in bytes. Of one opened to write raises StorageError if it lost its name: nobody would find it again."""
+        ...
+
+    def forget(self) -> None:
+        """Let the system drop what it keeps of the file in memory: the next read is of the device, where there is a way."""
         ...
 
     def truncate(self, size: int) -> None:
@@ -63,6 +67,10 @@ class Lock(Protocol):
 
     def acquire(self) -> None:
         """Wait for the lock and take it."""
+        ...
+
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody has it, and tell whether it was taken."""
         ...
 
     def release(self) -> None:
@@ -93,6 +101,14 @@ class Folder(Protocol):
         """Give a file another name, replacing what bore it."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Remove a file, for good after `sync_names`. Whoever has it open reads on. Raises FileNotFoundError where there is none."""
+        ...
+
+    def protect(self, name: str) -> None:
+        """Make a file one that nobody may write: mode 0444."""
+        ...
+
     def sync_names(self) -> None:
         """Return when every name made, changed or removed so far is on stable storage."""
         ...
@@ -117,10 +133,10 @@ def _named(what: str, name: str) -> Iterator[None]:
 class RealFile:
     """A file of the operating system."""
 
-    __slots__ = ("_fd", "name")
+    __slots__ = ("_fd", "_writable", "name")
 
-    def __init__(self, fd: int, name: str) -> None:
-        self._fd, self.name = fd, name
+    def __init__(self, fd: int, name: str, *, writable: bool) -> None:
+        self._fd, self.name, self._writable = fd, name, writable
 
     def read(self, size: int, position: int) -> bytes:
         """See File."""
@@ -154,10 +170,17 @@ class RealFile:
     def size(self) -> int:
         """See File."""
         status = os.fstat(self._fd)
-        if status.st_nlink == 0:  # What would be appended here is gone when the last one closes it.
+        if self._writable and status.st_nlink == 0:  # What would be appended here is gone when the last one closes it.
             cause = OSError(errno.ENOENT, "its name is gone")
             raise storage_error("the file was removed while it was open", self.name, cause)
         return status.st_size
+
+    def forget(self) -> None:
+        """See File. Drops clean pages, so sync first; macOS has no such call."""
+        advise = getattr(os, "posix_fadvise", None)
+        if advise is not None:
+            with contextlib.suppress(OSError):  # A file system may not know it: then what is in memory is read.
+                advise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def truncate(self, size: int) -> None:
         """See File."""
@@ -192,6 +215,23 @@ class RealLock:
         except BaseException:  # An interrupt may come just as the lock is given.
             self.release()
             raise
+
+    def try_acquire(self) -> bool:
+        """See Lock."""
+        if not self._threads.acquire(blocking=False):
+            return False
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._threads.release()
+            return False
+        except OSError as error:
+            self._threads.release()
+            raise storage_error("cannot lock", self._name, error) from error
+        except BaseException:
+            self.release()
+            raise
+        return True
 
     def release(self) -> None:
         """See Lock."""
@@ -238,11 +278,12 @@ class RealFolder:
         """See Folder."""
         flags = os.O_RDWR if writable else os.O_RDONLY
         try:
-            return RealFile(os.open(self.path / name, flags | os.O_CLOEXEC), self.describe(name))
+            fd = os.open(self.path / name, flags | os.O_CLOEXEC)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise storage_error("cannot open", self.describe(name), error) from error
+        return RealFile(fd, self.describe(name), writable=writable)
 
     def create(self, name: str) -> RealFile:
         """See Folder."""
@@ -252,12 +293,26 @@ class RealFolder:
                 path.parent.mkdir()
                 sync_folder(self.path)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        return RealFile(fd, self.describe(name))
+        return RealFile(fd, self.describe(name), writable=True)
 
     def rename(self, old: str, new: str) -> None:
         """See Folder."""
         with _named("cannot rename", self.describe(old)):
             os.rename(self.path / old, self.path / new)
+
+    def remove(self, name: str) -> None:
+        """See Folder."""
+        try:
+            os.unlink(self.path / name)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise storage_error("cannot remove", self.describe(name), error) from error
+
+    def protect(self, name: str) -> None:
+        """See Folder."""
+        with _named("cannot make read-only", self.describe(name)):
+            os.chmod(self.path / name, 0o444)
 
     def sync_names(self) -> None:
         """See Folder. Syncs the sub-folders too: there is one at most, and it is rarely there."""
@@ -287,9 +342,17 @@ def write_whole(folder: Folder, name: str, data: bytes) -> None:
 
     The new name is durable after `sync_names`.
     """
+    write_pieces(folder, name, [data])
+
+
+def write_pieces(folder: Folder, name: str, pieces: Iterable[bytes]) -> None:
+    """Make a file of these bytes one after the other, as `write_whole` does."""
     temporary = name + UNFINISHED
     with contextlib.closing(folder.create(temporary)) as file:
-        file.write(data, 0)
+        position = 0
+        for data in pieces:
+            file.write(data, position)
+            position += len(data)
         file.sync()
     folder.rename(temporary, name)
 

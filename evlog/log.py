@@ -4,7 +4,8 @@
       LOGID                      which log this is (identity.py)
       LOCK                       flock of the one who appends, taken per group, so many processes may write
       HEAD                       how far it is acknowledged (head.py)
-      00000000000000000000.seg   segments, named by their first record (segment.py); the last one is active
+      00000000000000000000.seg   segments, named by their first record (segment.py); the last one is active, others may be .seg.zst
+      COMPRESS                   flock of the one who compresses a segment (compression.py)
       quarantine/                every byte recovery ever cut (recovery.py)
 
 Append is the commit point: frames in one write, one sync, then HEAD. A record is acknowledged only after that, and from then on
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from evlog import actors, codec, identity, merkle, recovery, segment
 from evlog.author import Author, clock_us
+from evlog.compressor import Compressor
 from evlog.errors import (
     CorruptLogError,
     ForkedError,
@@ -75,6 +77,7 @@ class Log:
         self._end_at_close = 0
         self._lock: Lock | None = None
         self._group: Group | None = None  # The one that may write now. Set under the lock.
+        self._compressor: Compressor | None = None  # Of a writer that was asked for it.
         self._dirty = False  # This object appended since the last SYNC frame.
         self._unreported: list[LogRecovered] = []  # What was cut and is not on record yet.
         self.recovered: LogRecovered | None = None
@@ -89,12 +92,13 @@ class Log:
         create: bool = False,
         writable: bool = True,
         acknowledged: int = 0,
+        compress: bool = False,
         clock: Callable[[], int] = clock_us,
     ) -> Log:
         """Open the log in a folder and recover it, if it is opened for writing.
 
         create: make it where there is none. acknowledged: records that a witness (a view) knows to be durable.
-        clock: microseconds since 1970. Raises NoLogError, FormatVersionError, CorruptLogError, StorageError.
+        compress: do so with sealed segments, in the background. clock: microseconds since 1970. Raises NoLogError, FormatVersionError, CorruptLogError, StorageError.
         """
         if isinstance(folder, Path):
             folder = RealFolder(folder, create=create and writable)
@@ -115,6 +119,9 @@ class Log:
                 log._open_for_writing(acknowledged)
             on_error.pop_all()
         log._lock = lock
+        if compress:
+            log._compressor = Compressor(folder, log.seed)
+            log._compressor.look()
         return log
 
     def _open_for_reading(self, acknowledged: int) -> None:
@@ -251,6 +258,9 @@ class Log:
         active.position += len(frame)
         self._start_segment(active)
         self._move_head()
+        segment.protect(self.folder, segment.name_of(seal.base))
+        if self._compressor is not None:
+            self._compressor.wake()
 
     def _start_segment(self, before: recovery.Active | None) -> None:
         base = before.tip.end if before else 0
@@ -292,6 +302,8 @@ class Log:
 
     def close(self) -> None:
         """Close the log. A SYNC frame then says that all before it is durable, should HEAD be lost."""
+        if self._compressor is not None and os.getpid() == self._pid:
+            self._compressor.close()
         try:
             if self.writable and not self._closed and self._dirty and os.getpid() == self._pid:
                 with self.claim() as group:
@@ -303,6 +315,8 @@ class Log:
 
     def abandon(self) -> None:
         """Close the log's files and write nothing: it neither takes the lock nor waits. What was acknowledged is durable already."""
+        if self._compressor is not None and os.getpid() == self._pid:
+            self._compressor.abandon()
         self._closed = self._closed or "the log is closed"
         self._let_go()
 

@@ -28,6 +28,9 @@ class MemoryFile:
         """See File."""
         return len(self.data)
 
+    def forget(self) -> None:
+        """See File."""
+
     def truncate(self, size: int) -> None:
         """See File."""
         del self.data[size:]
@@ -45,6 +48,10 @@ class MemoryLock:
     def acquire(self) -> None:
         """See Lock."""
         self._lock.acquire()
+
+    def try_acquire(self) -> bool:
+        """See Lock."""
+        return self._lock.acquire(blocking=False)
 
     def release(self) -> None:
         """See Lock."""
@@ -81,6 +88,14 @@ class MemoryFolder:
     def rename(self, old: str, new: str) -> None:
         """See Folder."""
         self.files[new] = self.files.pop(old)
+
+    def remove(self, name: str) -> None:
+        """See Folder."""
+        if self.files.pop(name, None) is None:
+            raise FileNotFoundError(name)
+
+    def protect(self, name: str) -> None:
+        """See Folder."""
 
     def sync_names(self) -> None:
         """See Folder."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NEAR: Final = segment.INDEX_STEP // 2  # To find a place costs a walk over half so many records, as a rule.
 
 WALKED_MAX: Final = 4_096  # Positions kept: of sixteen segments or more.
+INDEXES_MAX: Final = 64  # Of sealed segments, 256 positions each, as a rule.
 
 
 class Reader:
@@ -33,6 +34,8 @@ class Reader:
         self._left_at = (0, 0, 0)
         # Offset to position, of every INDEX_STEP-th record that was walked over: a segment has no index before it is sealed.
         self._walked: dict[int, int] = {}
+        # Base to the index in the seal of that segment, which never changes.
+        self._indexes: dict[int, list[int]] = {}
 
     def entries(self, start: int, stop: int, link: Link | None = None) -> Iterator[Entry]:
         """Yield the records [start, stop). Raises CorruptLogError where one cannot be read.
@@ -132,7 +135,7 @@ class Reader:
     def _open(self, base: int) -> File:
         name = segment.name_of(base)
         try:
-            return self._folder.open(name)
+            return segment.open_file(self._folder, base)
         except FileNotFoundError:
             place = self._folder.describe(name)
             raise MissingSegmentError("the segment is missing", file=place, position=0, offset=base) from None
@@ -149,10 +152,18 @@ class Reader:
         walked = self._walked.get  # Another thread may clear it between two looks.
         if (position := walked(indexed)) is not None:
             return position
-        place = segment.read_seal(file, seed=self._seed)
-        if place is not None:
-            return place.seal.index[(indexed - base) // step]
+        if (index := self._index_of(file, base)) is not None:
+            return index[(indexed - base) // step]
         return next(filter(None, map(walked, range(indexed, base, -step))), 0)
+
+    def _index_of(self, file: File, base: int) -> list[int] | None:
+        """Return the index in the seal of a segment, None where it has none yet."""
+        index = self._indexes.get(base)
+        if index is None and (place := segment.read_seal(file, seed=self._seed)) is not None:
+            if len(self._indexes) >= INDEXES_MAX:
+                self._indexes.clear()
+            index = self._indexes[base] = place.seal.index
+        return index
 
     def _note(self, frame: Frame) -> None:
         if len(self._walked) >= WALKED_MAX:

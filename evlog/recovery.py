@@ -127,7 +127,7 @@ def check_sealed(folder: Folder, bases: Sequence[int], *, seed: int) -> None:
             )
         if base == bases[-1]:
             return
-        with closing(folder.open(segment.name_of(base))) as file:
+        with closing(segment.open_file(folder, base)) as file:
             place = segment.read_seal(file, seed=seed)
             if place is None or place.seal.base != base:
                 raise CorruptLogError(
@@ -146,7 +146,7 @@ def begin(folder: Folder, bases: Sequence[int], *, seed: int, writable: bool) ->
     """
     for base in reversed(bases[-2:]):
         with ExitStack() as on_error:
-            file = on_error.enter_context(closing(folder.open(segment.name_of(base), writable=writable)))
+            file = on_error.enter_context(closing(segment.open_file(folder, base, writable=writable)))
             header = segment.read_header(file, seed=seed)
             if isinstance(header, segment.SegmentHeader) and header.base == base:
                 if base == bases[-1]:
@@ -165,7 +165,7 @@ def _check_link(folder: Folder, bases: Sequence[int], header: segment.SegmentHea
     """Refuse a last segment that goes on from another log than the one that the seal before it ends."""
     if len(bases) == 1:
         return
-    with closing(folder.open(segment.name_of(bases[-2]))) as file:
+    with closing(segment.open_file(folder, bases[-2])) as file:
         place = segment.read_seal(file, seed=seed)
     if place is None or place.seal.root != header.root:
         raise CorruptLogError(
@@ -204,7 +204,7 @@ def advance(
         if not active.sealed:
             return None
         try:
-            active.enter(folder.open(segment.name_of(active.tip.end), writable=writable))
+            active.enter(segment.open_file(folder, active.tip.end, writable=writable))
         except FileNotFoundError:
             return None
     return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evlog import head, identity, manifest, segment
 from evlog.author import Author, clock_us
-from evlog.backup import check_copy, copied, pieces, silent
+from evlog.backup import check_copy, copied, copy_compressed, silent
 from evlog.errors import BackupError, CorruptLogError, DamagedBackupError, FutureError
 from evlog.frame import RECORD, BadFrame, seed_of
 from evlog.head import Mark
@@ -98,7 +98,7 @@ def restore(
 def _cut_at(source: Folder, found: Manifest, end: int, seed: int) -> Cut:
     """Return the place behind the first `end` records: a sealed segment that ends there stays sealed."""
     base, file = max((base, file) for base, file in found.segments.items() if base < end or base == 0)
-    with closing(source.open(file.name)) as opened:
+    with closing(segment.open_file(source, base)) as opened:
         for frame in segment.walk(opened, 0, seed=seed, stop=file.size):
             if isinstance(frame, BadFrame):
                 raise CorruptLogError(frame.reason, file=opened.name, position=frame.position, offset=end)
@@ -111,17 +111,25 @@ def _copy_up_to(source: Folder, found: Manifest, cut: Cut, target: Folder, tell:
     sizes = {base: file.size for base, file in found.segments.items() if base < cut.base} | {cut.base: cut.position}
     done, total = 0, sum(sizes.values())
     for base, size in sizes.items():
-        name = segment.name_of(base)
-        with closing(source.open(name)) as old, closing(target.create(name)) as new:
-            at = 0
-            for data in pieces(old, 0, size):
-                new.write(data, at)
-                at += len(data)
-                if tell is not None:
-                    tell(done + at, total)
-            new.sync()
+        if base == cut.base or not copy_compressed(source, target, base):  # The last one is written to, or succeeded.
+            _copy(source, base, size, target)
         done += size
+        if tell is not None:
+            tell(done, total)
     target.sync_names()
+
+
+def _copy(source: Folder, base: int, size: int, target: Folder) -> None:
+    """Copy the first `size` bytes of a segment, uncompressed."""
+    with (
+        closing(segment.open_file(source, base)) as old,
+        closing(target.create(segment.name_of(base))) as new,
+    ):
+        at = 0
+        for data in segment.pieces(old, 0, size):
+            new.write(data, at)
+            at += len(data)
+        new.sync()
 
 
 def _put_on_record(target: Folder, found: Manifest, tip: Tip, author: Author) -> Restored:

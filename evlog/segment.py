@@ -1,4 +1,4 @@
-"""One segment: a file of frames, named by the offset of its first record.
+"""One segment: a file of frames, named by the offset of its first record, as it was written or compressed.
 
     SEGMENT frame | record and SYNC frames ... | SEAL frame (once it is full)
 
@@ -6,17 +6,23 @@ The SEGMENT frame carries the tree's frontier at the segment's start, the SEAL f
 verifies alone and a damaged one is located exactly. The link between two segments is by root, not by a digest of bytes.
 Body of both: u32 n, a MessagePack map of n bytes; of SEAL also zeros to a multiple of 8, u32 size of the whole frame,
 b"SEAL": the last eight bytes of the file lead to its last frame.
+
+A sealed one may be compressed (seekable.py; compression.py does it): then `.zst` follows its name, and what `open_file` returns reads
+as before. Positions are always those of the uncompressed bytes. Where both files are there, the compressed one does not count yet.
 """
 
 from __future__ import annotations
 
 import struct
+from contextlib import ExitStack, closing, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from evlog.errors import CorruptLogError, ReadOnlyError, StorageError
 from evlog.frame import ALIGNMENT, HEADER, SEAL, SEGMENT, BadFrame, Frame, pack, unpack
+from evlog.seekable import SeekableFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +32,9 @@ if TYPE_CHECKING:
     from evlog.tip import Tip
 
 SUFFIX: Final = ".seg"
+COMPRESSED: Final = ".zst"  # Behind the name of a segment.
 NAME_DIGITS: Final = 20
+NAMES_AT_ONCE: Final = 256  # Linux lists some 600 of such names in one go.
 INDEX_STEP: Final = 256  # Every 256th record's position is kept: a look-up walks at most 255 frames.
 READ_BYTES: Final = 1024 * 1024
 FIRST_READ_BYTES: Final = 128 * 1024  # Who wants one record finds it in here: it is at most INDEX_STEP frames on.
@@ -78,8 +86,14 @@ def name_of(base: int) -> str:
     return f"{base:0{NAME_DIGITS}d}{SUFFIX}"
 
 
+def compressed_name_of(base: int) -> str:
+    """Return the file name of that segment once it is compressed."""
+    return name_of(base) + COMPRESSED
+
+
 def base_of(name: str) -> int | None:
     """Return the base offset in a segment's file name, None for any other name."""
+    name = name.removesuffix(COMPRESSED)
     stem = name.removesuffix(SUFFIX)
     if len(stem) == NAME_DIGITS and stem.isascii() and stem.isdigit() and name.endswith(SUFFIX):
         return int(stem)
@@ -88,7 +102,64 @@ def base_of(name: str) -> int | None:
 
 def bases(folder: Folder) -> list[int]:
     """Return the base offsets of the segments in a folder, ascending."""
-    return [base for name in folder.names() if (base := base_of(name)) is not None]
+    names = folder.names()
+    # The system reads a long listing in parts: a segment that is compressed between two of them may be in neither, in neither form.
+    while len(names) > NAMES_AT_ONCE and (again := folder.names()) != names:
+        names = again
+    return sorted({base for name in names if (base := base_of(name)) is not None})
+
+
+def open_file(folder: Folder, base: int, *, writable: bool = False) -> File:
+    """Open a segment in whichever form it is there. Raises FileNotFoundError, CorruptLogError for a damaged compressed one.
+
+    writable: has a meaning for the active one alone. Any other is sealed, and may be opened to be read only.
+    """
+    refused = None
+    if writable:
+        try:
+            return folder.open(name_of(base), writable=True)
+        except FileNotFoundError:
+            pass
+        except ReadOnlyError as error:
+            refused = error  # By the mode of a sealed one, as a rule.
+    try:
+        file: File = folder.open(name_of(base))
+    except FileNotFoundError:
+        file = open_compressed(folder, base)  # It was there before the other went, whatever a listing said.
+    if refused is not None and not _ends_in_seal(file):
+        file.close()
+        raise refused
+    return file
+
+
+def open_compressed(folder: Folder, base: int) -> SeekableFile:
+    """Open a compressed segment. Raises FileNotFoundError where it is not compressed, CorruptLogError for a damaged one."""
+    file = folder.open(compressed_name_of(base))
+    with ExitStack() as on_error:
+        on_error.callback(file.close)
+        opened = SeekableFile(file, offset=base)
+        on_error.pop_all()
+    return opened
+
+
+def protect(folder: Folder, name: str) -> None:
+    """Make the file of a sealed segment read-only, where that can be done: a guard against mistakes, on which nothing rests."""
+    with suppress(StorageError):  # A file system without modes, or a file of another user.
+        folder.protect(name)
+
+
+def size_of(folder: Folder, base: int) -> int:
+    """Return the size of a segment, uncompressed, 0 where there is none."""
+    try:
+        file = open_file(folder, base)
+    except FileNotFoundError:
+        return 0
+    with closing(file):
+        return file.size()
+
+
+def _ends_in_seal(file: File) -> bool:
+    return file.read(_TRAILER.size, max(0, file.size() - _TRAILER.size)).endswith(_TRAILER_MAGIC)
 
 
 def pack_header(header: SegmentHeader, *, seed: int) -> bytes:
@@ -194,6 +265,16 @@ def _only_zeros(file: File, position: int) -> bool:
             return False
         position += len(data)
     return True
+
+
+def pieces(file: File, start: int, stop: int, size: int = READ_BYTES) -> Iterator[bytes]:
+    """Yield the bytes [start, stop) of a file, `size` at a time. Raises CorruptLogError where it ends before."""
+    while start < stop:
+        data = file.read(min(size, stop - start), start)
+        if not data:
+            raise CorruptLogError(f"the file ends before byte {stop}", file=file.name, position=start, offset=0)
+        yield data
+        start += len(data)
 
 
 def digest_before(file: File, position: int) -> bytes:

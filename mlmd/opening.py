@@ -34,6 +34,9 @@ _LOG: Final = logging.getLogger(__name__)
 LOG_FOLDER: Final = "log"
 VIEWS_FOLDER: Final = "views"
 TLOG_FOLDER: Final = "tlog"
+COMPRESS: Final = (
+    "EVLOG_COMPRESS"  # on or off: are sealed segments of a store that is written to compressed in the background?
+)
 BODIES: Final = Bodies()
 _MLMD_FILE: Final = b"SQLite format 3\0"
 _SETTLE_S: Final = 1.0
@@ -141,7 +144,7 @@ def open_folder(
         if view is not None:
             return Opened(log, view, writable=False, views=f"{views}{os.sep}")
         return Opened(log, as_of(log, log.refresh(), BODIES, progress), writable=False, replayed=True)
-    log = Log.open(log_folder, create=create, acknowledged=acknowledged)
+    log = Log.open(log_folder, create=create, acknowledged=acknowledged, compress=_compresses())
     if (doubt := storage.doubt(log_folder)) is not None:
         _LOG.warning("%s lies on %s", place, doubt)
     try:
@@ -186,6 +189,14 @@ def newest_checkpoint(tlog: Path) -> Checkpoint | None:
     except EvidenceError:
         return None
     return signed.checkpoint if signed is not None else None
+
+
+def _compresses() -> bool:
+    """Tell whether sealed segments are to be compressed in the background. Raises OpenError for a setting that is none."""
+    setting = os.environ.get(COMPRESS) or "on"
+    if setting not in ("on", "off"):
+        raise OpenError(f"{COMPRESS}={setting}: on or off", errors.INVALID_ARGUMENT)
+    return setting == "on"
 
 
 def _checkpointer(place: Path, log: Log) -> Checkpointer | None:

@@ -6,6 +6,7 @@ import re
 import struct
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -139,3 +140,19 @@ def test_the_whole_golden_log_hangs_together_as_the_document_says() -> None:
     newest = max(slots, key=lambda slot: struct.unpack_from("<Q", slot, 8))
     assert crc32c(log_id() + newest[8:]) == struct.unpack_from("<I", newest, 4)[0]
     assert struct.unpack_from("<QQQ", newest, 16) == (len(leaves), int(segments[-1].stem), segments[-1].stat().st_size)
+
+
+def test_a_compressed_segment_is_what_the_document_says_and_its_reader_reads_any_part_of_it() -> None:
+    data = (GOLDEN / f"{0:020d}.seg").read_bytes()
+    file = (GOLDEN.parents[1] / "compressed" / f"{0:020d}.seg.zst").read_bytes()
+    (code,) = re.findall(r"```python\n(import struct\n.*?)```", DOCUMENT, re.DOTALL)
+    known: dict[str, Any] = {}
+    exec(code, known)
+    for start in range(0, len(data), 97):
+        for stop in (start + 1, min(start + 1500, len(data)), len(data)):
+            assert known["uncompressed"](file, start, stop) == data[start:stop]
+    magic, rest = struct.unpack_from("<4sI", file, len(file) - 9 - 8 * -(-len(data) // 1024) - 8)
+    count, zero, last = struct.unpack("<IB4s", file[-9:])
+    assert (count, zero) == (-(-len(data) // 1024), 0)
+    assert (magic, rest) == (bytes.fromhex("5E2A4D18"), 8 * count + 9)
+    assert last == bytes.fromhex("B1EA928F")

@@ -23,6 +23,7 @@ HOMES = {
     "rich": "mlmd/cli",
     "google_crc32c": "evlog",
     "cryptography": "evlog/tlog",
+    "zstandard": "evlog/seekable.py",
     "fcntl": "evlog/files.py",
     "watchfiles": "replay/wake.py",
 }
@@ -78,3 +79,9 @@ def test_only_one_module_touches_files_of_the_log() -> None:
                 )
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id != "open", f"{path}:{node.lineno}"
+
+
+def test_a_segment_is_opened_by_what_knows_both_its_forms() -> None:
+    for path in MODULES:
+        if path.name not in ("segment.py", "compression.py"):
+            assert "open(segment.name_of" not in path.read_text(encoding="utf-8"), f"{path}: segment.open_file"

@@ -51,7 +51,7 @@ class Leaves:
     def at(cls, folder: Folder, seed: int, tip: Tip, base: int, position: int) -> Leaves | None:
         """Begin at a position in a segment, at which the record after `tip` is said to stand; None where it does not."""
         try:
-            file = folder.open(segment.name_of(base))
+            file = segment.open_file(folder, base)
         except FileNotFoundError:
             return None
         frame = next(segment.walk(file, position, seed=seed), None)

@@ -62,6 +62,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Keep": {
         "backup": Entry("keeping", "Copy the store's log to a folder while others go on writing."),
         "restore": Entry("keeping", "Bring a store back from a backup, at any moment, into a new folder."),
+        "compress": Entry("compressing", "Compress the sealed segments of the log, while others read and write."),
     },
     "Trust": {
         "verify": Entry("verifying", "Check every byte of the log, and the views against a replay."),

@@ -66,7 +66,7 @@ def find_store(settings: Settings) -> Path:
     place = find(settings)
     log_folder = place / LOG_FOLDER
     # A folder of another program may have a `log` too. A view or a checkpoint beside a log that is gone is an alarm.
-    if not any(log_folder.glob("*.seg")) and not any((log_folder / name).is_file() for name in ("LOGID", "HEAD")):
+    if not any(log_folder.glob("*.seg*")) and not any((log_folder / name).is_file() for name in ("LOGID", "HEAD")):
         if place.is_file():
             raise Refusal(f"{place}: a file; a store is a folder", "evlog -s FOLDER status")
         if peek(place / VIEWS_FOLDER) is None and not (place / TLOG_FOLDER / CHECKPOINT).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from evlog import segment, storage
@@ -13,6 +14,8 @@ from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, newest_checkpoin
 from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlmd.cli.settings import Settings
 
 
@@ -43,13 +46,19 @@ def status_of(store: Store) -> Row:
     links = {name: store.ask(lambda lookup, name=name: lookup.count(name)) for name in tables}  # type: ignore[misc]
     signed = newest_checkpoint(store.place / TLOG_FOLDER)
     seen = peek(store.place / VIEWS_FOLDER)
+    bases, names = segment.bases(log.folder), frozenset(log.folder.names())
+    size = sum(segment.size_of(log.folder, base) for base in bases)
+    on_disk = _bytes_of_segments(folder)
     row: Row = {
         "store": str(store.place),
         "log_id": log.id.hex(),
         "records": store.end,
         "root": log.tip_at(store.end).tree.root().hex(),
-        "segments": len(segment.bases(log.folder)),
-        "bytes": sum(path.stat().st_size for path in folder.glob("*.seg")),
+        "segments": len(bases),
+        "segments_compressed": sum(segment.name_of(base) not in names for base in bases),
+        "bytes": size,
+        "bytes_on_disk": on_disk,
+        "compression_ratio": round(size / on_disk, 2) if on_disk else None,
         "last_put": None,
         "types": max(0, links.pop("type") - len(SYSTEM_TYPES)),  # Those that `evlog types` lists.
         **counts,
@@ -72,6 +81,14 @@ def status_of(store: Store) -> Row:
     if (doubt := storage.doubt(folder)) is not None:
         row["warning"] = doubt
     return row
+
+
+def _bytes_of_segments(folder: Path) -> int:
+    total = 0
+    for path in folder.glob("*.seg*"):
+        with suppress(FileNotFoundError):  # It was replaced by its compressed form just now.
+            total += path.stat().st_size
+    return total
 
 
 def _in_words(name: str, value: Any) -> Any:

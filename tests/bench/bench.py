@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -54,6 +55,7 @@ class Sizes:
     wire: dict[str, int]
     waking: dict[str, int]
     past: dict[str, int]
+    compressing: dict[str, int]
 
 
 # An opening reads the last segment, which takes 65,536 records: these counts leave it all but full, the slowest case.
@@ -70,6 +72,7 @@ FULL: Final = Sizes(
     wire={"gets": 5_000, "puts": 200},
     waking={"commits": 500, "idle_s": 10, "behind": 200_000},
     past={"records": 1_000_000, "calls": 40},
+    compressing={"records": 200_000, "puts": 40_000, "pace_us": 200},
 )
 QUICK: Final = Sizes(
     rounds=3,
@@ -84,6 +87,7 @@ QUICK: Final = Sizes(
     wire={"gets": 2_000, "puts": 50},
     waking={"commits": 100, "idle_s": 3, "behind": 20_000},
     past={"records": 60_000, "calls": 10},
+    compressing={"records": 30_000, "puts": 8_000, "pace_us": 100},
 )
 TINY: Final = Sizes(  # For the test of this program.
     rounds=1,
@@ -98,6 +102,7 @@ TINY: Final = Sizes(  # For the test of this program.
     wire={"gets": 20, "puts": 2},
     waking={"commits": 5, "idle_s": 1, "behind": 1_000},
     past={"records": 1_500, "calls": 1},
+    compressing={"records": 1_500, "puts": 40, "pace_us": 0},
 )
 
 STEP_NAMES: Final = {
@@ -120,6 +125,9 @@ QUESTION_NAMES: Final = {
 assert tuple(QUESTION_NAMES) == QUESTIONS, "a line for every question"
 GROWTH_MAX: Final = 3.0  # How much slower a question may be in the large store.
 PAST_MAX: Final = 2.0  # How much slower a question may be as of a moment.
+# How fast a compressed log is read, of one that is not. One record costs the block or two that it is in; opening, a block a segment.
+READ_MIN: Final = {"read every record": 0.7, "verify": 0.8, "view as of the middle": 0.9, "a record anywhere": 0.5}
+PUT_MAX: Final = 1.5  # How much slower a put may be while a segment is compressed.
 CLIENTS: Final = 16
 
 
@@ -270,6 +278,41 @@ class Bench:
         ]
         shutil.rmtree(place.parent)
         return [_past_line(step, runs) for step in runs[0]["now"]]
+
+    def compressing(self) -> list[Line]:
+        """Sealed segments as they were written and compressed, read in turn; puts beside the compressor."""
+        sizes, place, program = self.sizes.compressing, self._place(), HERE / "compressing.py"
+        found = _child([sys.executable, program, "read", place, sizes["records"], self.sizes.rounds])
+        puts = _child([sys.executable, program, "put", place, sizes["puts"], sizes["pace_us"]])
+        shutil.rmtree(place)
+        return [
+            Line("compress sealed segments, every frame checked", found["mb_per_s"], "MB/s"),
+            Line("compress sealed segments, as the background does", found["quick_mb_per_s"], "MB/s"),
+            Line("sealed segments, how many times smaller", found["ratio"], "times"),
+            *(
+                Line(
+                    f"{name}, compressed", ours, "/s", None, "as written", other, None, ours / other, READ_MIN.get(name)
+                )
+                for name, each in found["reads"].items()
+                for ours, other in [(each["small"], each["raw"])]
+            ),
+            *(
+                Line(
+                    f"a put while segments are compressed, {name}",
+                    ours,
+                    "us",
+                    None,
+                    "not compressed",
+                    other,
+                    None,
+                    ours / other,
+                    PUT_MAX,
+                    at_most=True,
+                )
+                for name in ("p50", "p99")
+                for ours, other in [(puts[f"with_{name}"], puts[f"without_{name}"])]
+            ),
+        ]
 
     def threads(self) -> list[Line]:
         """Group commit: threads share a sync."""
@@ -433,6 +476,7 @@ MEASURES: Final = (
     "compare",
     "questions",
     "past",
+    "compressing",
     "wire",
     "threads",
     "processes",
@@ -584,6 +628,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only", action="append", choices=MEASURES, metavar="NAME", help=f"one of: {', '.join(MEASURES)}"
     )
     given = parser.parse_args(arguments)
+    os.environ["EVLOG_COMPRESS"] = (
+        "off"  # It would do its work within what is measured; `compressing` measures what it costs.
+    )
     scratch = ROOT / ".bench"
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:

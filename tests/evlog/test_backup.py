@@ -11,6 +11,7 @@ from disk import DeathError, Fault, PowerCutError, SimulatedDisk, Strike
 
 from evlog import manifest, segment
 from evlog.backup import backup
+from evlog.compression import compress_all
 from evlog.errors import (
     BackupError,
     CorruptLogError,
@@ -48,6 +49,12 @@ def held(folder: Folder) -> list[int]:
     with closing(Log.open(folder, writable=False)) as log:
         assert log.tip_at(found.end).tree.root().hex() == found.root
         return numbers(log)[: found.end]
+
+
+def compress(folder: Path) -> list[int]:
+    """Compress what can be; return the bases."""
+    with closing(Log.open(folder, writable=False)) as log:
+        return [one.base for one in compress_all(log.folder, seed=log.seed)]
 
 
 @pytest.fixture
@@ -98,12 +105,16 @@ def test_a_backup_grows_with_the_store_and_sealed_segments_are_copied_once(store
     assert again.manifest.made > done.manifest.made, "it is known that nothing was put since"
 
 
+@pytest.mark.parametrize("compressed", [False, True])
 def test_a_backup_interrupted_at_any_step_leaves_the_one_before_and_the_next_run_goes_on(
-    store: Path, tmp_path: Path, full: bool
+    store: Path, tmp_path: Path, full: bool, compressed: bool
 ) -> None:
     later = tmp_path / "later"
     shutil.copytree(store, later)
     put(later, 20, 30)
+    if compressed:
+        compress(store)
+        compress(later)
     steps = _steps_of(store, later)
     rng = random.Random(5)
     for at in range(1, steps + 1):
@@ -135,16 +146,118 @@ def _steps_of(store: Path, later: Path) -> int:
     return max(most, disk.steps)
 
 
-def test_bytes_of_an_interrupted_backup_are_not_written_again(store: Path, target: RealFolder) -> None:
+def test_compressed_segments_are_copied_as_they_are_and_once(store: Path, target: RealFolder) -> None:
+    assert compress(store) == [0, 8]
+    backup(RealFolder(store), target)
+    assert held(target) == list(range(20))
+    names = [segment.compressed_name_of(0), segment.compressed_name_of(8), segment.name_of(16)]
+    assert [name for name in target.names() if segment.base_of(name) is not None] == names
+    for name in names:
+        assert (target.path / name).read_bytes() == (store / name).read_bytes()
+    assert backup(RealFolder(store), target).files == 0
+
+
+def test_what_is_compressed_between_two_backups_on_either_side_is_not_copied_again(
+    store: Path, target: RealFolder
+) -> None:
+    first = backup(RealFolder(store), target)
+    assert compress(store) == [0, 8]
+    second = backup(RealFolder(store), target)
+    assert (second.files, second.written) == (0, 0)
+    assert second.manifest.files == first.manifest.files, "it speaks of the uncompressed bytes"
+    put(store, 20, 30)
+    assert compress(store) == [16]
+    third = backup(RealFolder(store), target)
+    assert third.files == 2, "the rest of what was active, from its compressed form, and its successor"
+    assert held(target) == list(range(30))
+    assert compress(target.path) == [0, 8, 16]
+    assert held(target) == list(range(30))
+    put(store, 30, 31)
+    assert backup(RealFolder(store), target).files == 1
+    assert held(target) == list(range(31))
+    assert not list(target.path.glob("*.new"))
+
+
+@pytest.mark.parametrize("store_too", [False, True])
+def test_what_a_backup_that_was_interrupted_copied_may_be_compressed_before_the_next(
+    store: Path, target: RealFolder, store_too: bool
+) -> None:
+    backup(RealFolder(store), target)
+    former = (target.path / manifest.NAME).read_bytes()
+    put(store, 20, 30)
+    backup(RealFolder(store), target)
+    (target.path / manifest.NAME).write_bytes(former)  # It died between HEAD and the manifest.
+    assert compress(target.path) == [0, 8, 16]
+    if store_too:
+        assert compress(store) == [0, 8, 16]
+    assert held(target) == list(range(20))
+    backup(RealFolder(store), target)
+    assert held(target) == list(range(30))
+    (target.path / manifest.NAME).write_bytes(former)
+    small = target.path / segment.compressed_name_of(16)
+    shutil.copy(target.path / segment.compressed_name_of(8), small)
+    with pytest.raises((DamagedBackupError, CorruptLogError), match=small.name):
+        backup(RealFolder(store), target)
+    assert not (target.path / segment.name_of(16)).exists()
+
+
+def test_the_manifest_is_the_same_whatever_is_compressed(store: Path, tmp_path: Path) -> None:
+    raw, small = RealFolder(tmp_path / "raw", create=True), RealFolder(tmp_path / "small", create=True)
+    one = backup(RealFolder(store), raw)
+    compress(store)
+    other = backup(RealFolder(store), small)
+    assert (one.manifest.files, one.written, one.files) == (other.manifest.files, other.written, other.files)
+
+
+def test_a_flip_in_a_compressed_segment_of_a_backup_is_found_or_changes_nothing(
+    store: Path, target: RealFolder, full: bool
+) -> None:
+    compress(store)
+    backup(RealFolder(store), target)
+    path = target.path / segment.compressed_name_of(8)
+    sound = path.read_bytes()
+    path.chmod(0o644)
+    for at in range(0, len(sound), 1 if full else 7):
+        data = bytearray(sound)
+        data[at] ^= 16
+        path.write_bytes(data)
+        try:
+            assert held(target) == list(range(20)), at
+        except (AssertionError, CorruptLogError, DamagedBackupError):
+            with pytest.raises((CorruptLogError, DamagedBackupError)) as damage:
+                check(target)
+            assert path.name in str(damage.value)
+
+
+def test_damage_in_a_compressed_segment_does_not_become_a_backup(store: Path, target: RealFolder) -> None:
+    compress(store)
+    path = store / segment.compressed_name_of(8)
+    data = bytearray(path.read_bytes())
+    data[300] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    with pytest.raises(CorruptLogError, match=path.name):
+        backup(RealFolder(store), target)
+    with pytest.raises(BackupError, match="no finished backup"):
+        check(target)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_bytes_of_an_interrupted_backup_are_not_written_again(
+    store: Path, target: RealFolder, compressed: bool
+) -> None:
+    name = segment.compressed_name_of(8) if compressed else segment.name_of(8)
+    if compressed:
+        compress(store)
     backup(RealFolder(store), target)
     (target.path / manifest.NAME).rename(target.path / manifest.STARTED)
     (target.path / "HEAD").unlink()
     last = target.path / segment.name_of(16)
     last.write_bytes(last.read_bytes()[:500])
-    before = (target.path / segment.name_of(8)).stat().st_mtime_ns
+    before = (target.path / name).stat().st_mtime_ns
     backup(RealFolder(store), target)
     assert held(target) == list(range(20))
-    assert (target.path / segment.name_of(8)).stat().st_mtime_ns == before
+    assert (target.path / name).stat().st_mtime_ns == before
 
 
 def test_a_store_that_was_rolled_back_is_told_where_it_and_its_backup_part(

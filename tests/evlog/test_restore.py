@@ -10,6 +10,7 @@ from disk import DeathError, Fault, PowerCutError, SimulatedDisk
 from evlog import manifest, segment
 from evlog.author import Author
 from evlog.backup import backup
+from evlog.compression import compress_all
 from evlog.errors import BackupError, CorruptLogError, DamagedBackupError, FutureError, StorageError
 from evlog.files import RealFolder, staged
 from evlog.log import Log
@@ -44,8 +45,15 @@ def copy(store: Log, tmp_path: Path) -> RealFolder:
     return folder
 
 
+@pytest.mark.parametrize("compressed", ["neither", "store", "backup"])
 @pytest.mark.parametrize("end", range(END + 1))
-def test_every_moment_can_be_brought_back(store: Log, copy: RealFolder, end: int) -> None:
+def test_every_moment_can_be_brought_back(store: Log, tmp_path: Path, end: int, compressed: str) -> None:
+    if compressed == "store":
+        assert len(compress_all(store.folder, seed=store.seed)) == 2
+    copy = RealFolder(tmp_path / "copy", create=True)
+    backup(store.folder, copy)
+    if compressed == "backup":
+        assert len(compress_all(copy, seed=store.seed)) == 2
     target = MemoryFolder()
     told = restore(copy, check(copy), end, target, author=Author(actor="ana", reason="ticket 81"))
     assert verify_log(target).findings == []

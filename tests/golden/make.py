@@ -2,7 +2,9 @@
 
     python tests/golden/make.py [FOLDER]
 
-`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores, `v1-signed` with signatures of actors. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
+`v1` is what the first release wrote, `v1-NAME` what was added to the format with NAME (`signed`: signatures of actors). `compressed` is the
+first segment of `v1`, compressed; another release of zstd may compress it to other bytes. A later release reads every golden log that an
+earlier one wrote, so the folder of a released version is never written anew.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ from evlog.records import (
     Struct,
 )
 from evlog.tlog.keys import SigningKey
+from evlog.seekable import compressed
 from mlmd.opening import BODIES
 from replay.rebuild import build
 
@@ -51,6 +54,7 @@ HERE = Path(__file__).parent
 LOG_ID = bytes(range(16))
 START_US = 1_772_539_200_000_000  # 2026-03-03T12:00:00Z
 SEGMENT_RECORDS = 4
+BLOCK_BYTES = 1024
 
 
 def changes() -> list[list[Change]]:
@@ -176,6 +180,16 @@ def main() -> None:
         view = build(log, None, BODIES, log.end)
         (folder / "digest").write_text(view.digest() + "\n", encoding="utf-8")
         (folder / "log" / "LOCK").unlink()
+    write_compressed(folder.parent / "compressed")
+
+
+def write_compressed(folder: Path) -> None:
+    """Write the first segment of `v1`, compressed in blocks that are small, so that there are several."""
+    name = segment.name_of(0)
+    data = (folder.parent / "v1" / "log" / name).read_bytes()
+    blocks = [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
+    folder.mkdir(exist_ok=True)
+    (folder / (name + segment.COMPRESSED)).write_bytes(b"".join(compressed(blocks)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,3 +72,17 @@ def test_a_golden_log_replays_to_the_state_it_always_had(version: str) -> None:
     assert view.digest() == (HERE / version / "digest").read_text(encoding="utf-8").strip()
     view.close()
     log.close()
+
+
+def test_a_compressed_segment_of_any_release_is_read_as_the_one_it_was_made_from(
+    make: ModuleType, tmp_path: Path
+) -> None:
+    folder = tmp_path / "log"
+    shutil.copytree(HERE / "v1" / "log", folder)
+    (folder / f"{0:020d}.seg").unlink()
+    shutil.copy(HERE / "compressed" / f"{0:020d}.seg.zst", folder)
+    expected = json.loads((HERE / "v1" / "expected.json").read_text(encoding="utf-8"))
+    with closing(Log.open(folder, writable=False)) as log:
+        assert json.dumps(make.readable(log)) == json.dumps(expected["records"])
+    report = verify_log(RealFolder(folder))
+    assert (report.findings, report.root.hex()) == ([], expected["root"])

@@ -20,6 +20,7 @@ from disk import DeathError, Fault, PowerCutError, SimulatedDisk, Strike
 from evlog import log as log_module
 from evlog import segment
 from evlog.author import Author
+from evlog.compression import compress_all
 from evlog.errors import CorruptLogError, StorageError
 from evlog.log import Log
 from evlog.records import ContextPut, LogRecovered, Record
@@ -118,6 +119,8 @@ class Life:
             if self.rng.random() < 0.15:
                 writer.close()
                 writer = self.open()
+            if self.rng.random() < 0.15:
+                compress_all(self.disk, seed=writer.seed)
             self.append(writer)
             self.writers[number] = writer
 

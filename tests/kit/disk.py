@@ -86,16 +86,23 @@ def apply(data: bytearray, write: Write) -> None:
 class SimulatedFile:
     """See File."""
 
-    def __init__(self, disk: SimulatedDisk, inode: Inode, name: str) -> None:
-        self._disk, self._inode, self.name = disk, inode, name
+    def __init__(self, disk: SimulatedDisk, inode: Inode, name: str, *, writable: bool) -> None:
+        self._disk, self._inode, self.name, self._writable = disk, inode, name, writable
 
     def read(self, size: int, position: int) -> bytes:
         return bytes(self._inode.cached[position : position + size])
 
     def size(self) -> int:
+        if self._writable and all(inode is not self._inode for inode in self._disk.inodes.values()):
+            raise storage_error("the file was removed while it was open", self.name, OSError(errno.ENOENT, "gone"))
         return len(self._inode.cached)
 
+    def forget(self) -> None:
+        pass
+
     def write(self, data: bytes, position: int) -> None:
+        assert self._writable, f"{self.name} is written, and was opened to be read"
+
         def effect(data: bytes = data) -> None:
             put(self._inode.cached, position, data)
             self._inode.dirty.append(Write(position, data))
@@ -131,6 +138,10 @@ class SimulatedLock:
         assert self._disk.holder is None, "the lock was never given back"
         self._disk.holder = self
 
+    def try_acquire(self) -> bool:
+        self.acquire()
+        return True
+
     def release(self) -> None:
         assert self._disk.holder in (self, None), "the lock belongs to another"
         self._disk.holder = None
@@ -148,7 +159,7 @@ class SimulatedDisk:
         self.holder: SimulatedLock | None = None
         self.inodes: dict[str, Inode] = {}
         self.durable_names: dict[str, Inode] = {}
-        self._renames: list[Callable[[dict[str, Inode]], None]] = []
+        self._renames: list[Callable[[dict[str, Inode]], object]] = []
 
     # Folder ---------------------------------------------------------------------------------------------------------
 
@@ -160,7 +171,7 @@ class SimulatedDisk:
     def open(self, name: str, *, writable: bool = False) -> SimulatedFile:
         if name not in self.inodes:
             raise FileNotFoundError(name)
-        return SimulatedFile(self, self.inodes[name], name)
+        return SimulatedFile(self, self.inodes[name], name, writable=writable)
 
     def create(self, name: str) -> SimulatedFile:
         inode = Inode()
@@ -169,7 +180,7 @@ class SimulatedDisk:
             self._name(lambda names: names.__setitem__(name, inode))
 
         self.step("create failed", name, effect)
-        return SimulatedFile(self, self.inodes[name], name)
+        return SimulatedFile(self, self.inodes[name], name, writable=True)
 
     def rename(self, old: str, new: str) -> None:
         def move(names: dict[str, Inode]) -> None:
@@ -177,6 +188,15 @@ class SimulatedDisk:
                 names[new] = names.pop(old)
 
         self.step("rename failed", old, lambda: self._name(move))
+
+    def remove(self, name: str) -> None:
+        if name not in self.inodes:
+            raise FileNotFoundError(name)
+        self.step("remove failed", name, lambda: self._name(lambda names: names.pop(name, None)))
+
+    def protect(self, name: str) -> None:
+        assert name in self.inodes, f"{name} is not there"
+        self.step("cannot make read-only", name, lambda: None)
 
     def sync_names(self) -> None:
         def effect() -> None:
@@ -240,7 +260,7 @@ class SimulatedDisk:
         after.durable_names = dict(after.inodes)
         return after
 
-    def _name(self, change: Callable[[dict[str, Inode]], None]) -> None:
+    def _name(self, change: Callable[[dict[str, Inode]], object]) -> None:
         change(self.inodes)
         self._renames.append(change)
 

@@ -254,7 +254,7 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
         examples = examples[:1]
     else:
         shutil.copytree(place, place.parent / "my-store", symlinks=True)
-    if name == "restore":
+    if name in ("restore", "compress"):
         fine("backup", "copy")
     root = with_evidence(place, monkeypatch) if name in ("verify", "checkpoint", "prove", "check") else ""
     for number, example in enumerate(examples):
