@@ -93,6 +93,10 @@ class Folder(Protocol):
         """Give a file another name, replacing what bore it."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Remove a file, for good after `sync_names`. Whoever has it open reads on. Raises FileNotFoundError where there is none."""
+        ...
+
     def sync_names(self) -> None:
         """Return when every name made, changed or removed so far is on stable storage."""
         ...
@@ -258,6 +262,15 @@ class RealFolder:
         """See Folder."""
         with _named("cannot rename", self.describe(old)):
             os.rename(self.path / old, self.path / new)
+
+    def remove(self, name: str) -> None:
+        """See Folder."""
+        try:
+            os.unlink(self.path / name)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise storage_error("cannot remove", self.describe(name), error) from error
 
     def sync_names(self) -> None:
         """See Folder. Syncs the sub-folders too: there is one at most, and it is rarely there."""

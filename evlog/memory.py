@@ -82,6 +82,12 @@ class MemoryFolder:
         """See Folder."""
         self.files[new] = self.files.pop(old)
 
+    def remove(self, name: str) -> None:
+        """See Folder."""
+        if name not in self.files:
+            raise FileNotFoundError(name)
+        del self.files[name]
+
     def sync_names(self) -> None:
         """See Folder."""
 

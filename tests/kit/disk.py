@@ -178,6 +178,11 @@ class SimulatedDisk:
 
         self.step("rename failed", old, lambda: self._name(move))
 
+    def remove(self, name: str) -> None:
+        if name not in self.inodes:
+            raise FileNotFoundError(name)
+        self.step("remove failed", name, lambda: self._name(lambda names: names.pop(name, None)))
+
     def sync_names(self) -> None:
         def effect() -> None:
             self.durable_names = dict(self.inodes)
