@@ -172,7 +172,7 @@ class StorageError(LogError):
 
     def __init__(self, what: str, *, file: str, cause: OSError) -> None:
         super().__init__(f"{file}: {what}: {cause.strerror or cause}")
-        self.file, self.errno = file, cause.errno
+        self.file, self.errno, self.cause = file, cause.errno, cause
 
 
 class ReadOnlyError(StorageError):
