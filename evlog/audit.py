@@ -44,6 +44,7 @@ class Audit:
     segments: int = 0
     root: bytes = EMPTY_ROOT
     faults: list[Fault] = field(default_factory=list)
+    losses: list[Fault] = field(default_factory=list)  # Notes: what was lost, and on record as accepted.
     origin: str = ""  # Of the identity; empty where that cannot be read.
     roots: dict[int, bytes] = field(default_factory=dict)  # At the sizes that were asked for, as far as the log goes.
 
@@ -154,7 +155,7 @@ def _walk(active: recovery.Active, result: Audit, *, seed: int, report: _Report)
         if frame.kind == RECORD:
             result.records += 1
             if LOSS_ACCEPTED in frame.body:
-                result.faults += _losses(active.file.name, frame)
+                result.losses += _losses(active.file.name, frame)
             if active.tip.end in sizes:
                 result.roots[active.tip.end] = active.tip.tree.root()
             if progress is not None and result.records % REPORT_RECORDS == 0:

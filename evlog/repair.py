@@ -29,7 +29,7 @@ from evlog.rewrite import write_new
 from evlog.salvage import Source, frames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from evlog.files import Folder
     from evlog.mending import Committed, Plan
@@ -129,10 +129,10 @@ def repair(
 
 def accept_loss(
     folder: Folder,
-    offset: int,
     copies: Sequence[Copy],
     committed: Committed,
     *,
+    offset: int,
     acknowledged: int = 0,
     origin: str | None = None,
 ) -> None:
@@ -172,7 +172,8 @@ def carry_out(folder: Folder, looked: Looked, begun: Intent | None, loss: LossAc
     """Bring the files into place. The caller holds the lock."""
     plan = looked.plan
     places = {mend.base: write_new(folder, mend, looked.ident) for mend in plan.mends}
-    mended = _set_aside(folder, looked)
+    mended = _mended(looked, lambda name: quarantined(folder, name))
+    folder.sync_names()
     if loss is None:
         change: Repaired | LossAccepted = Repaired(_with_earlier(mended, begun), plan.tip.end, plan.tip.tree.root())
     else:
@@ -235,6 +236,16 @@ def read_intent(folder: Folder) -> Intent | None:
         ) from None
 
 
+def identify(folder: Folder, copies: Sequence[Copy], origin: str | None = None) -> Identity:
+    """Return who the log in a folder is, even if that must be found out from its segments. Raises RepairError where it cannot."""
+    return _identity(folder, copies, origin)[0]
+
+
+def foreseen(looked: Looked) -> list[Mended]:
+    """Return what a repair would put on record."""
+    return _mended(looked, lambda _name: "")
+
+
 def _identity(folder: Folder, copies: Sequence[Copy], origin: str | None) -> tuple[Identity, str | None]:
     """Return who the log is, and why that must be written anew, None where it need not. From its own frames: each is tied to its id."""
     try:
@@ -281,21 +292,13 @@ def _has_frames_of(folder: Folder, log_id: bytes) -> bool:
     return False
 
 
-def _set_aside(folder: Folder, looked: Looked) -> list[Mended]:
-    """Copy what will be replaced into quarantine, durably; return what each of it was."""
-    plan = looked.plan
-    mended = [
-        Mended(name := segment.name_of(mend.base), mend.reason, quarantined(folder, name), mend.taken)
-        for mend in plan.mends
-    ]
-    for base in plan.dropped:
-        name = segment.name_of(base)
-        mended.append(Mended(name, "the segment is no part of the log", quarantined(folder, name)))
-    for name, reason in ((identity.NAME, looked.named), (head.NAME, looked.headless)):
-        if reason is not None:
-            mended.append(Mended(name, reason, quarantined(folder, name)))
-    folder.sync_names()
-    return mended
+def _mended(looked: Looked, kept: Callable[[str], str]) -> list[Mended]:
+    """Return what was wrong with each file, and what is done about it. kept: puts a file into quarantine and tells its name there."""
+    found = [(segment.name_of(mend.base), mend.reason, mend.taken) for mend in looked.plan.mends]
+    found += [(segment.name_of(base), "the segment is no part of the log", []) for base in looked.plan.dropped]
+    small = ((identity.NAME, looked.named), (head.NAME, looked.headless))
+    found += [(name, reason, []) for name, reason in small if reason is not None]
+    return [Mended(name, reason, kept(name), taken) for name, reason, taken in found]
 
 
 def quarantined(folder: Folder, name: str) -> str:

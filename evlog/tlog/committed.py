@@ -11,7 +11,7 @@ from evlog.tlog.tiles import WIDTH, Tiles
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evlog.tlog.checkpoint import Checkpoint, Signed
+    from evlog.tlog.checkpoint import Checkpoint
     from evlog.tlog.note import VerifierKey
     from evlog.tlog.review import Promise
     from evlog.tlog.shelf import Shelf
@@ -66,13 +66,14 @@ class Published:
         return tile
 
 
-def believed(promises: Sequence[Promise], origin: str, keys: Sequence[VerifierKey]) -> list[Signed]:
-    """Return those of a store's own checkpoints that a known key signed. A damaged one says nothing, and `verify` tells of it."""
+def believed(promises: Sequence[Promise], keys: Sequence[VerifierKey]) -> list[Checkpoint]:
+    """Return those of a store's own checkpoints that the key of their origin signed. A damaged one says nothing; `verify` tells of it."""
     found = []
     for one in promises:
+        signed = one.signed
         try:
-            if one.signed.checkpoint.origin == origin and one.signed.note.signers(keys):
-                found.append(one.signed)
+            if signed.note.signers([key for key in keys if key.name == signed.checkpoint.origin]):
+                found.append(signed.checkpoint)
         except EvidenceError:
             continue
     return found

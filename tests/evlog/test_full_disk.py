@@ -6,12 +6,11 @@ import contextlib
 import errno
 import os
 import random
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from crash import numbers, record
+from device import mounted, stuff
 from disk import DeathError, Fault, SimulatedDisk
 
 from evlog import ballast, log
@@ -189,31 +188,10 @@ def test_the_ballast_takes_up_the_room_that_it_says(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+def small(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A tmpfs of as many KiB as the test asks for."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a file system takes root")
-    place = tmp_path / "small"
-    place.mkdir()
-    options = f"size={request.param}k"
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if made.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
-    try:
+    with mounted(tmp_path / "small", request.param) as place:
         yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
-
-
-def stuff(place: Path) -> Path:
-    """Leave no byte free on a device; return the file that takes them."""
-    path = place / "stuffing"
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-    return path
 
 
 def open_in(place: Path) -> tuple[Folder, Log]:
@@ -221,15 +199,15 @@ def open_in(place: Path) -> tuple[Folder, Log]:
     return folder, Log.open(folder, create=True)
 
 
-@pytest.mark.parametrize("mounted", [512, 1_024, 2_048, 8_192], indirect=True)
-def test_a_real_device_that_is_full_is_written_on_once_there_is_room(mounted: Path) -> None:
-    folder, writer = open_in(mounted)
+@pytest.mark.parametrize("small", [512, 1_024, 2_048, 8_192], indirect=True)
+def test_a_real_device_that_is_full_is_written_on_once_there_is_room(small: Path) -> None:
+    folder, writer = open_in(small)
     put: list[int] = []
     with writer.claim() as group:
         group.add(record(0))
         group.commit()
     put.append(0)
-    stuffing = stuff(mounted)
+    stuffing = stuff(small)
     with contextlib.suppress(DiskFullError, LogClosedError):
         fill(writer, put)
     assert numbers(Log.open(folder, writable=False)) == put
@@ -246,17 +224,17 @@ def test_a_real_device_that_is_full_is_written_on_once_there_is_room(mounted: Pa
     assert verify_log(folder).sound
 
 
-@pytest.mark.parametrize("mounted", [1_024, 2_048, 8_192], indirect=True)
-def test_a_torn_end_on_a_real_full_device_is_recovered_with_the_ballast(mounted: Path) -> None:
-    folder, writer = open_in(mounted)
+@pytest.mark.parametrize("small", [1_024, 2_048, 8_192], indirect=True)
+def test_a_torn_end_on_a_real_full_device_is_recovered_with_the_ballast(small: Path) -> None:
+    folder, writer = open_in(small)
     with writer.claim() as group:
         group.add(record(0))
         group.commit()
     writer.close()
-    assert (mounted / "log" / ballast.NAME).exists()
-    with (mounted / "log" / "00000000000000000000.seg").open("ab") as file:
+    assert (small / "log" / ballast.NAME).exists()
+    with (small / "log" / "00000000000000000000.seg").open("ab") as file:
         file.write(os.urandom(20_000))
-    stuff(mounted)
+    stuff(small)
     again = Log.open(folder)
     assert again.recovered is not None
     assert again.recovered.size == 20_000

@@ -219,7 +219,7 @@ def accept(
     folder: MemoryFolder, offset: int, *copies: MemoryFolder, committed: Published = NOTHING, acknowledged: int = 0
 ) -> LossAccepted:
     named = [Copy("copy", copy) for copy in copies]
-    accept_loss(folder, offset, named, committed, acknowledged=acknowledged)
+    accept_loss(folder, named, committed, offset=offset, acknowledged=acknowledged)
     return next(one for one in finish(folder, AUTHOR) if isinstance(one, LossAccepted))
 
 

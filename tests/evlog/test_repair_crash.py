@@ -94,7 +94,7 @@ def test_whatever_stops_a_repair_it_can_be_done_again_and_is_on_record_once(work
 
 def accept(disk: SimulatedDisk) -> None:
     try:
-        accept_loss(disk, LOST_AT, [], NOTHING)
+        accept_loss(disk, [], NOTHING, offset=LOST_AT)
     except RepairError as error:
         assert "no record is lost" in str(error)  # noqa: PT017 - it was done before
     else:

@@ -2,7 +2,7 @@
 
     python tests/golden/make.py [FOLDER]
 
-`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
+`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores, `v1-repaired` with repairs. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ from evlog.records import (
     ExecutionTypePut,
     ForeignRowKept,
     LogRecovered,
+    LossAccepted,
+    Mended,
     ParentContextPut,
     Proto,
     Record,
+    Repaired,
     Restored,
     Struct,
+    Taken,
 )
 from mlmd.opening import BODIES
 from replay.rebuild import build
@@ -100,7 +104,18 @@ def restored() -> list[list[Change]]:
     ]
 
 
-LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored}
+def repaired() -> list[list[Change]]:
+    """Return the changes of each record of a store that was repaired, and then lost records."""
+    name = segment.name_of(0)
+    taken = [Taken(0, 1, "copy", "the tree")]
+    return [
+        [ContextTypePut(12, "Pipeline")],
+        [Repaired([Mended(name, "torn", f"quarantine/{name}-01", taken), Mended("HEAD", "gone")], 1, b"\x01" * 32)],
+        [LossAccepted(2, b"\x02" * 32, 7, "no copy"), LossAccepted(2, b"\x02" * 32, 7, "", ["q"], 6, b"\x03" * 32)],
+    ]
+
+
+LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored, "v1-repaired": repaired}
 
 
 def write(folder: Path, records: list[list[Change]]) -> bytes:
@@ -167,7 +182,8 @@ def main() -> None:
         (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
         view = build(log, None, BODIES, log.end)
         (folder / "digest").write_text(view.digest() + "\n", encoding="utf-8")
-        (folder / "log" / "LOCK").unlink()
+        for name in ("LOCK", "ballast"):
+            (folder / "log" / name).unlink()
 
 
 if __name__ == "__main__":
