@@ -23,13 +23,14 @@ from evlog.salvage import Source, whole_frame
 from evlog.tip import PREV_BYTES, Tip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from evlog.files import File, Folder
     from evlog.frame import Frame
     from evlog.head import Mark
     from evlog.salvage import Piece
 
+REPORT_FRAMES: Final = 5_000
 BY_TREE: Final = "the tree"
 BY_TILE: Final = "a published tile"
 BY_LINK: Final = "the next frame, or HEAD"
@@ -94,7 +95,10 @@ class Plan:
 
 
 class Planner:
-    """Looks at a log, segment after segment. cut: the records to keep, where the loss of all others is accepted."""
+    """Looks at a log, segment after segment. cut: the records to keep, where the loss of all others is accepted.
+
+    progress: told (records looked at, records there are).
+    """
 
     def __init__(
         self,
@@ -105,12 +109,13 @@ class Planner:
         *,
         acknowledged: int,
         cut: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._folder, self._copies, self._seed, self._committed = folder, copies, seed, committed
         self._own = Source(folder, seed, folder.describe(""))
         self._bases = segment.bases(folder)
         self._mark = head.read(folder, seed=seed)
-        self._cut = cut
+        self._cut, self._progress, self._checked = cut, progress, 0
         known = [acknowledged, self._mark.end if self._mark else 0, *committed.sizes, *self._bases]
         self.known = max(known) if cut is None else cut
         self._roots: dict[int, bytes] = {}  # Of the segment that is looked at, by the log itself.
@@ -151,17 +156,24 @@ class Planner:
     def _check(self, before: Tip, number: int) -> Active | str:
         """Return the segment that follows, read to its end, or why it is not whole."""
         try:
-            file = self._folder.open(segment.name_of(before.end))
+            with closing(segment.open_file(self._folder, before.end)) as file:
+                active = Active(file, base=before.end, number=number, tip=before.copy())
+                return self._fault(active) or active
         except FileNotFoundError:
             return "the segment is missing"
-        with closing(file):
-            active = Active(file, base=before.end, number=number, tip=before.copy())
-            for frame in segment.walk(file, 0, seed=self._seed):
-                reason = frame.reason if isinstance(frame, BadFrame) else self._take(active, frame)
-                if reason is not None:
-                    bad = frame if isinstance(frame, BadFrame) else BadFrame(frame.position, reason)
-                    return self._damage(active, bad) or active
-            return self._end_fault(active) or active
+        except CorruptLogError as error:  # Of the form in which it is stored.
+            return error.reason
+
+    def _fault(self, active: Active) -> str | None:
+        for frame in segment.walk(active.file, 0, seed=self._seed):
+            reason = frame.reason if isinstance(frame, BadFrame) else self._take(active, frame)
+            if reason is not None:
+                bad = frame if isinstance(frame, BadFrame) else BadFrame(frame.position, reason)
+                return self._damage(active, bad)
+            self._checked += 1
+            if self._progress is not None and self._checked % REPORT_FRAMES == 0:
+                self._progress(active.tip.end, max(self.known, active.tip.end))
+        return self._end_fault(active)
 
     def _take(self, active: Active, frame: Frame) -> str | None:
         if frame.kind == RECORD and active.tip.end == self._cut:
@@ -349,11 +361,10 @@ def _seal_fault(file: File, frame: Frame) -> str | None:
 
 def _header_at(folder: Folder, base: int, seed: int) -> segment.SegmentHeader | None:
     try:
-        file = folder.open(segment.name_of(base))
-    except FileNotFoundError:
+        with closing(segment.open_file(folder, base)) as file:
+            header = segment.read_header(file, seed=seed)
+    except (FileNotFoundError, CorruptLogError):
         return None
-    with closing(file):
-        header = segment.read_header(file, seed=seed)
     return header if isinstance(header, segment.SegmentHeader) and header.base == base else None
 
 

@@ -26,7 +26,7 @@ from evlog.mending import Planner
 from evlog.records import LossAccepted, Mended, Record, Repaired
 from evlog.recovery import QUARANTINE
 from evlog.rewrite import write_new
-from evlog.salvage import Source, frames
+from evlog.salvage import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,6 +61,20 @@ class Copy(NamedTuple):
     folder: Folder
 
 
+class Means(NamedTuple):
+    """What there is to mend a log with.
+
+    committed: what outsiders were promised of it. acknowledged: records that a witness knows of. origin: its name, where a checkpoint
+    tells it. progress: told (records looked at, records there are).
+    """
+
+    copies: Sequence[Copy]
+    committed: Committed
+    acknowledged: int = 0
+    origin: str | None = None
+    progress: Callable[[int, int], None] | None = None
+
+
 class Looked(NamedTuple):
     """What was found: who the log is, what there is to do, and what an interrupted repair was about to do."""
 
@@ -76,39 +90,25 @@ class Looked(NamedTuple):
         return not (self.plan.mends or self.plan.dropped or self.named or self.headless or self.intent)
 
 
-def look(
-    folder: Folder,
-    copies: Sequence[Copy],
-    committed: Committed,
-    *,
-    acknowledged: int = 0,
-    origin: str | None = None,
-    cut: int | None = None,
-) -> Looked:
+def look(folder: Folder, means: Means, *, cut: int | None = None) -> Looked:
     """Return what it takes to make a log whole; nothing is changed.
 
-    acknowledged: records that a witness knows of. origin: the log's name, where a checkpoint tells it. cut: records to keep, if the loss
-    of the rest is accepted. Raises LackingError where it cannot be done, RepairError where not even the log's id is left.
+    cut: records to keep, if the loss of the rest is accepted. Raises LackingError where it cannot be done, RepairError where not even the
+    log's id is left.
     """
-    ident, named = _identity(folder, copies, origin)
+    ident, named = _identity(folder, means)
     seed = seed_of(ident.log_id)
-    sources = [Source(copy.folder, seed, copy.name) for copy in copies]
-    plan = Planner(folder, sources, seed, committed, acknowledged=acknowledged, cut=cut).run()
+    sources = [Source(copy.folder, seed, copy.name) for copy in means.copies]
+    plan = Planner(
+        folder, sources, seed, means.committed, acknowledged=means.acknowledged, cut=cut, progress=means.progress
+    ).run()
     headless = "it names another last record than the published tree" if plan.head_is_wrong else None
     if plan.mark is None:
         headless = "no slot of it is valid" if head.NAME in folder.names() else "the file is missing"
     return Looked(ident, plan, named, headless, read_intent(folder))
 
 
-def repair(
-    folder: Folder,
-    copies: Sequence[Copy],
-    committed: Committed,
-    author: Author,
-    *,
-    acknowledged: int = 0,
-    origin: str | None = None,
-) -> Repaired | None:
+def repair(folder: Folder, means: Means, author: Author) -> Repaired | None:
     """Make a log whole and put that on record; return what was done, None where there was nothing to do.
 
     Raises as `look`, and then nothing was changed; StorageError, and then the same again goes on.
@@ -119,7 +119,7 @@ def repair(
             raise RepairError(
                 f"{folder.describe(NAME)}: accepting a loss was interrupted: `evlog accept-loss --offset {loss.end}` goes on"
             )
-        looked = look(folder, copies, committed, acknowledged=acknowledged, origin=origin)
+        looked = look(folder, means)
         if looked.whole:
             return None
         carry_out(folder, looked, begun)
@@ -127,15 +127,7 @@ def repair(
     return next(one for one in done if isinstance(one, Repaired))
 
 
-def accept_loss(
-    folder: Folder,
-    copies: Sequence[Copy],
-    committed: Committed,
-    *,
-    offset: int,
-    acknowledged: int = 0,
-    origin: str | None = None,
-) -> None:
+def accept_loss(folder: Folder, means: Means, offset: int) -> None:
     """Cut a log to its first `offset` records, which must be all that it can be made to hold. `finish` must follow.
 
     In between the caller moves aside what goes further than the log does now. Raises RepairError where another number of records, or
@@ -149,7 +141,7 @@ def accept_loss(
                 f"{folder.describe(NAME)}: the loss that is being accepted begins at offset {loss.end}, not {offset}"
             )
         try:
-            look(folder, copies, committed, acknowledged=acknowledged, origin=origin)
+            look(folder, means)
         except LackingError as error:
             lacking = error
         else:
@@ -160,9 +152,9 @@ def accept_loss(
             raise RepairError(
                 f"{lacking.file}: the log can be made whole up to offset {lacking.offset}, not {offset}: {lacking.reason}"
             )
-        looked = look(folder, copies, committed, origin=origin, cut=offset)
-        promised = max((size for size in committed.sizes if size > offset), default=0)
-        root = committed.sizes.get(promised, b"")
+        looked = look(folder, means, cut=offset)
+        promised = max((size for size in means.committed.sizes if size > offset), default=0)
+        root = means.committed.sizes.get(promised, b"")
         tip = looked.plan.tip
         loss = loss or LossAccepted(offset, tip.tree.root(), lacking.known, lacking.reason, [], promised, root)
         carry_out(folder, looked, begun, loss)
@@ -172,7 +164,7 @@ def carry_out(folder: Folder, looked: Looked, begun: Intent | None, loss: LossAc
     """Bring the files into place. The caller holds the lock."""
     plan = looked.plan
     places = {mend.base: write_new(folder, mend, looked.ident) for mend in plan.mends}
-    mended = _mended(looked, lambda name: quarantined(folder, name))
+    mended = _mended(folder, looked, lambda name: quarantined(folder, name))
     folder.sync_names()
     if loss is None:
         change: Repaired | LossAccepted = Repaired(_with_earlier(mended, begun), plan.tip.end, plan.tip.tree.root())
@@ -186,8 +178,10 @@ def carry_out(folder: Folder, looked: Looked, begun: Intent | None, loss: LossAc
         name = segment.name_of(mend.base)
         folder.rename(name + UNFINISHED, name)
     folder.sync_names()
-    for base in reversed(plan.dropped):
-        folder.remove(segment.name_of(base))
+    for base in [mend.base for mend in plan.mends] + plan.dropped[::-1]:
+        for name in segment.files_of(folder, base):
+            if base not in places or name != segment.name_of(base):
+                folder.remove(name)
     folder.sync_names()
     if plan.base in places or plan.head_is_wrong or loss is not None:
         _move_head(folder, plan, places.get(plan.base, plan.position), seed_of(looked.ident.log_id))
@@ -212,7 +206,8 @@ def finish(folder: Folder, author: Author) -> list[Repaired | LossAccepted]:
             group.add(Record(msgspec.structs.replace(envelope, transaction=intent.transaction), [*intent.changes]))
             group.commit()
     for name in folder.names():
-        if name.endswith(UNFINISHED) and segment.base_of(name.removesuffix(UNFINISHED)) is not None:
+        base = segment.base_of(name.removesuffix(UNFINISHED))
+        if base is not None and name == segment.name_of(base) + UNFINISHED:  # Of an attempt that was interrupted.
             folder.remove(name)
     folder.remove(NAME)
     folder.sync_names()
@@ -236,17 +231,17 @@ def read_intent(folder: Folder) -> Intent | None:
         ) from None
 
 
-def identify(folder: Folder, copies: Sequence[Copy], origin: str | None = None) -> Identity:
+def identify(folder: Folder, means: Means) -> Identity:
     """Return who the log in a folder is, even if that must be found out from its segments. Raises RepairError where it cannot."""
-    return _identity(folder, copies, origin)[0]
+    return _identity(folder, means)[0]
 
 
-def foreseen(looked: Looked) -> list[Mended]:
+def foreseen(folder: Folder, looked: Looked) -> list[Mended]:
     """Return what a repair would put on record."""
-    return _mended(looked, lambda _name: "")
+    return _mended(folder, looked, lambda _name: "")
 
 
-def _identity(folder: Folder, copies: Sequence[Copy], origin: str | None) -> tuple[Identity, str | None]:
+def _identity(folder: Folder, means: Means) -> tuple[Identity, str | None]:
     """Return who the log is, and why that must be written anew, None where it need not. From its own frames: each is tied to its id."""
     try:
         return identity.read(folder), None
@@ -255,7 +250,7 @@ def _identity(folder: Folder, copies: Sequence[Copy], origin: str | None) -> tup
     except NoLogError:
         reason = "the log's identity is missing"
     known = {}
-    for copy in copies:
+    for copy in means.copies:
         try:
             found = identity.read(copy.folder)
         except (CorruptLogError, NoLogError):
@@ -270,32 +265,37 @@ def _identity(folder: Folder, copies: Sequence[Copy], origin: str | None) -> tup
             f"{folder.describe(identity.NAME)}: {reason}, and no segment is left that tells which log this is: restore a backup"
         )
     fitting = known.get(log_id)
-    named = origin or (fitting.origin if fitting is not None else f"evlog/{log_id.hex()}")
+    named = means.origin or (fitting.origin if fitting is not None else f"evlog/{log_id.hex()}")
     return Identity(log_id, named), reason
 
 
 def _log_id(folder: Folder, base: int) -> bytes | None:
     """Return the id in a segment's header, if the header's checksums are those of that id."""
-    with closing(folder.open(segment.name_of(base))) as file:
-        match = _LOG_ID.search(file.read(_HEADER_BYTES, 0))
-        if match is None:
-            return None
-        header = segment.read_header(file, seed=seed_of(match[1]))
+    try:
+        with closing(segment.open_file(folder, base)) as file:
+            match = _LOG_ID.search(file.read(_HEADER_BYTES, 0))
+            if match is None:
+                return None
+            header = segment.read_header(file, seed=seed_of(match[1]))
+    except CorruptLogError:
+        return None
     return match[1] if isinstance(header, segment.SegmentHeader) and header.log_id == match[1] else None
 
 
 def _has_frames_of(folder: Folder, log_id: bytes) -> bool:
-    for base in segment.bases(folder):
-        with closing(folder.open(segment.name_of(base))) as file:
-            if next(frames(file.read(file.size(), 0), seed_of(log_id)), None) is not None:
-                return True
-    return False
+    source = Source(folder, seed_of(log_id), "")
+    source.load(0, None)
+    return bool(source.records)
 
 
-def _mended(looked: Looked, kept: Callable[[str], str]) -> list[Mended]:
+def _mended(folder: Folder, looked: Looked, kept: Callable[[str], str]) -> list[Mended]:
     """Return what was wrong with each file, and what is done about it. kept: puts a file into quarantine and tells its name there."""
-    found = [(segment.name_of(mend.base), mend.reason, mend.taken) for mend in looked.plan.mends]
-    found += [(segment.name_of(base), "the segment is no part of the log", []) for base in looked.plan.dropped]
+    files = {
+        mend.base: segment.files_of(folder, mend.base) or [segment.name_of(mend.base)] for mend in looked.plan.mends
+    }
+    found = [(name, mend.reason, mend.taken) for mend in looked.plan.mends for name in files[mend.base]]
+    for base in looked.plan.dropped:
+        found += [(name, "the segment is no part of the log", []) for name in segment.files_of(folder, base)]
     small = ((identity.NAME, looked.named), (head.NAME, looked.headless))
     found += [(name, reason, []) for name, reason in small if reason is not None]
     return [Mended(name, reason, kept(name), taken) for name, reason, taken in found]

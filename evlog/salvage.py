@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evlog import merkle, segment
-from evlog.errors import UnknownTagError
+from evlog.errors import CorruptLogError, UnknownTagError
 from evlog.frame import CONTROL, MAGIC, RECORD, BadFrame, Frame, unpack, unpack_body
 from evlog.tip import leaf_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evlog.files import Folder
+    from evlog.files import File, Folder
+
+_PART_BYTES: Final = 128 * 1024  # What is lost together, where a segment is stored in blocks.
 
 
 class Piece(NamedTuple):
@@ -82,8 +84,11 @@ class Source:
                 self._load(base, start, stop)
 
     def _load(self, base: int, start: int, stop: int | None) -> None:
-        with closing(self.folder.open(segment.name_of(base))) as file:
-            data = self._data[base] = file.read(file.size(), 0)
+        try:
+            with closing(segment.open_file(self.folder, base)) as file:
+                data = self._data[base] = _readable(file)
+        except CorruptLogError:
+            return  # Not even how its bytes lie is to be found out.
         for frame in frames(data, self._seed):
             if frame.offset < start or (stop is not None and frame.offset > stop):
                 continue
@@ -98,6 +103,18 @@ class Source:
     def stored(self, piece: Piece) -> bytes:
         """Return the bytes of a frame that was loaded."""
         return self._data[piece.base][piece.position : piece.position + piece.size]
+
+
+def _readable(file: File) -> bytes:
+    """Return the bytes of a segment, with zeros where a part of it cannot be read."""
+    parts, size = [], file.size()
+    for position in range(0, size, _PART_BYTES):
+        wanted = min(_PART_BYTES, size - position)
+        try:
+            parts.append(file.read(wanted, position))
+        except CorruptLogError:
+            parts.append(bytes(wanted))
+    return b"".join(parts)
 
 
 def whole_frame(stored: bytes, seed: int) -> Frame:

@@ -91,6 +91,16 @@ def bases(folder: Folder) -> list[int]:
     return [base for name in folder.names() if (base := base_of(name)) is not None]
 
 
+def open_file(folder: Folder, base: int) -> File:
+    """Open a segment to read it. Raises FileNotFoundError."""
+    return folder.open(name_of(base))
+
+
+def files_of(folder: Folder, base: int) -> list[str]:
+    """Return the names of the files that hold a segment; none where it is gone."""
+    return [name for name in folder.names() if base_of(name) == base]
+
+
 def pack_header(header: SegmentHeader, *, seed: int) -> bytes:
     """Return the frame that begins a segment."""
     encoded = msgspec.msgpack.encode(header)

@@ -13,6 +13,7 @@ from evlog.author import Author
 from evlog.errors import EvidenceError, LackingError
 from evlog.files import RealFolder
 from evlog.records import LossAccepted
+from evlog.repair import Means
 from evlog.tlog import review
 from evlog.tlog.committed import Published, believed
 from evlog.tlog.shelf import FolderShelf
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from evlog.identity import Identity
     from evlog.records import Mended
-    from evlog.repair import Copy
     from evlog.tlog.checkpoint import Checkpoint
     from evlog.tlog.note import VerifierKey
     from mlmd.cli.output import Row
@@ -43,14 +43,13 @@ if TYPE_CHECKING:
 _COLUMNS = ("file", "reason", "start", "stop", "source", "committed", "quarantine")
 
 
-class _Help(NamedTuple):
-    """What there is to mend a store's log with."""
+class _Damaged(NamedTuple):
+    """A store that may be damaged, and what there is to mend it with."""
 
+    place: Path
     folder: RealFolder
     ident: Identity
-    copies: list[Copy]
-    committed: Published
-    acknowledged: int
+    means: Means
 
 
 def _sources(function: FC) -> FC:
@@ -105,23 +104,23 @@ def repair(
     evlog repair --from copy --checkpoint last.txt --policy my.policy
 
     """
-    help_ = _help_for(settings, places, anchor, policy)
-    given = (help_.folder, help_.copies, help_.committed)
-    if dry_run:
-        found = repairs.look(*given, acknowledged=help_.acknowledged, origin=help_.ident.origin)
-        mended = repairs.foreseen(found)
-    else:
-        done = repairs.repair(*given, Author(reason=reason), acknowledged=help_.acknowledged, origin=help_.ident.origin)
-        mended = done.mended if done is not None else []
+    store = _damaged(settings, places, anchor, policy)
+    with progress_of(settings, "looking at the log") as progress:
+        means = store.means._replace(progress=progress)
+        if dry_run:
+            mended = repairs.foreseen(store.folder, repairs.look(store.folder, means))
+        else:
+            done = repairs.repair(store.folder, means, Author(reason=reason))
+            mended = done.mended if done is not None else []
     rows = [row for one in mended for row in _rows(one)]
     show_rows(settings, rows, _COLUMNS)
     if not rows:
-        talk(settings, "the log is whole: there is nothing to repair")
+        talk(settings, "the log is whole: there is nothing to repair; `evlog replay` makes a damaged view anew")
     elif dry_run:
         talk(settings, "nothing was changed: the same without --dry-run does it")
     else:
-        _make_views(settings)
-        talk(settings, f"repaired, and on record; next: evlog -s {settings.store} verify")
+        _make_views(settings, store.place)
+        talk(settings, f"repaired, and on record; next: evlog -s {store.place} verify")
 
 
 def _rows(mended: Mended) -> list[Row]:
@@ -159,18 +158,17 @@ def accept_loss(
     evlog accept-loss --offset 31907 --reason "ticket 81" --from copy
 
     """
-    help_ = _help_for(settings, places, anchor, policy)
-    given = (help_.folder, help_.copies, help_.committed)
+    store = _damaged(settings, places, anchor, policy)
     if offset is None:
-        raise _loss_of(settings, help_)
+        raise _loss_of(store)
     author = Author(reason=reason)
     if author.reason is None:
         raise Refusal("why is the loss accepted?", f"evlog accept-loss --offset {offset} --reason TEXT", USAGE)
-    repairs.accept_loss(*given, offset=offset, acknowledged=help_.acknowledged, origin=help_.ident.origin)
-    assert settings.store is not None, "found above"
-    aside = set_aside(settings.store, help_.ident.log_id, offset)
-    loss = next(one for one in repairs.finish(help_.folder, author) if isinstance(one, LossAccepted))
-    _make_views(settings)
+    with progress_of(settings, "looking at the log") as progress:
+        repairs.accept_loss(store.folder, store.means._replace(progress=progress), offset)
+    aside = set_aside(store.place, store.ident.log_id, offset)
+    loss = next(one for one in repairs.finish(store.folder, author) if isinstance(one, LossAccepted))
+    _make_views(settings, store.place)
     row = {
         "records": loss.end,
         "root": loss.root.hex(),
@@ -188,41 +186,40 @@ def accept_loss(
         )
 
 
-def _loss_of(settings: Settings, help_: _Help) -> Refusal:
+def _loss_of(store: _Damaged) -> Refusal:
     """Return what is told of a loss that nobody accepted yet."""
-    command_line = f"evlog -s {settings.store}"
+    command_line = f"evlog -s {store.place}"
     try:
-        repairs.look(
-            help_.folder, help_.copies, help_.committed, acknowledged=help_.acknowledged, origin=help_.ident.origin
-        )
+        repairs.look(store.folder, store.means)
     except LackingError as error:
         what = (
             f"the log can be made whole up to offset {error.offset}; {error.known} records were acknowledged, so at least"
             f" {error.known - error.offset} are lost: {error.file}: {error.reason}"
         )
         return Refusal(what, f"{command_line} accept-loss --offset {error.offset} --reason TEXT", DAMAGE)
-    begun = repairs.read_intent(help_.folder)
+    begun = repairs.read_intent(store.folder)
     if begun is not None and begun.loss is not None:
         what = "accepting a loss was interrupted"
         return Refusal(what, f"{command_line} accept-loss --offset {begun.loss.end} --reason TEXT", DAMAGE)
     return Refusal("no record is lost: there is no loss to accept", f"{command_line} verify")
 
 
-def _help_for(settings: Settings, places: Sequence[Path], anchor: Path | None, policy: Path | None) -> _Help:
-    """Return what there is to mend the store with. Raises Refusal, EvidenceError."""
+def _damaged(settings: Settings, places: Sequence[Path], anchor: Path | None, policy: Path | None) -> _Damaged:
+    """Return the store that is asked for, and what there is to mend it with. Raises Refusal, EvidenceError."""
     place = find_store(settings)
-    folder = RealFolder(place / LOG_FOLDER)
+    folder, tlog = RealFolder(place / LOG_FOLDER), place / TLOG_FOLDER
     copies = [repairs.Copy(str(path), RealFolder(_log_in(path, place))) for path in places]
     keys = read_policy(policy).logs if policy is not None else _keys_of(settings, place)
-    kept, _ = review.promises_of(place / TLOG_FOLDER)
-    own = believed(kept, keys)
-    ident = repairs.identify(folder, copies, own[-1].origin if own else None)
+    own = believed(review.promises_of(tlog)[0], keys)
+    means = Means(copies, Published(FolderShelf(tlog), []), origin=own[-1].origin if own else None)
+    ident = repairs.identify(folder, means)
     promised = [one for one in own if one.origin == ident.origin]
     if anchor is not None:
         promised.append(_given(settings, anchor, policy, keys, ident.origin))
     seen = peek(place / VIEWS_FOLDER)
     acknowledged = seen[1] if seen is not None and seen[0] == ident.log_id else 0
-    return _Help(folder, ident, copies, Published(FolderShelf(place / TLOG_FOLDER), promised), acknowledged)
+    means = means._replace(committed=Published(FolderShelf(tlog), promised), acknowledged=acknowledged)
+    return _Damaged(place, folder, ident, means)
 
 
 def _keys_of(settings: Settings, place: Path) -> list[VerifierKey]:
@@ -255,8 +252,7 @@ def _log_in(path: Path, place: Path) -> Path:
     return found
 
 
-def _make_views(settings: Settings) -> None:
+def _make_views(settings: Settings, place: Path) -> None:
     """Bring the view up to what the log is now, so that whoever reads finds one."""
-    assert settings.store is not None, "it was found before"
     with progress_of(settings, "making a view") as progress:
-        Engine(open_folder(settings.store, progress=progress)).close()
+        Engine(open_folder(place, progress=progress)).close()

@@ -15,7 +15,7 @@ from evlog.errors import LackingError, LogError, RepairError
 from evlog.frame import seed_of
 from evlog.log import Log
 from evlog.records import LossAccepted, Repaired
-from evlog.repair import NAME, Copy, accept_loss, finish, repair
+from evlog.repair import NAME, Copy, Means, accept_loss, finish, repair
 from evlog.segment import name_of
 from evlog.tlog.checkpoint import Checkpoint
 from evlog.tlog.committed import Published
@@ -35,7 +35,7 @@ def sound(folder: MemoryFolder) -> bool:
 
 def mended(folder: MemoryFolder, *copies: MemoryFolder, committed: Published = NOTHING) -> Repaired | None:
     named = [Copy(f"copy {number}", copy) for number, copy in enumerate(copies)]
-    return repair(folder, named, committed, AUTHOR)
+    return repair(folder, Means(named, committed), AUTHOR)
 
 
 def last_change(folder: MemoryFolder) -> object:
@@ -219,7 +219,7 @@ def accept(
     folder: MemoryFolder, offset: int, *copies: MemoryFolder, committed: Published = NOTHING, acknowledged: int = 0
 ) -> LossAccepted:
     named = [Copy("copy", copy) for copy in copies]
-    accept_loss(folder, named, committed, offset=offset, acknowledged=acknowledged)
+    accept_loss(folder, Means(named, committed, acknowledged), offset)
     return next(one for one in finish(folder, AUTHOR) if isinstance(one, LossAccepted))
 
 

@@ -15,7 +15,7 @@ from evlog import head, identity
 from evlog.errors import RepairError, StorageError
 from evlog.log import Log
 from evlog.records import LossAccepted, Repaired
-from evlog.repair import NAME, Copy, accept_loss, finish, repair
+from evlog.repair import NAME, Copy, Means, accept_loss, finish, repair
 from evlog.segment import name_of
 from replay.verify import verify_log
 
@@ -76,12 +76,14 @@ def test_whatever_stops_a_repair_it_can_be_done_again_and_is_on_record_once(work
     broken = damaged(whole)
     for seed in range(worker, 6_000 if full else 240, 3):
         disk = until_done(
-            disk_of(broken), lambda disk: repair(disk, [Copy("copy", whole)], NOTHING, AUTHOR), random.Random(seed)
+            disk_of(broken),
+            lambda disk: repair(disk, Means([Copy("copy", whole)], NOTHING), AUTHOR),
+            random.Random(seed),
         )
-        assert verify_log(disk).findings == [], seed
-        log = Log.open(disk)
+        log = Log.open(disk)  # What the last of the power cuts left torn is cut off.
         assert numbers(log) == list(range(RECORDS)), seed
         log.close()
+        assert verify_log(disk).findings == [], seed
         told = reported(disk, Repaired)
         files = {one.file: one for change in told for one in change.mended}  # type: ignore[union-attr]
         assert set(files) >= {name_of(8), name_of(16), name_of(32), identity.NAME}, seed
@@ -94,7 +96,7 @@ def test_whatever_stops_a_repair_it_can_be_done_again_and_is_on_record_once(work
 
 def accept(disk: SimulatedDisk) -> None:
     try:
-        accept_loss(disk, [], NOTHING, offset=LOST_AT)
+        accept_loss(disk, Means([], NOTHING), LOST_AT)
     except RepairError as error:
         assert "no record is lost" in str(error)  # noqa: PT017 - it was done before
     else:
