@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from evlog import head, identity, recovery, segment
+from evlog import codec, head, identity, recovery, segment
 from evlog.errors import CorruptLogError, LogError
 from evlog.frame import RECORD, SEAL, BadFrame, seed_of
 from evlog.merkle import EMPTY_ROOT, Frontier
+from evlog.records import LossAccepted
 from evlog.tip import Tip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from evlog.files import File, Folder
     from evlog.frame import Frame
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     _Report = tuple[Callable[[int, int], None] | None, int, Collection[int]]
 
 REPORT_RECORDS = 5_000
+LOSS_ACCEPTED = b"\xadloss_accepted"  # The tag, as MessagePack writes it: a record without these bytes holds none.
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Audit:
     segments: int = 0
     root: bytes = EMPTY_ROOT
     faults: list[Fault] = field(default_factory=list)
+    losses: list[Fault] = field(default_factory=list)  # Notes: what was lost, and on record as accepted.
     origin: str = ""  # Of the identity; empty where that cannot be read.
     roots: dict[int, bytes] = field(default_factory=dict)  # At the sizes that were asked for, as far as the log goes.
 
@@ -155,11 +158,27 @@ def _walk(active: recovery.Active, result: Audit, *, seed: int, report: _Report)
             return BadFrame(frame.position, reason)
         if frame.kind == RECORD:
             result.records += 1
+            if LOSS_ACCEPTED in frame.body:
+                result.losses += _losses(active.file.name, frame)
             if active.tip.end in sizes:
                 result.roots[active.tip.end] = active.tip.tree.root()
             if progress is not None and result.records % REPORT_RECORDS == 0:
                 progress(result.records, max(known, result.records))
     return BadFrame(0, "the segment has no header") if active.position == 0 else None
+
+
+def _losses(name: str, frame: Frame) -> Iterator[Fault]:
+    """Yield a note for each accepted loss that a record tells of: whoever reads the log shall know that it is not all there was."""
+    try:
+        record = codec.decode(frame)
+    except LogError:
+        return  # Of a newer release: what it holds is not for this one to tell.
+    said = record.envelope
+    for change in record.changes:
+        if isinstance(change, LossAccepted):
+            lost = f"at least {change.known - change.end:,} records from #{change.end:,} on were lost"
+            why = f"{said.actor} accepted that in record {frame.offset:,}: {said.reason or 'no reason given'}"
+            yield Fault("note", f"{lost}; {why}", name, frame.position, change.end)
 
 
 def _seal_fault(file: File, frame: Frame) -> str | None:

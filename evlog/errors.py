@@ -15,6 +15,8 @@ LogError
 ├── BackupError             a folder cannot take this backup, or is none
 │   ├── DivergedError           the store and its backup are not one history any more
 │   └── DamagedBackupError      a backup does not hold what it says it holds
+├── RepairError             a log cannot be mended with what is at hand, or a loss is not the one that was named
+│   └── LackingError            no copy has records that the log lost, or nothing says that a copy's are those
 ├── EvidenceError           a note, key, proof or policy is not what it must be, or does not prove what it should
 └── StorageError            the device refused
     ├── ReadOnlyError           read-only medium or read-only opening
@@ -54,7 +56,7 @@ class CorruptLogError(LogError):
     def __init__(self, reason: str, *, file: str, position: int, offset: int) -> None:
         super().__init__(
             f"{file}: byte {position} (offset {offset}): {reason}; nothing was changed: "
-            "run `evlog verify` for the full report and restore this file from a copy"
+            "`evlog verify` gives the full report, `evlog repair --from COPY` takes what is damaged from a copy"
         )
         self.reason, self.file, self.position, self.offset = reason, file, position, offset
 
@@ -143,6 +145,24 @@ class DamagedBackupError(BackupError):
         self.file = file
 
 
+class RepairError(LogError):
+    """A log cannot be mended, or cut, as was asked. Nothing was changed."""
+
+
+class LackingError(RepairError):
+    """Records are gone, and no copy at hand has them, or has them so that anything says that they are the same.
+
+    The log is whole up to `offset`; `known` records were acknowledged.
+    """
+
+    def __init__(self, reason: str, *, file: str, offset: int, known: int) -> None:
+        super().__init__(
+            f"{file}: {reason}; nothing was changed: name a copy that has them (--from), a checkpoint over them (--checkpoint),"
+            f" or accept that the log ends at offset {offset}"
+        )
+        self.reason, self.file, self.offset, self.known = reason, file, offset, known
+
+
 class EvidenceError(LogError):
     """A note, a key, a proof or a policy is not what it must be, or does not prove what it should."""
 
@@ -152,7 +172,7 @@ class StorageError(LogError):
 
     def __init__(self, what: str, *, file: str, cause: OSError) -> None:
         super().__init__(f"{file}: {what}: {cause.strerror or cause}")
-        self.file, self.errno = file, cause.errno
+        self.file, self.errno, self.cause = file, cause.errno, cause
 
 
 class ReadOnlyError(StorageError):

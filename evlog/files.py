@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_BLOCK_BYTES: Final = 512  # Of st_blocks, whatever the file system's own blocks are.
+
+
 class File(Protocol):
     """An open file, addressed by position."""
 
@@ -111,6 +114,14 @@ class Folder(Protocol):
 
     def sync_names(self) -> None:
         """Return when every name made, changed or removed so far is on stable storage."""
+        ...
+
+    def room(self) -> int:
+        """Return how many bytes can still be written here; 0 where files take no room that could run out."""
+        ...
+
+    def reserve(self, name: str, size: int) -> None:
+        """Make a file that takes up `size` bytes of the device, or raise StorageError and leave none. Nothing in it counts."""
         ...
 
     def lock(self, name: str) -> Lock:
@@ -322,6 +333,29 @@ class RealFolder:
                 for entry in entries:
                     if entry.is_dir():
                         sync_folder(self.path / entry.name)
+
+    def room(self) -> int:
+        """See Folder."""
+        with _named("cannot tell the free space", str(self.path)):
+            status = os.statvfs(self.path)
+        return status.f_bavail * status.f_frsize
+
+    def reserve(self, name: str, size: int) -> None:
+        """See Folder. Chance, where the system cannot allocate: a file system that compresses would make nothing of zeros."""
+        path = self.path / name
+        with _named("cannot reserve", self.describe(name)):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            try:
+                allocate = getattr(os, "posix_fallocate", None)
+                if allocate is not None:
+                    allocate(fd, 0, size)
+                if os.fstat(fd).st_blocks * _BLOCK_BYTES < size:
+                    os.pwrite(fd, os.urandom(size), 0)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(fd)
 
     def lock(self, name: str) -> RealLock:
         """See Folder."""

@@ -19,11 +19,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from evlog import actors, codec, identity, merkle, recovery, segment
+from evlog import actors, ballast, codec, identity, merkle, recovery, segment
 from evlog.author import Author, clock_us
 from evlog.compressor import Compressor
 from evlog.errors import (
     CorruptLogError,
+    DiskFullError,
     ForkedError,
     FutureError,
     LogClosedError,
@@ -32,6 +33,7 @@ from evlog.errors import (
     NoLogError,
     ReadOnlyError,
     RecordTooLargeError,
+    StorageError,
 )
 from evlog.files import Folder, Lock, RealFolder, held
 from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
@@ -111,6 +113,20 @@ class Log:
             return log
         if not create:
             _identity(folder, create=False)  # Before the lock's file is made: where there is no log, nothing appears.
+        try:
+            log = cls._open_locked(folder, create, acknowledged, clock)
+        except DiskFullError:
+            if not ballast.give_up(folder):
+                raise
+            log = cls._open_locked(folder, create, acknowledged, clock)
+        ballast.keep(folder)
+        if compress:
+            log._compressor = Compressor(folder, log.seed)
+            log._compressor.look()
+        return log
+
+    @classmethod
+    def _open_locked(cls, folder: Folder, create: bool, acknowledged: int, clock: Callable[[], int]) -> Log:
         with contextlib.ExitStack() as on_error:
             lock = on_error.enter_context(contextlib.closing(folder.lock(LOCK_NAME)))
             with held(lock):
@@ -119,9 +135,6 @@ class Log:
                 log._open_for_writing(acknowledged)
             on_error.pop_all()
         log._lock = lock
-        if compress:
-            log._compressor = Compressor(folder, log.seed)
-            log._compressor.look()
         return log
 
     def _open_for_reading(self, acknowledged: int) -> None:
@@ -306,7 +319,8 @@ class Log:
             self._compressor.close()
         try:
             if self.writable and not self._closed and self._dirty and os.getpid() == self._pid:
-                with self.claim() as group:
+                # Where there is no room for the frame, there still is HEAD.
+                with contextlib.suppress(DiskFullError), self.claim() as group:
                     group.sync()
                     _trim(self._writer()[0])
         finally:
@@ -543,18 +557,23 @@ class Group:
         active, frames = self._active, self._frames
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         assert self._position == active.position + len(data), "an `add` was interrupted, and its caller went on"
-        if self._position > active.reserved:
-            data += bytes(_reserve(self._position))
         log._group = None  # noqa: SLF001 - even if this fails, it is not tried again
+        written = False
         try:
             active.file.write(data, active.position)
+            written = True
+            if self._position > active.reserved:
+                _reserve(active, self._position)
             active.file.sync()
-            active.reserved = max(active.reserved, active.position + len(data))
             active.tip, active.position, active.first_us = self._tip, self._position, self._first_us
             active.index.extend(self._index)
             active.synced = False
             log._move_head()  # noqa: SLF001 - the log's other half
         except BaseException as error:
+            if isinstance(error, DiskFullError) and not written and _taken_back(active):
+                raise DiskFullError(
+                    "nothing was put: free some space, then put again", file=active.file.name, cause=error.cause
+                ) from error
             log._poison(error)  # noqa: SLF001 - the log's other half
             raise
 
@@ -579,12 +598,29 @@ class Group:
         active.synced, self._log._dirty = True, False  # noqa: SLF001 - the log's other half
 
 
-def _reserve(position: int) -> int:
-    """Return how many zeros to write behind a frame that ends at a position.
+def _reserve(active: recovery.Active, position: int) -> None:
+    """Write zeros behind a frame that ends at a position. Where there is no room for them, it goes without.
 
     A sync that finds the file as long as before needs no journal: on ext4 it costs half. Zeros to the end of the file are no frames.
     """
-    return min(max(position, RESERVE_BYTES_MIN), RESERVE_BYTES_MAX)
+    size = min(max(position, RESERVE_BYTES_MIN), RESERVE_BYTES_MAX)
+    with contextlib.suppress(DiskFullError):
+        active.file.write(bytes(size), position)
+        active.reserved = position + size
+
+
+def _taken_back(active: recovery.Active) -> bool:
+    """Cut off what a write left that found no room, and tell whether that worked: then the file is what it was before.
+
+    Unlike after a failed sync, nothing that was on the disk is in doubt.
+    """
+    try:
+        active.file.truncate(active.position)
+        active.file.sync()
+    except StorageError:
+        return False
+    active.reserved = 0
+    return True
 
 
 def _trim(active: recovery.Active) -> None:

@@ -100,6 +100,13 @@ class MemoryFolder:
     def sync_names(self) -> None:
         """See Folder."""
 
+    def room(self) -> int:
+        """See Folder."""
+        return 0
+
+    def reserve(self, name: str, size: int) -> None:
+        """See Folder."""
+
     def lock(self, name: str) -> MemoryLock:
         """See Folder."""
         return self._locks.setdefault(name, MemoryLock())

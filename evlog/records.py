@@ -163,6 +163,51 @@ class Restored(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", t
     made_us: int
 
 
+class Taken(msgspec.Struct, frozen=True, gc=False):
+    """The records [start, stop) came from a copy. committed: by what is known that they are those that were lost."""
+
+    start: int
+    stop: int
+    source: str
+    committed: str
+
+
+class Mended(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A file of the log that was damaged or gone. quarantine: where its bytes are, "" if there were none."""
+
+    file: str
+    reason: str
+    quarantine: str = ""
+    taken: list[Taken] = []
+
+
+class Repaired(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="repaired", gc=False):
+    """Damaged files of the log were replaced; the records are those that were there before.
+
+    end, root: records of the log then, and the root of their tree.
+    """
+
+    mended: list[Mended]
+    end: int
+    root: bytes
+
+
+class LossAccepted(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="loss_accepted", gc=False):
+    """Records were lost, and somebody said that the log shall go on without them: it was cut to its first `end` records.
+
+    root: of their tree. known: records known to have been acknowledged, so at least [end, known) are gone. why: what was damaged.
+    quarantine: where what was left of the rest lies. promised, promised_root: the newest checkpoint that is broken by it; 0 and empty if none is.
+    """
+
+    end: int
+    root: bytes
+    known: int
+    why: str
+    quarantine: list[str] = []
+    promised: int = 0
+    promised_root: bytes = b""
+
+
 Change = (
     ArtifactTypePut
     | ExecutionTypePut
@@ -177,9 +222,11 @@ Change = (
     | LogRecovered
     | ForeignRowKept
     | Restored
+    | Repaired
+    | LossAccepted
 )
 # No facts about the store: views have no rows of them.
-REMARKS: Final = (LogRecovered, ForeignRowKept, Restored)
+REMARKS: Final = (LogRecovered, ForeignRowKept, Restored, Repaired, LossAccepted)
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):

@@ -162,6 +162,11 @@ def _ends_in_seal(file: File) -> bool:
     return file.read(_TRAILER.size, max(0, file.size() - _TRAILER.size)).endswith(_TRAILER_MAGIC)
 
 
+def files_of(folder: Folder, base: int) -> list[str]:
+    """Return the names of the files that hold a segment; none where it is gone."""
+    return [name for name in folder.names() if base_of(name) == base]
+
+
 def pack_header(header: SegmentHeader, *, seed: int) -> bytes:
     """Return the frame that begins a segment."""
     encoded = msgspec.msgpack.encode(header)

@@ -79,9 +79,13 @@ class Tip(Link):
     def add(self, entry: bytes, time_us: int) -> bytes:
         """Move past the record with this leaf; return its hash."""
         leaf_hash = merkle.leaf_hash(entry)
+        self.pass_over(leaf_hash, time_us)
+        return leaf_hash
+
+    def pass_over(self, leaf_hash: bytes, time_us: int) -> None:
+        """Move past the record whose leaf has this hash."""
         self.tree.append(leaf_hash)
         self.prev, self.time_us = leaf_hash[:PREV_BYTES], time_us
-        return leaf_hash
 
 
 def leaf_of(frame: Frame, envelope: bytes, changes: Sequence[bytes]) -> bytes:

@@ -39,7 +39,7 @@ from evlog.errors import (
     ReplacedLogError,
     UnknownTagError,
 )
-from projections.errors import TooDeepError, ViewError
+from projections.errors import FullViewError, TooDeepError, ViewError
 
 OK: Final = 0
 CANCELLED: Final = 1
@@ -202,6 +202,7 @@ def status_error(error: Exception) -> StatusError:
 _INNER: Final[list[tuple[type[Exception], int]]] = [
     (RecordTooLargeError, RESOURCE_EXHAUSTED),
     (DiskFullError, RESOURCE_EXHAUSTED),
+    (FullViewError, RESOURCE_EXHAUSTED),
     (CorruptLogError, DATA_LOSS),
     (ReplacedLogError, DATA_LOSS),
     (FormatVersionError, FAILED_PRECONDITION),

@@ -1,8 +1,9 @@
-"""What can go wrong with a view. A view is derived: each of these but the last two is mended by rebuilding it.
+"""What can go wrong with a view. A view is derived: each of these but the last two, and a full disk, is mended by rebuilding it.
 
 ViewError
 ├── WrongViewError      the file is no view, of another log, of another release, or ahead of its log
 ├── BusyViewError       another process has the file open
+├── FullViewError       the disk is full; the view catches up once there is room
 ├── MissingLibraryError the library that a view needs is not installed
 ├── OutOfOrderError     a record was applied that does not come next
 ├── QueryError          the database refuses to work out a question, such as a filter that overflows
@@ -23,6 +24,13 @@ class WrongViewError(ViewError):
 
 class BusyViewError(ViewError):
     """Another process, or another connection of this one, has the file of the view open."""
+
+
+class FullViewError(ViewError):
+    """There is no room for rows on the disk. Nothing is lost: they are made from the log."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: the disk is full: free some space, and the view catches up with the log by itself")
 
 
 class MissingLibraryError(ViewError):

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from evlog import actors, audit, codec
+from evlog import actors, audit, codec, repair
 from evlog.errors import EvidenceError
 from evlog.frame import unpack_body
 from evlog.merkle import changes_root
@@ -66,7 +66,10 @@ def verify_log(
     promises: checkpoints that the log must bear out; keys: of whoever may have signed them.
     """
     result = audit.audit(folder, progress, {promise.signed.checkpoint.size for promise in promises})
-    findings = [_finding(fault) for fault in result.faults]
+    findings = [_finding(fault) for fault in [*result.faults, *result.losses]]
+    if repair.NAME in folder.names():
+        what = "a repair, or the accepting of a loss, was interrupted: the same command again goes on"
+        findings.append(Finding("note", what, folder.describe(repair.NAME)))
     compared = promises if result.origin else ()
     broken = [_finding(fault) for one in compared for fault in review.compare(one, result, keys)]
     return Report(result.records, result.segments, result.root, findings, view_checked=False, broken=broken)

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -13,6 +14,7 @@ import pytest
 import transcripts
 from serving import served
 
+from evlog.log import Log
 from mlmd import MetadataStore
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
@@ -84,6 +86,31 @@ def test_the_examples_of_backup_run(tmp_path: Path) -> None:
         _, *words = shlex.split(line, comments=True)
         subprocess.run([*evlog, *words], cwd=tmp_path, check=True, timeout=60, capture_output=True)
     assert {path.name for path in tmp_path.iterdir()} >= {"copy", "restored", "before", "today"}
+
+
+def test_the_examples_of_repair_run(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "repair.md").read_text(encoding="utf-8")
+    evlog = [sys.executable, "-m", "mlmd.cli"]
+    for name in ("my-store", "other-store"):
+        subprocess.run([*evlog, "demo", name], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+
+    def damage(place: str) -> None:
+        with closing(Log.open(tmp_path / place / "log", writable=False)) as log:
+            position = log.frame(8).position
+        path = tmp_path / place / "log" / "00000000000000000000.seg"
+        data = bytearray(path.read_bytes())
+        data[position + 70] ^= 1
+        path.write_bytes(data)
+
+    damage("other-store")
+    for kind in ("", " loss"):
+        (commands,) = re.findall(rf"```sh{kind}\n(.*?)```", text, re.DOTALL)
+        for line in commands.splitlines():
+            _, *words = shlex.split(line, comments=True)
+            done = subprocess.run([*evlog, *words], cwd=tmp_path, check=False, timeout=60, capture_output=True)
+            assert done.returncode == (3 if "exit 3" in line else 0), (line, done.stderr)
+            if "backup" in words:
+                damage("my-store")
 
 
 def test_every_method_stands_in_the_table_of_compatibility() -> None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from evlog.tlog.shelf import Shelf
 
 POLICY: Final = "policy"
-_RESUME: Final = "resume"
+RESUME: Final = "resume"
 _HINT: Final = re.compile(rb"(\d{1,19}) (\d{1,19}) (\d{1,19})\n", re.ASCII)
 _CHUNK_RECORDS: Final = 65_536  # Full tiles of the second level.
 
@@ -168,7 +168,7 @@ class Publisher:
 
     def _resumed(self, before: Checkpoint) -> Leaves | None:
         """Return a walk from the hint, None where it does not fit. The tree comes from the tiles, whose root was promised."""
-        hint = _HINT.fullmatch(self._shelf.read(_RESUME) or b"")
+        hint = _HINT.fullmatch(self._shelf.read(RESUME) or b"")
         if hint is None or int(hint[1]) != before.size or before.size == 0:
             return None
         try:
@@ -200,7 +200,7 @@ class Publisher:
         self._shelf.write(CHECKPOINT, signed.data, durable=True)
         if self._leaves is not None:
             base, position = self._leaves.place
-            self._shelf.write(_RESUME, f"{size} {base} {position}\n".encode())
+            self._shelf.write(RESUME, f"{size} {base} {position}\n".encode())
         _add_to_policy(self._shelf, self._key.verifier)
         if before // WIDTH < size // WIDTH:
             prune(self._shelf, size)

@@ -63,6 +63,12 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "backup": Entry("keeping", "Copy the store's log to a folder while others go on writing."),
         "restore": Entry("keeping", "Bring a store back from a backup, at any moment, into a new folder."),
         "compress": Entry("compressing", "Compress the sealed segments of the log, while others read and write."),
+        "repair": Entry("repairing", "Make a damaged log whole, from copies, by what is committed."),
+        "accept-loss": Entry(
+            "repairing",
+            "Let a log go on without records that are lost for good, and put that on record.",
+            "accept_loss",
+        ),
     },
     "Trust": {
         "verify": Entry("verifying", "Check every byte of the log, and the views against a replay."),

@@ -37,14 +37,20 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
     from evlog import errors as log_errors  # noqa: PLC0415
     from mlmd.errors import DATA_LOSS, StatusError  # noqa: PLC0415
     from mlmd.opening import OpenError  # noqa: PLC0415
-    from projections.errors import BusyViewError, MissingLibraryError, QueryError, ViewError  # noqa: PLC0415
+    from projections.errors import BusyViewError, FullViewError, MissingLibraryError, QueryError, ViewError  # noqa: PLC0415
 
     match error:
         case Refusal():
             return error
         case log_errors.CorruptLogError():
             where = f"{error.file}: byte {error.position} (offset {error.offset})"
-            return Refusal(f"{where}: {error.reason}; nothing was changed", f"{command} verify", DAMAGE)
+            hint = f"{command} verify, then {command} repair --from COPY"
+            return Refusal(f"{where}: {error.reason}; nothing was changed", hint, DAMAGE)
+        case log_errors.LackingError():
+            what = f"{error.file}: {error.reason}; nothing was changed: a copy that has them (--from) or a checkpoint over them (--checkpoint) is lacking"
+            return Refusal(what, f"{command} accept-loss, which tells what is lost", DAMAGE)
+        case log_errors.RepairError():
+            return Refusal(str(error), f"{command} accept-loss, which tells what is lost, if anything is")
         case log_errors.ReplacedLogError():
             return Refusal(str(error), f"{command} verify", DAMAGE)
         case log_errors.NoLogError():
@@ -59,6 +65,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
             return Refusal(str(error), f"{command} backup NEW-FOLDER", DAMAGE if damaged else REFUSED)
         case log_errors.EvidenceError():
             return Refusal(str(error))
+        case log_errors.DiskFullError() | FullViewError():
+            return Refusal(str(error), "the same again, once there is room")
         case log_errors.LogError():
             return Refusal(str(error), f"{command} status")
         case MissingLibraryError():

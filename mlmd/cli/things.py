@@ -15,9 +15,11 @@ from evlog.records import (
     EventPut,
     ForeignRowKept,
     LogRecovered,
+    LossAccepted,
     NodePut,
     ParentContextPut,
     Proto,
+    Repaired,
     Restored,
     Struct,
     TypePut,
@@ -194,6 +196,10 @@ def thing_in_short(change: Change) -> str:
         return f"kept a row of {change.table}: {change.why}"
     if isinstance(change, Restored):
         return f"restored the first {change.end:,} records from a backup"
+    if isinstance(change, Repaired):
+        return f"repaired {', '.join(one.file for one in change.mended)}"
+    if isinstance(change, LossAccepted):
+        return f"accepted the loss of {change.known - change.end:,} records from #{change.end:,} on"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
 

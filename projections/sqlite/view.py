@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 
-from projections.errors import ViewError, WrongViewError
+from projections.errors import FullViewError, ViewError, WrongViewError
 from projections.generations import same_file
 from projections.sqlite import database, past, properties
 from projections.sqlite.apply import Applier, Bodies
@@ -107,12 +107,15 @@ class View:
             if self._only is not None:
                 self._only.release()
             if isinstance(error, apsw.Error | IndexError):
-                raise ViewError(f"{self.path}: {error}") from error
+                raise self._failed(error) from error
             raise
 
     def apply(self, entry: Entry) -> None:
         """Turn one record into rows; see Projector."""
-        self._apply(entry)
+        try:
+            self._apply(entry)
+        except apsw.FullError as error:  # Of a transaction that outgrows its cache.
+            raise self._failed(error) from error
 
     def commit(self, prev: bytes) -> None:
         """Make the rows visible, and the applied offset with them. prev: of the log at that offset."""
@@ -121,7 +124,7 @@ class View:
             self._execute("commit")
         except apsw.Error as error:
             self._undo()
-            raise ViewError(f"{self.path}: {error}") from error
+            raise self._failed(error) from error
         finally:
             if self._only is not None:
                 self._only.release()
@@ -148,6 +151,9 @@ class View:
         if self._only is None:
             database.journal(self._connection)
 
+    def _failed(self, error: Exception) -> ViewError:
+        return FullViewError(self.path) if isinstance(error, apsw.FullError) else ViewError(f"{self.path}: {error}")
+
     # Indexes of properties ------------------------------------------------------------------------------------------
 
     def index_wanted(self) -> Property | None:
@@ -164,7 +170,7 @@ class View:
             with self._only or nullcontext(), self._connection:
                 properties.create_index(self._connection, wanted)
         except apsw.Error as error:
-            raise ViewError(f"{self.path}: {error}") from error
+            raise self._failed(error) from error
 
     def indexed_properties(self) -> list[Property]:
         """Return the properties that have an index."""

@@ -94,14 +94,16 @@ def test_whichever_call_fails_nothing_is_lost_or_left_open_and_the_error_says_wh
         path = tmp_path / str(step)
         acknowledged: list[int] = []
         with monkeypatch.context() as patch:
-            patch.setattr(files, "os", FailingCalls(step, number, after=after))
+            calls = FailingCalls(step, number, after=after)
+            patch.setattr(files, "os", calls)
             try:
                 live(path, acknowledged)
             except expected:
                 pass  # Any other error fails the test.
             else:
-                assert step > 60, "a life has more calls than this"
-                return
+                if calls.left > 0:
+                    assert step > 60, "a life has more calls than this"
+                    return  # Else the call that failed was one that a log can do without: the ballast's, the reserve's.
         assert open_files() == before, step
         assert not (path / "LOCK").exists() or is_free(path), step
         log = Log.open(path, create=True)

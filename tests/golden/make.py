@@ -39,14 +39,18 @@ from evlog.records import (
     ExecutionTypePut,
     ForeignRowKept,
     LogRecovered,
+    LossAccepted,
+    Mended,
     ParentContextPut,
     Proto,
     Record,
+    Repaired,
     Restored,
     Struct,
+    Taken,
 )
-from evlog.tlog.keys import SigningKey
 from evlog.seekable import compressed
+from evlog.tlog.keys import SigningKey
 from mlmd.opening import BODIES
 from replay.rebuild import build
 
@@ -111,7 +115,18 @@ def signed() -> list[list[Change]]:
     return [[ContextTypePut(12, "Pipeline")], [ContextTypePut(13, "Run"), ContextTypePut(14, "Experiment")]]
 
 
-LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored, "v1-signed": signed}
+def repaired() -> list[list[Change]]:
+    """Return the changes of each record of a store that was repaired, and then lost records."""
+    name = segment.name_of(0)
+    taken = [Taken(0, 1, "copy", "the tree")]
+    return [
+        [ContextTypePut(12, "Pipeline")],
+        [Repaired([Mended(name, "torn", f"quarantine/{name}-01", taken), Mended("HEAD", "gone")], 1, b"\x01" * 32)],
+        [LossAccepted(2, b"\x02" * 32, 7, "no copy"), LossAccepted(2, b"\x02" * 32, 7, "", ["q"], 6, b"\x03" * 32)],
+    ]
+
+
+LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored, "v1-signed": signed, "v1-repaired": repaired}
 SIGNERS = {"v1-signed": SigningKey("ana", bytes(range(32)))}
 
 
@@ -179,7 +194,8 @@ def main() -> None:
         (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
         view = build(log, None, BODIES, log.end)
         (folder / "digest").write_text(view.digest() + "\n", encoding="utf-8")
-        (folder / "log" / "LOCK").unlink()
+        for name in ("LOCK", "ballast"):
+            (folder / "log" / name).unlink()
     write_compressed(folder.parent / "compressed")
 
 

@@ -43,7 +43,9 @@ def test_a_golden_log_decodes_to_what_was_put_in(version: str, make: ModuleType)
     assert json.dumps(make.readable(log)) == json.dumps(expected["records"])
     assert log.tip_at_end().tree.root().hex() == expected["root"]
     log.close()
-    assert verify_log(RealFolder(HERE / version / "log")).findings == []
+    found = verify_log(RealFolder(HERE / version / "log")).findings
+    assert [one.offset for one in found] == ([2, 2] if version == "v1-repaired" else [])  # Two losses, which are told.
+    assert {one.severity for one in found} <= {"note"}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

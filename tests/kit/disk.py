@@ -14,7 +14,7 @@ import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from evlog.errors import storage_error
+from evlog.errors import StorageError, storage_error
 
 if TYPE_CHECKING:
     import random
@@ -107,6 +107,12 @@ class SimulatedFile:
             put(self._inode.cached, position, data)
             self._inode.dirty.append(Write(position, data))
 
+        grows = position + len(data) - len(self._inode.cached)
+        try:
+            self._disk.grow(self.name, max(0, grows))
+        except StorageError:
+            effect(data[: len(data) - grows + self._disk.room()])  # As much as there is room for.
+            raise
         self._disk.step("write failed", self.name, effect, short=lambda: effect(data[: len(data) // 2]))
 
     def sync(self) -> None:
@@ -153,8 +159,9 @@ class SimulatedLock:
 class SimulatedDisk:
     """See Folder."""
 
-    def __init__(self, fault: Fault | None = None) -> None:
+    def __init__(self, fault: Fault | None = None, capacity: int | None = None) -> None:
         self.fault = fault
+        self.capacity = capacity  # Bytes that all files may have together; None for no limit.
         self.steps = 0
         self.holder: SimulatedLock | None = None
         self.inodes: dict[str, Inode] = {}
@@ -205,6 +212,22 @@ class SimulatedDisk:
 
         self.step("sync failed", ".", effect, failed=self._renames.clear)
 
+    def used(self) -> int:
+        return sum(len(inode.cached) for inode in self.inodes.values())
+
+    def room(self) -> int:
+        return max(0, self.capacity - self.used()) if self.capacity is not None else 0
+
+    def reserve(self, name: str, size: int) -> None:
+        self.create(name)
+        self.grow(name, size)
+        put(self.inodes[name].cached, size - 1, b"\0")
+
+    def grow(self, name: str, size: int) -> None:
+        """Raise the error of a full disk if so many bytes more are too many."""
+        if self.capacity is not None and size > self.room():
+            raise storage_error("write failed", name, OSError(errno.ENOSPC, "no room"))
+
     def lock(self, name: str) -> SimulatedLock:
         return SimulatedLock(self)
 
@@ -247,7 +270,7 @@ class SimulatedDisk:
 
     def cut(self, rng: random.Random) -> SimulatedDisk:
         """Return a disk as the machine may find it after a power cut now."""
-        after = SimulatedDisk()
+        after = SimulatedDisk(capacity=self.capacity)
         names = dict(self.durable_names)
         for keep in _kept(len(self._renames), rng):
             self._renames[keep](names)

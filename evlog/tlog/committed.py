@@ -1,0 +1,79 @@
+"""What outsiders were promised of a log, leaf by leaf: checkpoints, and the tiles that lead to their roots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from evlog.errors import EvidenceError
+from evlog.tlog.proof import check_consistency, consistency, inclusion, node_of, root_of_inclusion, root_of_range
+from evlog.tlog.tiles import WIDTH, Tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evlog.tlog.checkpoint import Checkpoint
+    from evlog.tlog.note import VerifierKey
+    from evlog.tlog.review import Promise
+    from evlog.tlog.shelf import Shelf
+
+_HEIGHT: Final = WIDTH.bit_length() - 1  # Levels of the tree in one tile.
+
+
+class Published:
+    """The roots that were promised, by size, and the leaves below the newest of them of which there are sound tiles."""
+
+    def __init__(self, shelf: Shelf, checkpoints: Sequence[Checkpoint]) -> None:
+        self.sizes = {one.size: one.root for one in checkpoints}
+        self._tiles = Tiles(shelf)
+        self._tiled = max((size for size, root in self.sizes.items() if self._tiles.root(size) == root), default=0)
+        self._node = self._tiles.node(self._tiled)
+        self._checked: dict[int, list[bytes]] = {}
+
+    def root(self, size: int) -> bytes | None:
+        """Return the root of the first `size` leaves, None where nothing that was promised tells it."""
+        if size in self.sizes or size > self._tiled or size == 0:
+            return self.sizes.get(size)
+        try:
+            root = root_of_range(self._node, 0, size)
+            path = consistency(self._node, size, self._tiled)
+            check_consistency((size, root), (self._tiled, self.sizes[self._tiled]), path)
+        except EvidenceError:
+            return None
+        return root
+
+    def leaf(self, offset: int) -> bytes | None:
+        """Return the hash of a leaf that is in the promised tree, None where no sound tile tells it."""
+        if offset >= self._tiled:
+            return None
+        number, at = divmod(offset, WIDTH)
+        tile = self._checked.get(number)
+        if tile is None:
+            tile = self._checked[number] = self._tile(number)
+        return tile[at] if tile else None
+
+    def _tile(self, number: int) -> list[bytes]:
+        """Return the leaves of a tile that leads to the root, none if it does not. The last, partial one does: it was read for it."""
+        width = min(WIDTH, self._tiled - number * WIDTH)
+        try:
+            tile = self._tiles.hashes(0, number, width)
+            if width == WIDTH:
+                above = inclusion(self._node, number * WIDTH, self._tiled)[_HEIGHT:]
+                top = root_of_range(node_of(tile), 0, WIDTH)
+                if root_of_inclusion(top, number, -(-self._tiled // WIDTH), above) != self.sizes[self._tiled]:
+                    return []
+        except EvidenceError:
+            return []
+        return tile
+
+
+def believed(promises: Sequence[Promise], keys: Sequence[VerifierKey]) -> list[Checkpoint]:
+    """Return those of a store's own checkpoints that the key of their origin signed. A damaged one says nothing; `verify` tells of it."""
+    found = []
+    for one in promises:
+        signed = one.signed
+        try:
+            if signed.note.signers([key for key in keys if key.name == signed.checkpoint.origin]):
+                found.append(signed.checkpoint)
+        except EvidenceError:
+            continue
+    return found

@@ -1,0 +1,284 @@
+"""A damaged log is made whole from copies, byte for byte, by frames that are committed; or it is left as it was."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from broken import AUTHOR, NOTHING, RECORDS, bytes_of, copy_of, flip, grow, log_of, spoil
+from crash import numbers
+
+from evlog import head, identity
+from evlog.errors import LackingError, LogError, RepairError
+from evlog.frame import seed_of
+from evlog.log import Log
+from evlog.records import LossAccepted, Repaired
+from evlog.repair import NAME, Copy, Means, accept_loss, finish, repair
+from evlog.segment import name_of
+from evlog.tlog.checkpoint import Checkpoint
+from evlog.tlog.committed import Published
+from evlog.tlog.publisher import in_memory
+from evlog.tlog.shelf import MemoryShelf
+from replay.verify import verify_log
+
+if TYPE_CHECKING:
+    from evlog.memory import MemoryFolder
+
+pytestmark = pytest.mark.usefixtures("small_segments")
+
+
+def sound(folder: MemoryFolder) -> bool:
+    return verify_log(folder).sound
+
+
+def mended(folder: MemoryFolder, *copies: MemoryFolder, committed: Published = NOTHING) -> Repaired | None:
+    named = [Copy(f"copy {number}", copy) for number, copy in enumerate(copies)]
+    return repair(folder, Means(named, committed), AUTHOR)
+
+
+def last_change(folder: MemoryFolder) -> object:
+    with closing(Log.open(folder, writable=False)) as log:
+        (entry,) = log.read(log.end - 1)
+        assert (entry.record.envelope.actor, entry.record.envelope.reason) == ("ana", "disk 3 replaced")
+        return entry.record.changes[-1]
+
+
+@pytest.fixture
+def whole() -> MemoryFolder:
+    return log_of()
+
+
+def check_mended(folder: MemoryFolder, whole: MemoryFolder) -> None:
+    """Fail unless a log is what it was, and a record says that it was repaired."""
+    report = verify_log(folder)
+    assert report.findings == []
+    for name, data in bytes_of(whole).items():
+        if name.endswith(".seg") and name != name_of(32):
+            assert bytes(folder.files[name]) == data, name
+    assert bytes(folder.files[name_of(32)]).startswith(bytes(whole.files[name_of(32)]))
+    assert folder.files[identity.NAME] == whole.files[identity.NAME]
+    assert NAME not in folder.files
+    assert not [name for name in folder.files if name.endswith(".new")]
+    with closing(Log.open(folder)) as log:
+        assert numbers(log) == list(range(RECORDS))
+        assert log.tip_at(RECORDS).tree.root() == Log.open(whole, writable=False).tip_at(RECORDS).tree.root()
+
+
+def test_a_sound_log_is_left_alone(whole: MemoryFolder) -> None:
+    before = bytes_of(whole)
+    assert mended(whole, log_of()) is None
+    assert bytes_of(whole) == before
+
+
+@pytest.mark.faults
+def test_a_flipped_byte_anywhere_is_mended_from_a_copy_or_is_no_damage(whole: MemoryFolder, full: bool) -> None:
+    for name in sorted(name for name, data in whole.files.items() if data):
+        for position in range(0, len(whole.files[name]), 1 if full else 89):
+            folder = copy_of(whole)
+            flip(folder, name, position)
+            if sound(folder):
+                continue
+            done = mended(folder, whole)
+            assert done is not None, (name, position)
+            assert last_change(folder) == done
+            for one in done.mended:
+                assert bytes(folder.files[one.quarantine]) != bytes(whole.files[one.file]), (name, position)
+            check_mended(folder, whole)
+
+
+def test_what_needs_no_copy_is_mended_without_one(whole: MemoryFolder) -> None:
+    def flip_seal(folder: MemoryFolder) -> None:
+        flip(folder, name_of(8), len(folder.files[name_of(8)]) - 40)
+
+    def flip_header(folder: MemoryFolder) -> None:
+        flip(folder, name_of(8), 100)
+
+    def lose_head(folder: MemoryFolder) -> None:
+        folder.files[head.NAME] = bytearray(len(folder.files[head.NAME]))
+
+    for hurt in (flip_seal, flip_header, lose_head, lambda folder: folder.files.pop(identity.NAME)):
+        folder = copy_of(whole)
+        hurt(folder)
+        assert mended(folder) is not None
+        assert verify_log(folder).findings == []
+        with closing(Log.open(folder)) as log:
+            assert numbers(log) == list(range(RECORDS))
+
+
+@pytest.mark.parametrize("base", range(0, 40, 8))
+def test_a_lost_segment_comes_back_from_a_copy(whole: MemoryFolder, base: int) -> None:
+    folder = copy_of(whole)
+    del folder.files[name_of(base)]
+    committed = NOTHING
+    if base == 32:  # No later header tells the root at its end.
+        shelf = MemoryShelf()
+        with closing(Log.open(whole, writable=False)) as log:
+            committed = Published(shelf, [in_memory(log, shelf)])
+    done = mended(folder, whole, committed=committed)
+    assert done is not None
+    assert [(one.file, one.quarantine) for one in done.mended] == [(name_of(base), "")]
+    assert [(one.start, one.stop) for one in done.mended[0].taken] == [(base, min(base + 8, RECORDS))]
+    check_mended(folder, whole)
+
+
+def test_every_file_but_one_record_can_come_from_several_damaged_copies(whole: MemoryFolder) -> None:
+    rng = random.Random(5)
+    shelf = MemoryShelf()
+    with closing(Log.open(whole, writable=False)) as log:
+        committed = Published(shelf, [in_memory(log, shelf)])
+    for _ in range(30):
+        copies = [copy_of(whole) for _ in range(3)]
+        for offset_file in [name for name in whole.files if name.endswith(".seg")]:
+            size = len(whole.files[offset_file])
+            third = size // 3
+            for number, copy in enumerate(copies):  # Each of them damaged elsewhere.
+                flip(copy, offset_file, number * third + rng.randrange(third))
+        folder, *others = copies
+        assert mended(folder, *others, committed=committed) is not None
+        check_mended(folder, whole)
+
+
+def test_several_lost_records_at_the_end_are_taken_only_under_a_checkpoint(whole: MemoryFolder) -> None:
+    folder = copy_of(whole)
+    with closing(Log.open(whole, writable=False)) as log:
+        position = log.frame(34).position
+        root = log.tip_at(RECORDS).tree.root()
+        origin = log.origin
+    del folder.files[name_of(32)][position:]
+    before = bytes_of(folder)
+    with pytest.raises(LackingError, match="nothing at hand says that the records 34 to 34") as caught:
+        mended(folder, whole)
+    assert (caught.value.offset, caught.value.known) == (34, RECORDS)
+    assert bytes_of(folder) == before
+    given = Published(MemoryShelf(), [Checkpoint(origin, RECORDS, root)])
+    done = mended(folder, whole, committed=given)
+    assert done is not None
+    assert [(one.start, one.stop, one.source) for one in done.mended[0].taken] == [(34, 36, "copy 0")]
+    check_mended(folder, whole)
+
+
+def test_a_copy_of_another_history_gives_nothing(whole: MemoryFolder) -> None:
+    other = copy_of(whole)
+    for name in [name for name in other.files if name.endswith(".seg") or name == head.NAME]:
+        del other.files[name]
+    with closing(Log.open(other)) as log:
+        grow(log, range(1000, 1000 + RECORDS))
+    for base in (8, 32):
+        folder = copy_of(whole)
+        spoil(folder, base + 1)
+        before = bytes_of(folder)
+        with pytest.raises(LackingError):
+            mended(folder, other)
+        assert bytes_of(folder) == before
+        assert mended(folder, other, whole) is not None
+        check_mended(folder, whole)
+
+
+def test_a_copy_of_another_log_gives_nothing(whole: MemoryFolder) -> None:
+    folder = copy_of(whole)
+    spoil(folder, 9)
+    with pytest.raises(LackingError, match="no copy at hand has record"):
+        mended(folder, log_of())
+
+
+def test_records_that_an_insider_changed_are_put_back_from_a_copy(whole: MemoryFolder) -> None:
+    forged = copy_of(whole)
+    for name in [name for name in forged.files if name.endswith(".seg") or name == head.NAME]:
+        del forged.files[name]
+    with closing(Log.open(forged)) as log:
+        grow(log, [*range(11), 666, *range(12, RECORDS)])
+    shelf = MemoryShelf()
+    with closing(Log.open(whole, writable=False)) as log:
+        committed = Published(shelf, [in_memory(log, shelf)])
+    folder = copy_of(forged)
+    with pytest.raises(LackingError):
+        mended(folder, forged, committed=committed)
+    assert mended(folder, whole, committed=committed) is not None
+    check_mended(folder, whole)
+
+
+def test_a_log_without_its_id_finds_it_in_its_segments(whole: MemoryFolder) -> None:
+    folder = copy_of(whole)
+    flip(folder, identity.NAME, 30)
+    done = mended(folder)
+    assert done is not None
+    assert [one.file for one in done.mended] == [identity.NAME]
+    check_mended(folder, whole)
+    for name in [name for name in folder.files if name.endswith(".seg")] + [identity.NAME]:
+        del folder.files[name]
+    with pytest.raises(RepairError, match="restore a backup"):
+        mended(folder)
+
+
+# Accepting a loss -------------------------------------------------------------------------------------------------------
+
+
+def accept(
+    folder: MemoryFolder, offset: int, *copies: MemoryFolder, committed: Published = NOTHING, acknowledged: int = 0
+) -> LossAccepted:
+    named = [Copy("copy", copy) for copy in copies]
+    accept_loss(folder, Means(named, committed, acknowledged), offset)
+    return next(one for one in finish(folder, AUTHOR) if isinstance(one, LossAccepted))
+
+
+@pytest.mark.faults
+def test_a_loss_anywhere_can_be_accepted_and_the_log_goes_on(whole: MemoryFolder, full: bool) -> None:
+    for name in sorted(name for name in whole.files if name.endswith(".seg")):
+        for position in range(0, len(whole.files[name]), 11 if full else 101):
+            folder = copy_of(whole)
+            flip(folder, name, position)
+            damaged = bytes(folder.files[name])
+            try:
+                mended(folder)
+            except LackingError as error:
+                offset = error.offset
+            else:
+                continue
+            told = accept(folder, offset)
+            assert (told.end, told.known) == (offset, RECORDS)
+            assert damaged in [bytes(folder.files[kept]) for kept in told.quarantine]
+            assert last_change(folder) == told
+            notes = verify_log(folder)
+            assert notes.sound
+            assert [one.offset for one in notes.findings] == [offset], notes.findings
+            with closing(Log.open(folder)) as log:
+                assert numbers(log) == list(range(offset))
+                grow(log, range(100, 120))
+            assert sound(folder)
+
+
+def test_the_offset_of_a_loss_must_be_the_one_that_is_lost(whole: MemoryFolder) -> None:
+    folder = copy_of(whole)
+    spoil(folder, 9)
+    before = bytes_of(folder)
+    for wrong in (0, 8, 10, 35, 99):
+        with pytest.raises(RepairError, match="whole up to offset 9"):
+            accept(folder, wrong)
+    assert bytes_of(folder) == before
+    with pytest.raises(RepairError, match="no record is lost"):
+        accept(whole, RECORDS)
+    assert accept(folder, 9).end == 9
+
+
+def test_what_a_copy_has_before_the_loss_is_kept(whole: MemoryFolder) -> None:
+    folder, copy = copy_of(whole), copy_of(whole)
+    spoil(folder, 17)
+    spoil(folder, 9)
+    spoil(copy, 17)
+    assert accept(folder, 17, copy).end == 17
+    assert sound(folder)
+
+
+def test_a_log_of_which_nothing_is_left_begins_anew(whole: MemoryFolder) -> None:
+    folder = copy_of(whole)
+    for name in [name for name in folder.files if name.endswith(".seg")]:
+        del folder.files[name]
+    with pytest.raises(LogError):
+        Log.open(folder)
+    assert accept(folder, 0).known == RECORDS
+    with closing(Log.open(folder)) as log:
+        assert log.end == 1
+    assert seed_of(log.id) == seed_of(identity.read(whole).log_id)
+    assert sound(folder)
