@@ -93,8 +93,16 @@ class Folder(Protocol):
         """Give a file another name, replacing what bore it."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Remove a file, for good after `sync_names`. Whoever has it open reads on. Raises FileNotFoundError where there is none."""
+        ...
+
     def sync_names(self) -> None:
         """Return when every name made, changed or removed so far is on stable storage."""
+        ...
+
+    def beside(self, name: str, *, create: bool = False) -> Folder:
+        """Return a folder beside this one, that only its owner can read; `name` may have a slash."""
         ...
 
     def lock(self, name: str) -> Lock:
@@ -218,11 +226,14 @@ def held(lock: Lock) -> Iterator[None]:
 class RealFolder:
     """A directory of the operating system."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, create: bool = False, private: bool = False) -> None:
+        """Name a directory. create: make it where it is not there. private: it, and files made in it, are for its owner alone."""
+        self.path, self._mode = path, 0o600 if private else 0o666
         if create:
             with _named("cannot create the folder", str(path)):
                 _make_folder(path.absolute())
+                if private:
+                    os.chmod(path, 0o700)
 
     def names(self, subfolder: str = "") -> list[str]:
         """See Folder."""
@@ -251,13 +262,22 @@ class RealFolder:
             if path.parent != self.path and not path.parent.is_dir():
                 path.parent.mkdir()
                 sync_folder(self.path)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, self._mode)
         return RealFile(fd, self.describe(name))
 
     def rename(self, old: str, new: str) -> None:
         """See Folder."""
         with _named("cannot rename", self.describe(old)):
             os.rename(self.path / old, self.path / new)
+
+    def remove(self, name: str) -> None:
+        """See Folder."""
+        try:
+            os.unlink(self.path / name)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise storage_error("cannot remove", self.describe(name), error) from error
 
     def sync_names(self) -> None:
         """See Folder. Syncs the sub-folders too: there is one at most, and it is rarely there."""
@@ -267,6 +287,10 @@ class RealFolder:
                 for entry in entries:
                     if entry.is_dir():
                         sync_folder(self.path / entry.name)
+
+    def beside(self, name: str, *, create: bool = False) -> RealFolder:
+        """See Folder."""
+        return RealFolder(self.path.parent / name, create=create, private=True)
 
     def lock(self, name: str) -> RealLock:
         """See Folder."""

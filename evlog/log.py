@@ -36,8 +36,10 @@ from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
 from evlog.head import NAME as HEAD_NAME
 from evlog.head import Head
 from evlog.lookout import Lookout
+from evlog.personal import Erasures, Opener
 from evlog.reader import Reader
 from evlog.records import Entry, Record
+from evlog.subject_keys import SubjectKeys
 from evlog.tip import Tip
 
 if TYPE_CHECKING:
@@ -65,7 +67,9 @@ class Log:
         self.folder, self.id, self.origin, self.writable = folder, ident.log_id, ident.origin, writable
         self.seed = seed_of(ident.log_id)
         self._clock = clock
-        self._reader = Reader(folder, self.seed)
+        self.subject_keys = SubjectKeys(folder, ident.log_id)
+        self._erasures = Erasures(self.subject_keys, self._frames_of_all, self._end_of_all)
+        self._reader = Reader(folder, self.seed, self.opener)
         self._pid = os.getpid()
         self._closed = ""
         self._head: Head | None = None  # Only of a writer, as the next.
@@ -337,15 +341,17 @@ class Log:
             self._lookout.look()
         return self.end
 
-    def read(self, start: int, stop: int | None = None) -> Iterator[Entry]:
+    def read(self, start: int, stop: int | None = None, *, sealed: bool = False) -> Iterator[Entry]:
         """Yield the records [start, stop), to the end if `stop` is None.
 
-        Raises FutureError for a stop after the end, CorruptLogError where a record cannot be read.
+        sealed: leave personal values as they are stored, which needs no key; else they are opened: see `evlog.personal`.
+        Raises FutureError for a stop after the end, CorruptLogError where a record cannot be read, SealedValueError where a value
+        cannot.
         """
         if stop is None:
             stop = self.end
         self._reached(stop)
-        return self._reader.entries(start, stop)
+        return self._reader.entries(start, stop, sealed=sealed)
 
     def read_on(self, link: Link, stop: int) -> Iterator[Entry]:
         """Yield the records [link.end, stop), each proven to follow the one before it; `link` moves along.
@@ -359,7 +365,7 @@ class Log:
         except CorruptLogError:
             if link.end != start:
                 raise
-            self._reader = Reader(self.folder, self.seed)  # The old one's positions may be of a log that was replaced.
+            self._reader = Reader(self.folder, self.seed, self.opener)  # The old one's positions may be of a log that was replaced.
             yield from self._reader.entries(start, stop, link)
 
     def read_each(self, offsets: Sequence[int]) -> Iterator[Entry]:
@@ -372,6 +378,17 @@ class Log:
         """Return the frame of one record, as it is stored. Raises as `read`."""
         self._reached(offset + 1)
         return next(self._reader.frames(offset, offset + 1))
+
+    def opener(self) -> Opener:
+        """Return what opens sealed values, for one read."""
+        return Opener(self.subject_keys, self._erasures, self.id)
+
+    def _end_of_all(self) -> int:
+        """Return how far the log goes, whoever appends: a writer learns of others' records only when it claims."""
+        return max(self.end, self._lookout.look())
+
+    def _frames_of_all(self, start: int, stop: int) -> Iterator[Frame]:
+        return self._reader.frames(start, stop)
 
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""

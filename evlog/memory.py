@@ -60,6 +60,7 @@ class MemoryFolder:
     def __init__(self) -> None:
         self.files: dict[str, bytearray] = {}
         self._locks: dict[str, MemoryLock] = {}
+        self._beside: dict[str, MemoryFolder] = {}
 
     def names(self, subfolder: str = "") -> list[str]:
         """See Folder."""
@@ -82,8 +83,17 @@ class MemoryFolder:
         """See Folder."""
         self.files[new] = self.files.pop(old)
 
+    def remove(self, name: str) -> None:
+        """See Folder."""
+        if self.files.pop(name, None) is None:
+            raise FileNotFoundError(name)
+
     def sync_names(self) -> None:
         """See Folder."""
+
+    def beside(self, name: str, *, create: bool = False) -> MemoryFolder:
+        """See Folder."""
+        return self._beside.setdefault(name, MemoryFolder())
 
     def lock(self, name: str) -> MemoryLock:
         """See Folder."""

@@ -35,13 +35,17 @@ def author_of(backend: Backend) -> Author:
 
 
 @contextmanager
-def acting(backend: Backend, *, actor: str | None, reason: str | None) -> Iterator[None]:
-    """Let an actor act, for a reason, while the block runs; what is None stays as it is around it. Raises InvalidArgumentError."""
-    if actor is None and reason is None:
+def acting(backend: Backend, *, actor: str | None, reason: str | None, subject: str | None = None) -> Iterator[None]:
+    """Let an actor act, for a reason, while the block runs; what is None stays as it is around it. Raises InvalidArgumentError.
+
+    subject: whose personal values are put.
+    """
+    said = {"actor": actor, "reason": reason, "subject": subject}
+    if all(text is None for text in said.values()):
         raise errors.InvalidArgumentError("say who acts, or why: acting(actor=..., reason=...)")
-    for name, text in (("actor", actor), ("reason", reason)):
+    for name, text in said.items():
         _refuse_odd(name, text)
-    author = author_of(backend).acting(actor=actor, reason=reason)
+    author = author_of(backend).acting(**said)
     before = _ACTING.set({**_ACTING.get(), backend: author})
     try:
         yield

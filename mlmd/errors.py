@@ -36,6 +36,8 @@ from evlog.errors import (
     NoLogError,
     RecordTooLargeError,
     ReplacedLogError,
+    SealedValueError,
+    UnknownSubjectError,
     UnknownTagError,
 )
 from projections.errors import TooDeepError, ViewError
@@ -203,6 +205,8 @@ _INNER: Final[list[tuple[type[Exception], int]]] = [
     (DiskFullError, RESOURCE_EXHAUSTED),
     (CorruptLogError, DATA_LOSS),
     (ReplacedLogError, DATA_LOSS),
+    (SealedValueError, DATA_LOSS),
+    (UnknownSubjectError, NOT_FOUND),
     (FormatVersionError, FAILED_PRECONDITION),
     (UnknownTagError, FAILED_PRECONDITION),
     (ForkedError, FAILED_PRECONDITION),

@@ -189,14 +189,16 @@ class MetadataStore:
         """Return for each field and property of a thing, named as for `history`, the record that set it. Raises as `history`."""
         return self._found(thing, replay.blame)
 
-    def acting(self, *, actor: str | None = None, reason: str | None = None) -> AbstractContextManager[None]:
+    def acting(
+        self, *, actor: str | None = None, reason: str | None = None, subject: str | None = None
+    ) -> AbstractContextManager[None]:
         """Say who acts and why for every put into this store in the `with` block, in place of EVLOG_ACTOR and EVLOG_REASON.
 
         Blocks nest: what the inner one does not say stays. It is for the thread or asyncio task that runs it, and for the tasks and
         `asyncio.to_thread` calls begun in it. The actor is "asserted": nobody checked. A server believes it, unless a certificate
-        says who calls. Raises InvalidArgumentError for a text that is none, empty, or over 1,024 characters.
+        says who calls. subject: a pseudonym, whose personal values are put (docs/erasure.md). Raises InvalidArgumentError for a text that is none, empty, or over 1,024 characters.
         """
-        return acting(self._backend, actor=actor, reason=reason)
+        return acting(self._backend, actor=actor, reason=reason, subject=subject)
 
     def _found(self, thing: Any, question: Callable[[Log, View, replay.Thing, int], list[_Told]]) -> list[_Told]:
         try:

@@ -12,11 +12,13 @@ import msgspec
 from evlog.records import (
     AssociationPut,
     AttributionPut,
+    Erased,
     EventPut,
     ForeignRowKept,
     LogRecovered,
     NodePut,
     ParentContextPut,
+    PersonalDeclared,
     Proto,
     Restored,
     Struct,
@@ -183,6 +185,10 @@ def thing_in_short(change: Change) -> str:
         return f"kept a row of {change.table}: {change.why}"
     if isinstance(change, Restored):
         return f"restored the first {change.end:,} records from a backup"
+    if isinstance(change, PersonalDeclared):
+        return f"declared personal: {', '.join(rule.property for rule in change.rules) or 'nothing'}"
+    if isinstance(change, Erased):
+        return f"erased {change.subject or 'lost keys'}"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
 

@@ -33,6 +33,7 @@ _STATE: Final = {
     "attribution": "select context_id, artifact_id, seq from attribution order by context_id, artifact_id",
     "association": "select context_id, execution_id, seq from association order by context_id, execution_id",
     "parent_context": "select id, parent_id, child_id, since from parent_context order by id",
+    "personal": "select offset, rules from personal",
     "answered": "select transaction_id, request, response from answered order by transaction_id",
 }
 _encode: Final = msgspec.msgpack.Encoder().encode

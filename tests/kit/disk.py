@@ -148,7 +148,7 @@ class SimulatedDisk:
         self.holder: SimulatedLock | None = None
         self.inodes: dict[str, Inode] = {}
         self.durable_names: dict[str, Inode] = {}
-        self._renames: list[Callable[[dict[str, Inode]], None]] = []
+        self._renames: list[Callable[[dict[str, Inode]], object]] = []
 
     # Folder ---------------------------------------------------------------------------------------------------------
 
@@ -177,6 +177,14 @@ class SimulatedDisk:
                 names[new] = names.pop(old)
 
         self.step("rename failed", old, lambda: self._name(move))
+
+    def remove(self, name: str) -> None:
+        if name not in self.inodes:
+            raise FileNotFoundError(name)
+        self.step("remove failed", name, lambda: self._name(lambda names: names.pop(name, None)))
+
+    def beside(self, name: str, *, create: bool = False) -> SimulatedFolder:
+        return SimulatedFolder(self, f"{name}/")
 
     def sync_names(self) -> None:
         def effect() -> None:
@@ -240,9 +248,43 @@ class SimulatedDisk:
         after.durable_names = dict(after.inodes)
         return after
 
-    def _name(self, change: Callable[[dict[str, Inode]], None]) -> None:
+    def _name(self, change: Callable[[dict[str, Inode]], object]) -> None:
         change(self.inodes)
         self._renames.append(change)
+
+
+class SimulatedFolder:
+    """Another folder of the same disk: what is done there is a step of its one life."""
+
+    def __init__(self, disk: SimulatedDisk, prefix: str) -> None:
+        self._disk, self._prefix = disk, prefix
+
+    def names(self, subfolder: str = "") -> list[str]:
+        return self._disk.names(f"{self._prefix}{subfolder}".rstrip("/"))
+
+    def open(self, name: str, *, writable: bool = False) -> SimulatedFile:
+        return self._disk.open(self._prefix + name, writable=writable)
+
+    def create(self, name: str) -> SimulatedFile:
+        return self._disk.create(self._prefix + name)
+
+    def rename(self, old: str, new: str) -> None:
+        self._disk.rename(self._prefix + old, self._prefix + new)
+
+    def remove(self, name: str) -> None:
+        self._disk.remove(self._prefix + name)
+
+    def sync_names(self) -> None:
+        self._disk.sync_names()
+
+    def lock(self, name: str) -> SimulatedLock:
+        return self._disk.lock(name)
+
+    def beside(self, name: str, *, create: bool = False) -> SimulatedFolder:
+        return SimulatedFolder(self._disk, f"{name}/")
+
+    def describe(self, name: str) -> str:
+        return self._prefix + name
 
 
 def _kept(count: int, rng: random.Random) -> list[int]:
