@@ -68,7 +68,7 @@ class Log:
         self.seed = seed_of(ident.log_id)
         self._clock = clock
         self.subject_keys = SubjectKeys(folder, ident.log_id)
-        self._erasures = Erasures(self.subject_keys, self._frames_of_all, self._end_of_all)
+        self._erasures = Erasures(self.subject_keys, self.frames, self._end_of_all)
         self._reader = Reader(folder, self.seed, self.opener)
         self._pid = os.getpid()
         self._closed = ""
@@ -377,7 +377,11 @@ class Log:
     def frame(self, offset: int) -> Frame:
         """Return the frame of one record, as it is stored. Raises as `read`."""
         self._reached(offset + 1)
-        return next(self._reader.frames(offset, offset + 1))
+        return next(self.frames(offset, offset + 1))
+
+    def frames(self, start: int, stop: int) -> Iterator[Frame]:
+        """Yield the frames of the records [start, stop), which the caller knows to be there."""
+        return self._reader.frames(start, stop)
 
     def opener(self) -> Opener:
         """Return what opens sealed values, for one read."""
@@ -386,9 +390,6 @@ class Log:
     def _end_of_all(self) -> int:
         """Return how far the log goes, whoever appends: a writer learns of others' records only when it claims."""
         return max(self.end, self._lookout.look())
-
-    def _frames_of_all(self, start: int, stop: int) -> Iterator[Frame]:
-        return self._reader.frames(start, stop)
 
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""

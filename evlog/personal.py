@@ -12,19 +12,21 @@ import msgspec
 
 from evlog import codec
 from evlog.errors import BrokenSealError, LogError, MissingKeyError
-from evlog.records import Erased, NodePut, Record, Sealed
+from evlog.records import Entry, Erased, NodePut, Record, Sealed
 from evlog.sealing import Cipher, Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from evlog.frame import Frame
-    from evlog.records import Properties, Value
+    from evlog.log import Log
+    from evlog.records import Change, Properties, Value
     from evlog.subject_keys import SubjectKeys
 
 ERASED: Final = "[erased]"
 MAPS: Final = ("properties", "custom_properties")
 _TEXT: Final = "STRING"
+_REPORT_RECORDS: Final = 1_000
 # Where these bytes are not in a frame, it holds no such thing; where they are, it may.
 HAS_SEALED: Final = b"\xa1t\xa6sealed"
 HAS_ERASED: Final = b"\xa1t\xa6erased"
@@ -78,13 +80,11 @@ class Opener:
     def _opened(self, change: Any, offset: int) -> Any:
         if not isinstance(change, NodePut):
             return change
-        maps = {field: getattr(change, field) for field in MAPS if sealed_in(getattr(change, field))}
-        if not maps:
-            return change
+        fields = {field for field, _, _ in sealed_values(change)}
         kind, opened = str(change.__struct_config__.tag), {}
-        for field, properties in maps.items():
+        for field in fields:
             values: Properties = {}
-            for name, value in properties.items():
+            for name, value in getattr(change, field).items():
                 if not isinstance(value, Sealed):
                     values[name] = value
                 elif (cipher := self.cipher(value.key_id, offset)) is not None:
@@ -92,7 +92,7 @@ class Opener:
                 elif value.type == _TEXT:
                     values[name] = ERASED
             opened[field] = values
-        return msgspec.structs.replace(change, **opened)
+        return msgspec.structs.replace(change, **opened) if opened else change
 
     def cipher(self, key_id: bytes, offset: int = -1) -> Cipher | None:
         """Return what opens values of a key, None where it was erased. Raises MissingKeyError, BrokenSealError."""
@@ -111,13 +111,34 @@ class Opener:
         raise MissingKeyError(key_id=key_id, place=self._keys.place, offset=offset)
 
 
+def stored_entries(log: Log, stop: int, progress: Callable[[int, int], None] | None = None) -> Iterator[Entry]:
+    """Yield, of the first `stop` records, those that seal something or erase it, as they are stored.
+
+    progress: told (records, records to read).
+    """
+    for frame in log.frames(0, stop):
+        if progress is not None and frame.offset % _REPORT_RECORDS == 0:
+            progress(frame.offset, stop)
+        if HAS_SEALED in frame.body or HAS_ERASED in frame.body:
+            yield Entry(frame.offset, frame.time_us, codec.decode(frame))
+
+
+def erases(log: Log, start: int, stop: int) -> bool:
+    """Tell whether one of the records [start, stop) may erase something: what was made of earlier ones is not to be used then."""
+    return any(HAS_ERASED in frame.body for frame in log.frames(start, stop))
+
+
+def sealed_values(change: Change) -> Iterator[tuple[str, str, Sealed]]:
+    """Yield (map, name, value) for each sealed value of a change."""
+    if isinstance(change, NodePut):
+        for field in MAPS:
+            for name, value in getattr(change, field).items():
+                if isinstance(value, Sealed):
+                    yield field, name, value
+
+
 def _unsealed(cipher: Cipher, sealed: Sealed, context: Context, offset: int) -> Value:
     try:
         return cipher.unseal(sealed, context)
     except BrokenSealError as error:
         raise BrokenSealError(error.reason, key_id=error.key_id, offset=offset) from None
-
-
-def sealed_in(properties: Properties) -> bool:
-    """Tell whether any of these values is sealed."""
-    return any(value.__class__ is Sealed for value in properties.values())

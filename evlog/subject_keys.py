@@ -5,7 +5,8 @@
       SHA256.subject             ID of the key under which a subject's values are sealed now; named by SHA-256 of the subject
       ID.erased                  the offset of the record that erased the key: a hint, the record is the proof
       ERASING                    an erasure that was begun: what is left of it the next opening does
-      COPIES                     where the store was published: see `replay.copies`
+      COPIES                     where the store was published since there are keys: snapshots, backups, exports
+      LOCK                       flock of whoever erases, or notes a copy
 
 A key is durable before the first record that needs it is written; both happen under the log's writer lock, and so does its destruction.
 Keys are read anew for each read of the log and never kept: what was erased by any process is erased for all.
@@ -23,20 +24,22 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from evlog.errors import BrokenSealError
-from evlog.files import write_whole
+from evlog.files import held, write_whole
 from evlog.records import Envelope, Erased
 from evlog.sealing import KEY_BYTES, KEY_ID_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evlog.files import Folder
+    from evlog.files import Folder, Lock
 
 PLACE: Final = "keys/subjects"
 KEY: Final = ".key"
 BURIED: Final = ".erased"
 _SUBJECT: Final = ".subject"
 _ERASING: Final = "ERASING"
+_COPIES: Final = "COPIES"
+_LOCK: Final = "LOCK"
 _FORMAT: Final = 1
 _FILE_BYTES_MAX: Final = 1024 * 1024
 
@@ -57,12 +60,20 @@ class _Stored(msgspec.Struct):
     key: str
 
 
+class Published(msgspec.Struct, frozen=True):
+    """Where the store was published. kind: snapshot, backup, export, or "" for what somebody named and nobody knows."""
+
+    kind: str
+    path: str
+
+
 class Intent(msgspec.Struct):
-    """An erasure that was begun: its record, and the end of the log before it."""
+    """An erasure that was begun: its record, the end of the log before it, and the copies to look after."""
 
     start: int
     envelope: Envelope
     change: Erased
+    copies: list[Published]
 
 
 class SubjectKeys:
@@ -153,8 +164,24 @@ class SubjectKeys:
         self._remove(_ERASING)
         self.folder.sync_names()
 
+    def lock(self) -> Lock:
+        """Return the lock of those who erase, not yet taken."""
+        self.folder = self._log_folder.beside(PLACE, create=True)
+        return self.folder.lock(_LOCK)
+
+    def published(self) -> list[Published]:
+        """Return where the store was published."""
+        data = self._read(_COPIES)
+        return [] if data is None else msgspec.json.decode(data, type=list[Published])
+
+    def note_published(self, copy: Published) -> None:
+        """Remember a copy of the store, if anything in it may have to be erased. Raises StorageError."""
+        if self.folder.names() and copy not in self.published():
+            with closing(self.lock()) as lock, held(lock):
+                self._write(_COPIES, msgspec.json.encode([*self.published(), copy]))
+
     def bury(self, key_id: bytes, offset: int) -> None:
-        """Note that the record at an offset erased a key. First, so that no reader believes in a key that is being destroyed."""
+        """Note that the record at an offset erases a key. Before there is that record: whoever knows it believes in the key no more."""
         self._write(key_id.hex() + BURIED, str(offset).encode())
 
     def destroy(self, key_id: bytes, subject: str) -> None:

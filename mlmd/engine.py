@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from hashlib import sha256
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,16 +22,18 @@ from mlmd import errors
 from mlmd.acting import author_of
 from mlmd.draft import Draft, TypeCache
 from mlmd.line import Line, Ticket
+from mlmd.opening import BODIES
 from mlmd.personal import DECLARE, Policy, Sealer
 from projections.errors import ViewError
 from projections.projector import catch_up
 from projections.sqlite.lookup import Lookup
+from replay import erasure
 from replay.asof import offset_of
 from replay.follow import bring_up
 from replay.things import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from evlog.author import Caller
     from evlog.log import Group, Log
@@ -228,6 +231,28 @@ class Engine:
         if changes:
             raise errors.InternalError("attempt to write a readonly database: the store is open for reading only")
         return response
+
+    # Erasing --------------------------------------------------------------------------------------------------------
+
+    def erase(self, subject: str, *, basis: str | None, copies: Sequence[Path]) -> erasure.Erasure:
+        """Erase what is personal of a subject. Raises StatusError: NOT_FOUND where nothing of it is sealed."""
+        try:
+            self._refuse_fork()
+            if not self._opened.writable:
+                raise errors.FailedPreconditionError("the store is open for reading only: open it for writing to erase")
+            with self._counter:
+                found = erasure.find(self.log, subject, copies)
+                views = None if self.views is None else Path(self.views)
+                done = erasure.erase(self.log, views, BODIES, found, author_of(self), basis=basis)
+                if views is None:  # Whoever asks the old view now has it until the answer is there.
+                    self.view = self._opened.anew()
+                self._forget()
+                self._renew_view()
+        except errors.StatusError:
+            raise
+        except Exception as error:
+            raise errors.status_error(error) from error
+        return done
 
     # Putting --------------------------------------------------------------------------------------------------------
 

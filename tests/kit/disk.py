@@ -124,7 +124,7 @@ class SimulatedFile:
 class SimulatedLock:
     """Processes take turns here, so nobody ever waits: a lock that is taken was left taken by mistake."""
 
-    def __init__(self, disk: SimulatedDisk) -> None:
+    def __init__(self, disk: SimulatedDisk | SimulatedFolder) -> None:
         self._disk = disk
 
     def acquire(self) -> None:
@@ -258,6 +258,7 @@ class SimulatedFolder:
 
     def __init__(self, disk: SimulatedDisk, prefix: str) -> None:
         self._disk, self._prefix = disk, prefix
+        self.holder: SimulatedLock | None = None
 
     def names(self, subfolder: str = "") -> list[str]:
         return self._disk.names(f"{self._prefix}{subfolder}".rstrip("/"))
@@ -278,7 +279,7 @@ class SimulatedFolder:
         self._disk.sync_names()
 
     def lock(self, name: str) -> SimulatedLock:
-        return self._disk.lock(name)
+        return SimulatedLock(self)
 
     def beside(self, name: str, *, create: bool = False) -> SimulatedFolder:
         return SimulatedFolder(self._disk, f"{name}/")
