@@ -122,7 +122,8 @@ class UnknownSubjectError(LogError):
 
     def __init__(self, subject: str, *, erased: list[int]) -> None:
         before = f"it was erased by {', '.join(f'#{offset}' for offset in erased)}, and " if erased else ""
-        super().__init__(f"subject {subject!r}: {before}nothing is sealed for it now: nothing was changed")
+        what = f"subject {subject!r}: {before}nothing is sealed for it now" if subject else "no key is lost"
+        super().__init__(f"{what}; nothing was changed")
         self.subject, self.erased = subject, erased
 
 

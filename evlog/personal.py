@@ -6,6 +6,7 @@ because no number may stand for one that is gone. Where the key is missing and n
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -49,10 +50,8 @@ class Erasures:
             return True
         hint = self._keys.erased_at(key_id)
         if hint is not None:
-            try:
+            with suppress(LogError):  # A hint is not worth an alarm: the log is read instead.
                 self._take(hint, hint + 1)
-            except LogError:  # A hint is not worth an alarm: the log is read instead.
-                pass
         if key_id not in self._erased and self._read_to < (end := self._end()):
             self._take(self._read_to, end)
             self._read_to = end
@@ -81,14 +80,14 @@ class Opener:
         if not isinstance(change, NodePut):
             return change
         fields = {field for field, _, _ in sealed_values(change)}
-        kind, opened = str(change.__struct_config__.tag), {}
+        opened = {}
         for field in fields:
             values: Properties = {}
             for name, value in getattr(change, field).items():
                 if not isinstance(value, Sealed):
                     values[name] = value
                 elif (cipher := self.cipher(value.key_id, offset)) is not None:
-                    values[name] = _unsealed(cipher, value, Context(self._log_id, kind, change.id, field, name), offset)
+                    values[name] = _unsealed(cipher, value, context_of(self._log_id, change, field, name), offset)
                 elif value.type == _TEXT:
                     values[name] = ERASED
             opened[field] = values
@@ -128,13 +127,18 @@ def erases(log: Log, start: int, stop: int) -> bool:
     return any(HAS_ERASED in frame.body for frame in log.frames(start, stop))
 
 
-def sealed_values(change: Change) -> Iterator[tuple[str, str, Sealed]]:
-    """Yield (map, name, value) for each sealed value of a change."""
+def sealed_values(change: Change | NodePut) -> Iterator[tuple[str, str, Sealed]]:
+    """Yield (map, name, value) for each sealed value of a change: none of what is no node."""
     if isinstance(change, NodePut):
         for field in MAPS:
             for name, value in getattr(change, field).items():
                 if isinstance(value, Sealed):
                     yield field, name, value
+
+
+def context_of(log_id: bytes, node: NodePut, field: str, name: str) -> Context:
+    """Return where a value of a node stands."""
+    return Context(log_id, str(node.__struct_config__.tag), node.id, field, name)
 
 
 def _unsealed(cipher: Cipher, sealed: Sealed, context: Context, offset: int) -> Value:

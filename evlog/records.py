@@ -192,7 +192,9 @@ class PersonalRule(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     subject: str = ""
 
 
-class PersonalDeclared(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="personal_declared", gc=False):
+class PersonalDeclared(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="personal_declared", gc=False
+):
     """From here on, values to which one of these rules applies are sealed; the rules declared before are over."""
 
     rules: list[PersonalRule]

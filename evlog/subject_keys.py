@@ -25,7 +25,7 @@ import msgspec
 
 from evlog.errors import BrokenSealError
 from evlog.files import held, write_whole
-from evlog.records import Envelope, Erased
+from evlog.records import Envelope, Erased  # noqa: TC001 - msgspec looks them up when it reads an Intent
 from evlog.sealing import KEY_BYTES, KEY_ID_BYTES
 
 if TYPE_CHECKING:
@@ -217,5 +217,3 @@ class SubjectKeys:
 
 def _pointer(subject: str) -> str:
     return sha256(subject.encode()).hexdigest() + _SUBJECT
-
-

@@ -129,7 +129,7 @@ class Draft:
             found = self._types[key] = StoredType(kind.type_message.FromString(unframed(body)))
         return found
 
-    def type_name(self, kind: KindName, type_id: int) -> str:
+    def type_name(self, kind: str, type_id: int) -> str:
         """Return the name of the type of a node that is put."""
         found = self.type(next(one for one in KINDS if one.name == kind), type_id)
         assert found is not None, "a node has a type"

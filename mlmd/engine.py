@@ -241,9 +241,8 @@ class Engine:
             if not self._opened.writable:
                 raise errors.FailedPreconditionError("the store is open for reading only: open it for writing to erase")
             with self._counter:
-                found = erasure.find(self.log, subject, copies)
                 views = None if self.views is None else Path(self.views)
-                done = erasure.erase(self.log, views, BODIES, found, author_of(self), basis=basis)
+                done = erasure.erase(self.log, views, BODIES, subject, author_of(self), basis=basis, copies=copies)
                 if views is None:  # Whoever asks the old view now has it until the answer is there.
                     self.view = self._opened.anew()
                 self._forget()
@@ -349,7 +348,9 @@ class Engine:
                 now_us = group.now()
                 draft = self._decided(put, now_us)
                 sealed = self._sealed(put, draft)
-                entry = group.add(Record(self._envelope(put, secret=sealed is not None), sealed or draft.changes), now_us)
+                entry = group.add(
+                    Record(self._envelope(put, secret=sealed is not None), sealed or draft.changes), now_us
+                )
             except (errors.StatusError, RecordTooLargeError) as error:
                 put.error = error  # A refusal: no trace, and the others go on.
                 continue

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evlog.author import SAID_MAX
-from evlog.personal import ERASED, MAPS
+from evlog.personal import ERASED, MAPS, context_of
 from evlog.records import NodePut, PersonalDeclared, PersonalRule, Sealed
-from evlog.sealing import Cipher, Context
+from evlog.sealing import Cipher
 from mlmd import errors
 from mlmd.kinds import KINDS
 from mlmd.methods import Method
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from evlog.log import Log
     from evlog.records import Change, Value
+    from evlog.sealing import Context
     from replay.things import Key
 
     Stored = Callable[[str, int], NodePut | None]
@@ -56,7 +57,9 @@ def checked(rules: Iterable[PersonalRule | Mapping[str, str]]) -> list[PersonalR
             plain = msgspec.to_builtins(given)
             rule = msgspec.convert(plain, _Strict)
         except (msgspec.ValidationError, TypeError) as error:
-            raise Invalid(f"rule {number}: {error}; it has property, and perhaps kind, type, subject_property, subject") from None
+            raise Invalid(
+                f"rule {number}: {error}; it has property, and perhaps kind, type, subject_property, subject"
+            ) from None
         _check(rule, number)
         made.append(PersonalRule(**msgspec.structs.asdict(rule)))
     if len(made) > RULES_MAX:
@@ -113,7 +116,7 @@ class Sealer:
     """Seals the personal values of one group of puts, under the log's writer lock, so that no key is erased meanwhile."""
 
     def __init__(self, log: Log, policy: Policy, stored: Stored) -> None:
-        """stored: returns the last state of a node as its record holds it, None for a new one."""
+        """Begin a group. stored: returns the last state of a node as its record holds it, None for a new one."""
         self._keys, self._log_id, self._policy, self._stored = log.subject_keys, log.id, policy, stored
         self._by_subject: dict[str, Cipher] = {}
         self._opener = log.opener()
@@ -125,7 +128,7 @@ class Sealer:
 
         subject: whom the caller names. Raises InvalidArgumentError for a value of nobody.
         """
-        stored: list[Change] = []
+        stored: list[Any] = []  # Of Change.
         before: dict[Key, NodePut] = {}  # Of the nodes that these changes put.
         for change in changes:
             if isinstance(change, NodePut) and (names := self._personal(change, type_name)):
@@ -133,7 +136,7 @@ class Sealer:
             else:
                 stored.append(change)
             if isinstance(change, NodePut):
-                before[key_of(change)] = stored[-1]  # type: ignore[assignment] # a node too
+                before[key_of(change)] = stored[-1]
         return stored if any(new is not old for new, old in zip(stored, changes, strict=True)) else None
 
     def _personal(self, change: NodePut, type_name: Callable[[str, int], str]) -> dict[tuple[str, str], PersonalRule]:
@@ -157,7 +160,7 @@ class Sealer:
         known = before.get(key) or self._stored(*key)
         maps = {field: dict(getattr(change, field)) for field in MAPS}
         for (field, name), rule in names.items():
-            value, context = maps[field][name], Context(self._log_id, *key, field, name)
+            value, context = maps[field][name], context_of(self._log_id, change, field, name)
             sealed_with = self._same_as_before(known, value, context)
             cipher = sealed_with or self._cipher(_whose(change, name, rule, subject))
             maps[field][name] = cipher.seal(value, context)

@@ -14,7 +14,7 @@ Each step may be done twice. No frame is touched: every proof, checkpoint and ro
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from replay.things import Key
 
 API: Final = "Erase"
+LOST: Final = ""
 SNAPSHOT: Final = "snapshot"
 BACKUP: Final = "backup"
 EXPORT: Final = "export"
@@ -81,13 +82,19 @@ class Erasure:
     keys: list[bytes]
     offset: int
     copies: list[Looked]
+    found: Found | None = None  # Of an erasure that another process had begun nobody knows.
 
 
 def find(log: Log, subject: str, copies: Sequence[Path] = (), progress: Progress | None = None) -> Found:
     """Return what erasing a subject would take away. copies: folders beside those that the store remembers.
 
-    Raises UnknownSubjectError where it has no key.
+    subject: LOST for what is sealed under keys that are not there, though no record erased them. Raises UnknownSubjectError where
+    there is nothing to erase.
     """
+    if subject == LOST:
+        if lost := _lost(log, progress):
+            return _found(log, subject, lost, copies, progress)
+        raise UnknownSubjectError(subject, erased=[])
     keys = [found.key_id for found in log.subject_keys.of(subject)]
     if not keys:
         entries = stored_entries(log, log.refresh(), progress)
@@ -103,16 +110,14 @@ def find(log: Log, subject: str, copies: Sequence[Path] = (), progress: Progress
     return _found(log, subject, set(keys), copies, progress)
 
 
-def find_lost(log: Log, progress: Progress | None = None) -> Found | None:
-    """Return what is sealed under keys that are not there, though no record erased them; None where there is no such value."""
+def _lost(log: Log, progress: Progress | None) -> set[bytes]:
     needed: set[bytes] = set()
     for entry in stored_entries(log, log.refresh(), progress):
         for change in entry.record.changes:
             needed.update(value.key_id for _, _, value in sealed_values(change))
             if isinstance(change, Erased):
                 needed.difference_update(change.keys)
-    lost = needed - set(log.subject_keys.ids())
-    return _found(log, "", lost, (), progress) if lost else None
+    return needed - set(log.subject_keys.ids())
 
 
 def _found(log: Log, subject: str, keys: set[bytes], named: Sequence[Path], progress: Progress | None) -> Found:
@@ -147,25 +152,30 @@ def erase(
     log: Log,
     views: Path | None,
     bodies: Bodies,
-    found: Found,
+    subject: str,
     author: Author,
     *,
     basis: str | None = None,
+    copies: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> Erasure:
-    """Erase what was found. views: None for a store in memory, whose view the caller makes anew. basis: the legal one.
+    """Erase a subject, or LOST keys. views: None for a store in memory, whose view the caller makes anew. basis: the legal one.
 
-    Raises what the log raises; from the first step on, what is left is done at the next opening for writing.
+    copies: as of `find`. Raises UnknownSubjectError, and what the log raises; from the first step on, what is left is done at the next
+    opening for writing.
     """
     keys = log.subject_keys
     with closing(keys.lock()) as lock, held(lock):
-        _finish(log, views, bodies, progress)  # One that another process began and did not end.
-        copies = [f"{copy.kind or 'copy'} {copy.path}: {plan(copy)}" for copy in found.copies]
-        change = Erased(found.subject, found.keys, basis, copies)
+        begun = _finish(log, views, bodies, progress)  # By a process that did not end it.
+        if begun is not None and begun.subject == subject:
+            return begun
+        found = find(log, subject, copies, progress)
+        planned = [f"{copy.kind or 'copy'} {copy.path}: {plan(copy)}" for copy in found.copies]
+        change = Erased(found.subject, found.keys, basis, planned)
         keys.begin_erasure(Intent(log.refresh(), author.envelope(API, clock_us()), change, found.copies))
         done = _finish(log, views, bodies, progress)
     assert done is not None, "it was begun"
-    return done
+    return replace(done, found=found)
 
 
 def resume(log: Log, views: Path | None, bodies: Bodies, progress: Progress | None = None) -> Erasure | None:
@@ -217,6 +227,8 @@ def purge(log: Log, views: Path, bodies: Bodies, progress: Progress | None = Non
 
 
 def _look_after(log: Log, views: Path | None, copy: Published, progress: Progress | None) -> Looked:
+    if not Path(copy.path).exists():
+        return Looked(copy, "is not there: if it was moved, erase it there by hand", done=copy.kind == BACKUP)
     if copy.kind != SNAPSHOT or views is None:
         return Looked(copy, plan(copy), copy.kind == BACKUP)
     try:

@@ -78,7 +78,9 @@ def remake(log: Log, views: Path, folder: Path, progress: Progress | None = None
         before = _of_log(log, folder)
         assert before is not None, "looked at above"
         if shown.applied < before.end:
-            raise BrokenSnapshotError(f"{folder}: holds {before.end:,} records, the history view shows {shown.applied:,}")
+            raise BrokenSnapshotError(
+                f"{folder}: holds {before.end:,} records, the history view shows {shown.applied:,}"
+            )
         taken = _take(log, views, place, _empty(log), before.end, progress)
         _tidy(folder, Manifest(manifests.FORMAT, before.log_id, before.origin, taken.end, taken.root, taken.files))
     return taken
@@ -88,9 +90,7 @@ def _empty(log: Log) -> Manifest:
     return Manifest(manifests.FORMAT, log.id.hex(), log.origin, 0, _root(log, 0), [])
 
 
-def _take(
-    log: Log, views: Path, place: RealFolder, before: Manifest, stop: int, progress: Progress | None
-) -> Taken:
+def _take(log: Log, views: Path, place: RealFolder, before: Manifest, stop: int, progress: Progress | None) -> Taken:
     """Write the files of the records from the end of `before` to `stop`, and the manifest of both."""
     folder = place.path
     try:

@@ -2,7 +2,7 @@
 
     python tests/golden/make.py [FOLDER]
 
-`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
+`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores, `v1-personal` with erasure. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
 """
 
 from __future__ import annotations
@@ -31,15 +31,19 @@ from evlog.records import (
     ContextPut,
     ContextTypePut,
     Envelope,
+    Erased,
     EventPut,
     ExecutionPut,
     ExecutionTypePut,
     ForeignRowKept,
     LogRecovered,
     ParentContextPut,
+    PersonalDeclared,
+    PersonalRule,
     Proto,
     Record,
     Restored,
+    Sealed,
     Struct,
 )
 from mlmd.opening import BODIES
@@ -100,7 +104,24 @@ def restored() -> list[list[Change]]:
     ]
 
 
-LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored}
+def personal() -> list[list[Change]]:
+    """Return the changes of each record of a store that declared, sealed and erased: the key is gone, so any bytes will do."""
+    node = {"create_time_ms": 1_772_539_200_001, "update_time_ms": 1_772_539_200_002}
+    sealed = {
+        name: Sealed(kind, b"\x01" * 16, b"\x02" * 12, b"\x03" * 32, b"\x04" * 32, b"\x05" * 80)
+        for name, kind in (("operator", "STRING"), ("age", "INT"))
+    }
+    rules = [PersonalRule("operator", "execution", "Trainer", "user"), PersonalRule("age*", subject="u-1")]
+    return [
+        [ExecutionTypePut(1, "Trainer", properties={"operator": "STRING", "age": "INT", "user": "STRING"})],
+        [PersonalDeclared([PersonalRule("x")])],
+        [PersonalDeclared(rules)],
+        [ExecutionPut(1, 1, **node, properties={**sealed, "user": "u-1"}, custom_properties={"plain": 1})],
+        [Erased("u-1", [b"\x01" * 16], "GDPR Art. 17", ["snapshot /lake: made anew"])],
+    ]
+
+
+LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored, "v1-personal": personal}
 
 
 def write(folder: Path, records: list[list[Change]]) -> bytes:
