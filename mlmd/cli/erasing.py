@@ -107,7 +107,7 @@ def erase(
     Examples:
     evlog erase u-17 --dry-run                 keys, nodes, versions and copies that would go
     evlog erase u-17 --reason "request 4711" --basis "GDPR Art. 17"
-    evlog erase u-17 --reason "request 4711" --copy /mnt/lake
+    evlog erase u-17 --reason "request 4711" --copy lake
     evlog erase --lost-keys --reason "disk 3 died"    so that the rest can be read
 
     """
