@@ -11,6 +11,7 @@ LogError
 ├── SealedValueError        a sealed personal value cannot be opened
 │   ├── MissingKeyError         its key is gone, and no erasure names it
 │   └── BrokenSealError         it is not what was sealed, or the key is not the one
+├── BrokenKeysError         a file beside the keys of subjects cannot be read
 ├── UnknownSubjectError     there is no key of a subject that shall be erased
 ├── RecordTooLargeError     one put is over the limit of a frame
 ├── LogClosedError          closed, or poisoned by a failed write: reopen
@@ -115,6 +116,10 @@ class MissingKeyError(SealedValueError):
 
 class BrokenSealError(SealedValueError):
     """A sealed value, or the key in its file, is not what it was."""
+
+
+class BrokenKeysError(LogError):
+    """A file beside the keys of subjects cannot be read."""
 
 
 class UnknownSubjectError(LogError):

@@ -497,10 +497,7 @@ class Group:
         log = self._log
         if log._group is not self:  # noqa: SLF001 - the log's other half
             raise _over()
-        envelope, changes = codec.encode(record)
-        body = pack_body(envelope, changes)
-        if len(body) > BODY_MAX:
-            raise RecordTooLargeError(len(body), limit=BODY_MAX)
+        envelope, changes, body = packed(record)
         tip = self._tip
         offset, prev = tip.end, tip.prev
         if time_us is None:
@@ -573,6 +570,15 @@ class Group:
         self._frames, self._position = [frame], active.position + len(frame)
         self._write()
         active.synced, self._log._dirty = True, False  # noqa: SLF001 - the log's other half
+
+
+def packed(record: Record) -> tuple[bytes, list[bytes], bytes]:
+    """Return the stored envelope and changes of a record, and the body of both. Raises RecordTooLargeError."""
+    envelope, changes = codec.encode(record)
+    body = pack_body(envelope, changes)
+    if len(body) > BODY_MAX:
+        raise RecordTooLargeError(len(body), limit=BODY_MAX)
+    return envelope, changes, body
 
 
 def _reserve(position: int) -> int:

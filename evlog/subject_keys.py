@@ -19,11 +19,11 @@ from __future__ import annotations
 import secrets
 from contextlib import closing, suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from evlog.errors import BrokenSealError
+from evlog.errors import BrokenKeysError, BrokenSealError
 from evlog.files import held, write_whole
 from evlog.records import Envelope, Erased  # noqa: TC001 - msgspec looks them up when it reads an Intent
 from evlog.sealing import KEY_BYTES, KEY_ID_BYTES
@@ -41,7 +41,7 @@ _ERASING: Final = "ERASING"
 _COPIES: Final = "COPIES"
 _LOCK: Final = "LOCK"
 _FORMAT: Final = 1
-_FILE_BYTES_MAX: Final = 1024 * 1024
+_PIECE_BYTES: Final = 64 * 1024
 
 
 class SubjectKey(NamedTuple):
@@ -156,8 +156,8 @@ class SubjectKeys:
 
     def begun_erasure(self) -> Intent | None:
         """Return the erasure that was begun and not finished."""
-        data = self._read(_ERASING)
-        return None if data is None else msgspec.msgpack.decode(data, type=Intent)
+        advice = "an erasure was begun: remove this file, and run `evlog erase` again for its subject"
+        return self._decoded(_ERASING, Intent, msgspec.msgpack.decode, advice)
 
     def finish_erasure(self) -> None:
         """Forget what was begun: it is done."""
@@ -171,8 +171,8 @@ class SubjectKeys:
 
     def published(self) -> list[Published]:
         """Return where the store was published."""
-        data = self._read(_COPIES)
-        return [] if data is None else msgspec.json.decode(data, type=list[Published])
+        advice = "remove it, and name every copy with --copy when something is erased"
+        return self._decoded(_COPIES, list[Published], msgspec.json.decode, advice) or []
 
     def note_published(self, copy: Published) -> None:
         """Remember a copy of the store, if anything in it may have to be erased. Raises StorageError."""
@@ -210,9 +210,21 @@ class SubjectKeys:
     def _read(self, name: str) -> bytes | None:
         try:
             with closing(self.folder.open(name)) as file:
-                return file.read(_FILE_BYTES_MAX, 0)
+                # Not by its size: whoever destroys it may have taken its name this moment.
+                pieces = [file.read(_PIECE_BYTES, 0)]
+                while len(pieces[-1]) == _PIECE_BYTES:
+                    pieces.append(file.read(_PIECE_BYTES, _PIECE_BYTES * len(pieces)))
         except FileNotFoundError:
             return None
+        return b"".join(pieces)
+
+    def _decoded(self, name: str, kind: Any, decode: Any, advice: str) -> Any:
+        """Return what a file of ours holds, None where it is not there. Raises BrokenKeysError."""
+        data = self._read(name)
+        try:
+            return None if data is None else decode(data, type=kind)
+        except msgspec.DecodeError as error:
+            raise BrokenKeysError(f"{self.folder.describe(name)}: cannot be read: {error}: {advice}") from None
 
 
 def _pointer(subject: str) -> str:

@@ -238,6 +238,8 @@ class Engine:
         """Erase what is personal of a subject. Raises StatusError: NOT_FOUND where nothing of it is sealed."""
         try:
             self._refuse_fork()
+            if not isinstance(subject, str) or not subject:
+                raise errors.InvalidArgumentError(f"the subject to erase: {subject!r} is none: give its pseudonym")
             if not self._opened.writable:
                 raise errors.FailedPreconditionError("the store is open for reading only: open it for writing to erase")
             with self._counter:

@@ -26,6 +26,7 @@ import logging
 from typing import Final
 
 from evlog.errors import (
+    BrokenKeysError,
     CorruptLogError,
     DiskFullError,
     ForkedError,
@@ -206,6 +207,7 @@ _INNER: Final[list[tuple[type[Exception], int]]] = [
     (CorruptLogError, DATA_LOSS),
     (ReplacedLogError, DATA_LOSS),
     (SealedValueError, DATA_LOSS),
+    (BrokenKeysError, DATA_LOSS),
     (UnknownSubjectError, NOT_FOUND),
     (FormatVersionError, FAILED_PRECONDITION),
     (UnknownTagError, FAILED_PRECONDITION),

@@ -84,6 +84,10 @@ def _check(rule: PersonalRule, number: int) -> None:
     for text in msgspec.structs.astuple(rule):
         if len(text) > SAID_MAX:
             raise Invalid(f"rule {number}: {len(text):,} characters; {SAID_MAX:,} at most")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise Invalid(f"rule {number}: {text!r} is no Unicode text: {error.reason}") from None
 
 
 def _declare(draft: Any, rules: Sequence[PersonalRule]) -> None:
@@ -141,10 +145,13 @@ class Sealer:
 
     def _personal(self, change: NodePut, type_name: Callable[[str, int], str]) -> dict[tuple[str, str], PersonalRule]:
         """Return the values of a node to be sealed, by map and name. That a value was erased is nobody's secret."""
+        if not change.properties and not change.custom_properties:
+            return {}
         kind, found = kind_of(change), {}
+        of_type = type_name(kind, change.type_id)
         for field in MAPS:
             for name, value in getattr(change, field).items():
-                rule = self._policy.rule(kind, type_name(kind, change.type_id), name)
+                rule = self._policy.rule(kind, of_type, name)
                 if rule is not None and value != ERASED:
                     found[field, name] = rule
         return found

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from evlog.author import clock_us
 from evlog.errors import LogError, UnknownSubjectError
 from evlog.files import RealFolder, held
+from evlog.log import packed
 from evlog.personal import sealed_values, stored_entries
 from evlog.records import Erased, Record
 from evlog.subject_keys import Intent, Published
@@ -172,7 +173,9 @@ def erase(
         found = find(log, subject, copies, progress)
         planned = [f"{copy.kind or 'copy'} {copy.path}: {plan(copy)}" for copy in found.copies]
         change = Erased(found.subject, found.keys, basis, planned)
-        keys.begin_erasure(Intent(log.refresh(), author.envelope(API, clock_us()), change, found.copies))
+        envelope = author.envelope(API, clock_us())
+        packed(Record(envelope, [change]))  # Raises for a record that is too large: once begun, it has to be appended.
+        keys.begin_erasure(Intent(log.refresh(), envelope, change, found.copies))
         done = _finish(log, views, bodies, progress)
     assert done is not None, "it was begun"
     return replace(done, found=found)

@@ -45,7 +45,7 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
         case log_errors.CorruptLogError():
             where = f"{error.file}: byte {error.position} (offset {error.offset})"
             return Refusal(f"{where}: {error.reason}; nothing was changed", f"{command} verify", DAMAGE)
-        case log_errors.ReplacedLogError() | log_errors.SealedValueError():
+        case log_errors.ReplacedLogError() | log_errors.SealedValueError() | log_errors.BrokenKeysError():
             return Refusal(str(error), f"{command} verify", DAMAGE)
         case log_errors.NoLogError():
             return Refusal(f"{error.place}: there is no log here", "evlog init FOLDER")

@@ -46,6 +46,8 @@ def state_digest(connection: apsw.Connection) -> str:
         digest.update(_encode(table))
         for row in connection.execute(sql):
             digest.update(_encode(row))
-    for row in connection.execute(_PERSONAL):  # Added later: where nothing was declared, the digest is what it was before.
+    for row in connection.execute(
+        _PERSONAL
+    ):  # Added later: where nothing was declared, the digest is what it was before.
         digest.update(_encode(("personal", *row)))
     return digest.hexdigest()

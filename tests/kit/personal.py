@@ -6,7 +6,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from evlog.author import Author
-
 from evlog.records import Erased, ExecutionPut, Record
 from evlog.sealing import Cipher, Context
 from mlmd import MetadataStore

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
@@ -16,6 +15,9 @@ from personal import NAME, declared, holds, opened, put, seen
 from evlog.personal import ERASED
 from mlmd import errors
 from mlmd.cli import cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BEN = "Ben Jones of 3 Oak Lane"
 RULES = """
@@ -233,7 +235,7 @@ def test_a_remake_that_was_killed_is_done_again(place: Path, tmp_path: Path, mon
     told = data(place, "erase", "u-17", "--reason", "again")  # Finishes what was begun.
     assert [one["done"] for one in told["copies"]] == [True]
     assert run(place, "snapshot", str(lake), "--check").exit_code == 0
-    assert len([one for one in data(place, "log", "--api", "Erase")]) == 1
+    assert len(data(place, "log", "--api", "Erase")) == 1
 
 
 def test_an_export_is_left_to_do_by_hand_and_a_backup_holds_no_key(place: Path, tmp_path: Path) -> None:
@@ -269,7 +271,7 @@ def test_a_backup_is_read_with_the_keys_put_beside_it_and_what_was_erased_since_
     assert run(back, "verify").exit_code == 0
 
 
-def test_verify_tells_of_lost_damaged_and_returned_keys(place: Path, tmp_path: Path) -> None:
+def test_verify_tells_of_lost_and_returned_keys(place: Path) -> None:
     files = sorted((place / "keys" / "subjects").glob("*.key"))
     kept = {file: file.read_bytes() for file in files}
     assert run(place, "verify").exit_code == 0

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from contextlib import closing
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -23,6 +22,9 @@ from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.service import NAME as SERVICE
 from replay.personal import verify_personal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECRETS = (NAME.encode(), b"a secret note")
 
@@ -437,6 +439,7 @@ def test_rules_take_the_place_of_those_before_and_hold_in_every_process(place: P
         ([{"property": "x", "subject": "y", "subject_property": "z"}], "by one of them"),
         ([{"property": "u*", "subject_property": "user"}], "sealed by the rule itself"),
         ([{"property": "x" * 2000}], "2,000 characters"),
+        ([{"property": "\udcff"}], "no Unicode"),
         ([{"property": "x"}] * 1001, "1,001 rules"),
     ],
 )
@@ -453,6 +456,12 @@ def test_what_cannot_be_erased_is_refused(place: Path) -> None:
         put(store)
         with pytest.raises(errors.NotFoundError, match="nothing is sealed"):
             store.erase("u-99")
+        for wrong in ("", None, 17):
+            with pytest.raises(errors.InvalidArgumentError, match="is none"):
+                store.erase(wrong)  # type: ignore[arg-type]
+        for odd in ("\udcff", "\0", "u" * 5000):
+            with pytest.raises(errors.NotFoundError, match="nothing is sealed"):
+                store.erase(odd)
         with pytest.raises(errors.UnimplementedError):
             store.as_of(1).erase("u-17")
         with (

@@ -11,7 +11,7 @@ from disk import DeathError, Fault, PowerCutError, SimulatedDisk, Strike
 from personal import AUTHOR, NAME, append_sealed, erasures, operators
 from records import BODIES
 
-from evlog.errors import StorageError, UnknownSubjectError
+from evlog.errors import BrokenKeysError, RecordTooLargeError, StorageError, UnknownSubjectError
 from evlog.log import Log
 from evlog.memory import MemoryFolder
 from evlog.personal import ERASED
@@ -186,12 +186,13 @@ def test_an_erasure_that_fails_at_any_step_many_times() -> None:
         life(seed)
 
 
-def test_an_erasure_that_was_begun_is_ended_before_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def killed(*_given: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_erasure_that_was_begun_is_ended_before_the_next_one() -> None:
     log = made()
     destroy = log.subject_keys.destroy
-
-    def killed(key_id: bytes, subject: str) -> None:
-        raise KeyboardInterrupt
 
     log.subject_keys.destroy = killed  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
@@ -210,9 +211,6 @@ def test_what_was_begun_for_a_subject_is_the_answer_to_whoever_asks_again() -> N
     log = made()
     finish = log.subject_keys.finish_erasure
 
-    def killed() -> None:
-        raise KeyboardInterrupt
-
     log.subject_keys.finish_erasure = killed  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         erase(log)
@@ -221,3 +219,24 @@ def test_what_was_begun_for_a_subject_is_the_answer_to_whoever_asks_again() -> N
     assert (done.subject, done.offset, done.found) == ("ana", 3, None)
     assert len(erasures(log)) == 1
     assert personal.operators(log) == [ERASED, NAME, ERASED]
+
+
+def test_a_record_that_would_be_too_large_is_refused_before_anything_is_begun() -> None:
+    log = made()
+    with pytest.raises(RecordTooLargeError):
+        erasure.erase(log, None, BODIES, "ana", AUTHOR, basis="x" * (65 * 1024 * 1024))
+    assert log.subject_keys.begun_erasure() is None
+    assert operators(log) == [NAME, NAME, NAME]
+
+
+def test_files_beside_the_keys_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
+    log = Log.open(tmp_path / "log", create=True)
+    append_sealed(log, "ana")
+    for name in ("ERASING", "COPIES"):
+        path = Path(log.subject_keys.folder.describe(name))
+        path.write_bytes(b"\xff{")
+        with pytest.raises(BrokenKeysError, match=f"{name}: cannot be read"):
+            erase(log)
+        path.unlink()
+    erase(log)
+    log.close()
