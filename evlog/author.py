@@ -27,6 +27,7 @@ class Caller(NamedTuple):
     """Who asks for one put through a server.
 
     transaction: 16 bytes of the caller's choice, so that sending the put again does not repeat it; None leaves it to us.
+    subject: whose personal values are put, where they do not say it themselves. In no envelope.
     """
 
     actor: str
@@ -35,6 +36,7 @@ class Caller(NamedTuple):
     host: str
     reason: str | None = None
     transaction: bytes | None = None
+    subject: str | None = None
 
 
 class Author:
@@ -56,11 +58,19 @@ class Author:
         )
         why = reason or os.environ.get("EVLOG_REASON")
         self.reason = _text(why) if why else None
+        self.subject: str | None = None  # As of a Caller.
         self.host = socket.gethostname()
         self.pid = os.getpid()
 
-    def acting(self, *, actor: str | None = None, reason: str | None = None, signer: Signer | None = None) -> Author:
-        """Return the author of what this process puts for another actor or reason; what is None stays as it is.
+    def acting(
+        self,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        subject: str | None = None,
+        signer: Signer | None = None,
+    ) -> Author:
+        """Return the author of what this process puts for another actor, reason or subject; what is None stays as it is.
 
         signer: the key of an actor, who signs each record. Raises EvidenceError where that is not the actor who is named.
         """
@@ -71,6 +81,8 @@ class Author:
             other.actor, other.auth, other.signer = actor, "asserted", None
         if reason is not None:
             other.reason = reason
+        if subject is not None:
+            other.subject = subject
         return other
 
     def _sign_with(self, signer: Signer, actor: str | None) -> None:

@@ -8,6 +8,11 @@ LogError
 │   └── LostRecordsError        the log ends before what was acknowledged
 ├── ReplacedLogError        another log, or another history, where this one was
 ├── UnknownTagError         a record holds a change this release does not know
+├── SealedValueError        a sealed personal value cannot be opened
+│   ├── MissingKeyError         its key is gone, and no erasure names it
+│   └── BrokenSealError         it is not what was sealed, or the key is not the one
+├── BrokenKeysError         a file beside the keys of subjects cannot be read
+├── UnknownSubjectError     there is no key of a subject that shall be erased
 ├── RecordTooLargeError     one put is over the limit of a frame
 ├── LogClosedError          closed, or poisoned by a failed write: reopen
 ├── ForkedError             opened before fork(), used after it: reopen in the child
@@ -88,6 +93,45 @@ class UnknownTagError(LogError):
             f"record {offset} cannot be read by this release ({reason}): upgrade evlog-mlmd; nothing was skipped"
         )
         self.reason, self.offset = reason, offset
+
+
+class SealedValueError(LogError):
+    """A sealed personal value cannot be opened. key_id: of the key that it needs; offset: of its record, -1 where that is not known."""
+
+    def __init__(self, reason: str, *, key_id: bytes, offset: int = -1) -> None:
+        where = f"record {offset}: " if offset >= 0 else ""
+        super().__init__(f"{where}a value sealed under key {key_id.hex()} cannot be opened: {reason}")
+        self.reason, self.key_id, self.offset = reason, key_id, offset
+
+
+class MissingKeyError(SealedValueError):
+    """The key of a subject is not there, and no record says that it was erased."""
+
+    def __init__(self, *, key_id: bytes, place: str, offset: int = -1) -> None:
+        reason = (
+            f"the key is not in {place}, and no record says that it was erased: put that folder back from a copy, or, if the keys"
+            " are gone for good, put that on record with `evlog erase --lost-keys`"
+        )
+        super().__init__(reason, key_id=key_id, offset=offset)
+        self.place = place
+
+
+class BrokenSealError(SealedValueError):
+    """A sealed value, or the key in its file, is not what it was."""
+
+
+class BrokenKeysError(LogError):
+    """A file beside the keys of subjects cannot be read."""
+
+
+class UnknownSubjectError(LogError):
+    """Nothing is sealed for a subject. erased: the offsets of the records that erased it before."""
+
+    def __init__(self, subject: str, *, erased: list[int]) -> None:
+        before = f"it was erased by {', '.join(f'#{offset}' for offset in erased)}, and " if erased else ""
+        what = f"subject {subject!r}: {before}nothing is sealed for it now" if subject else "no key is lost"
+        super().__init__(f"{what}; nothing was changed")
+        self.subject, self.erased = subject, erased
 
 
 class RecordTooLargeError(LogError):

@@ -124,6 +124,10 @@ class Folder(Protocol):
         """Make a file that takes up `size` bytes of the device, or raise StorageError and leave none. Nothing in it counts."""
         ...
 
+    def beside(self, name: str, *, create: bool = False) -> Folder:
+        """Return a folder beside this one, that only its owner can read; `name` may have a slash."""
+        ...
+
     def lock(self, name: str) -> Lock:
         """Return the lock that lives in the file `name`, not yet taken."""
         ...
@@ -269,11 +273,14 @@ def held(lock: Lock) -> Iterator[None]:
 class RealFolder:
     """A directory of the operating system."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, create: bool = False, private: bool = False) -> None:
+        """Name a directory. create: make it where it is not there. private: it, and files made in it, are for its owner alone."""
+        self.path, self._mode = path, 0o600 if private else 0o666
         if create:
             with _named("cannot create the folder", str(path)):
                 _make_folder(path.absolute())
+                if private:
+                    os.chmod(path, 0o700)
 
     def names(self, subfolder: str = "") -> list[str]:
         """See Folder."""
@@ -303,7 +310,7 @@ class RealFolder:
             if path.parent != self.path and not path.parent.is_dir():
                 path.parent.mkdir()
                 sync_folder(self.path)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, self._mode)
         return RealFile(fd, self.describe(name), writable=True)
 
     def rename(self, old: str, new: str) -> None:
@@ -356,6 +363,10 @@ class RealFolder:
                 raise
             finally:
                 os.close(fd)
+
+    def beside(self, name: str, *, create: bool = False) -> RealFolder:
+        """See Folder."""
+        return RealFolder(self.path.parent / name, create=create, private=True)
 
     def lock(self, name: str) -> RealLock:
         """See Folder."""

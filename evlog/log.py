@@ -40,8 +40,10 @@ from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
 from evlog.head import NAME as HEAD_NAME
 from evlog.head import Head
 from evlog.lookout import Lookout
+from evlog.personal import Erasures, Opener
 from evlog.reader import Reader
 from evlog.records import Entry, Record
+from evlog.subject_keys import SubjectKeys
 from evlog.tip import Tip
 
 if TYPE_CHECKING:
@@ -70,7 +72,9 @@ class Log:
         self.folder, self.id, self.origin, self.writable = folder, ident.log_id, ident.origin, writable
         self.seed = seed_of(ident.log_id)
         self._clock = clock
-        self._reader = Reader(folder, self.seed)
+        self.subject_keys = SubjectKeys(folder, ident.log_id)
+        self._erasures = Erasures(self.subject_keys, self.frames, self._end_of_all)
+        self._reader = Reader(folder, self.seed, self.opener)
         self._pid = os.getpid()
         self._closed = ""
         self._head: Head | None = None  # Only of a writer, as the next.
@@ -114,19 +118,18 @@ class Log:
         if not create:
             _identity(folder, create=False)  # Before the lock's file is made: where there is no log, nothing appears.
         try:
-            log = cls._open_locked(folder, create, acknowledged, clock)
+            log = cls._open_locked(folder, acknowledged, clock, create=create, compress=compress)
         except DiskFullError:
             if not ballast.give_up(folder):
                 raise
-            log = cls._open_locked(folder, create, acknowledged, clock)
+            log = cls._open_locked(folder, acknowledged, clock, create=create, compress=compress)
         ballast.keep(folder)
-        if compress:
-            log._compressor = Compressor(folder, log.seed)
-            log._compressor.look()
         return log
 
     @classmethod
-    def _open_locked(cls, folder: Folder, create: bool, acknowledged: int, clock: Callable[[], int]) -> Log:
+    def _open_locked(
+        cls, folder: Folder, acknowledged: int, clock: Callable[[], int], *, create: bool, compress: bool
+    ) -> Log:
         with contextlib.ExitStack() as on_error:
             lock = on_error.enter_context(contextlib.closing(folder.lock(LOCK_NAME)))
             with held(lock):
@@ -135,6 +138,9 @@ class Log:
                 log._open_for_writing(acknowledged)
             on_error.pop_all()
         log._lock = lock
+        if compress:
+            log._compressor = Compressor(folder, log.seed)
+            log._compressor.look()
         return log
 
     def _open_for_reading(self, acknowledged: int) -> None:
@@ -367,15 +373,17 @@ class Log:
             self._lookout.look()
         return self.end
 
-    def read(self, start: int, stop: int | None = None) -> Iterator[Entry]:
+    def read(self, start: int, stop: int | None = None, *, sealed: bool = False) -> Iterator[Entry]:
         """Yield the records [start, stop), to the end if `stop` is None.
 
-        Raises FutureError for a stop after the end, CorruptLogError where a record cannot be read.
+        sealed: leave personal values as they are stored, which needs no key; else they are opened: see `evlog.personal`.
+        Raises FutureError for a stop after the end, CorruptLogError where a record cannot be read, SealedValueError where a value
+        cannot.
         """
         if stop is None:
             stop = self.end
         self._reached(stop)
-        return self._reader.entries(start, stop)
+        return self._reader.entries(start, stop, sealed=sealed)
 
     def read_on(self, link: Link, stop: int) -> Iterator[Entry]:
         """Yield the records [link.end, stop), each proven to follow the one before it; `link` moves along.
@@ -389,7 +397,9 @@ class Log:
         except CorruptLogError:
             if link.end != start:
                 raise
-            self._reader = Reader(self.folder, self.seed)  # The old one's positions may be of a log that was replaced.
+            self._reader = Reader(
+                self.folder, self.seed, self.opener
+            )  # The old one's positions may be of a log that was replaced.
             yield from self._reader.entries(start, stop, link)
 
     def read_each(self, offsets: Sequence[int]) -> Iterator[Entry]:
@@ -406,6 +416,14 @@ class Log:
         """Yield the frames of the records [start, stop), as they are stored. Raises as `read`."""
         self._reached(stop)
         return self._reader.frames(start, stop)
+
+    def opener(self) -> Opener:
+        """Return what opens sealed values, for one read."""
+        return Opener(self.subject_keys, self._erasures, self.id)
+
+    def _end_of_all(self) -> int:
+        """Return how far the log goes, whoever appends: a writer learns of others' records only when it claims."""
+        return max(self.end, self._lookout.look())
 
     def offset_at(self, time_us: int) -> int:
         """Return how many records had been put at a time: the offset that names the state of that moment."""
@@ -512,13 +530,10 @@ class Group:
         log = self._log
         if log._group is not self:  # noqa: SLF001 - the log's other half
             raise _over()
-        envelope, changes = codec.encode(record)
+        envelope, changes, body = packed(record)
         if signer is not None:
             record = Record(actors.sign(signer, log.origin, record.envelope, changes), record.changes)
-            envelope = codec.encode_envelope(record.envelope)
-        body = pack_body(envelope, changes)
-        if len(body) > BODY_MAX:
-            raise RecordTooLargeError(len(body), limit=BODY_MAX)
+            envelope, changes, body = packed(record)
         tip = self._tip
         offset, prev = tip.end, tip.prev
         if time_us is None:
@@ -596,6 +611,15 @@ class Group:
         self._frames, self._position = [frame], active.position + len(frame)
         self._write()
         active.synced, self._log._dirty = True, False  # noqa: SLF001 - the log's other half
+
+
+def packed(record: Record) -> tuple[bytes, list[bytes], bytes]:
+    """Return the stored envelope and changes of a record, and the body of both. Raises RecordTooLargeError."""
+    envelope, changes = codec.encode(record)
+    body = pack_body(envelope, changes)
+    if len(body) > BODY_MAX:
+        raise RecordTooLargeError(len(body), limit=BODY_MAX)
+    return envelope, changes, body
 
 
 def _reserve(active: recovery.Active, position: int) -> None:

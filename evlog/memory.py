@@ -67,6 +67,7 @@ class MemoryFolder:
     def __init__(self) -> None:
         self.files: dict[str, bytearray] = {}
         self._locks: dict[str, MemoryLock] = {}
+        self._beside: dict[str, MemoryFolder] = {}
 
     def names(self, subfolder: str = "") -> list[str]:
         """See Folder."""
@@ -106,6 +107,10 @@ class MemoryFolder:
 
     def reserve(self, name: str, size: int) -> None:
         """See Folder."""
+
+    def beside(self, name: str, *, create: bool = False) -> MemoryFolder:
+        """See Folder."""
+        return self._beside.setdefault(name, MemoryFolder())
 
     def lock(self, name: str) -> MemoryLock:
         """See Folder."""

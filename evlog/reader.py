@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Final
 from evlog import codec, segment
 from evlog.errors import CorruptLogError, LogError, MissingSegmentError, ReplacedLogError, UnknownTagError
 from evlog.frame import CONTROL, RECORD, BadFrame
+from evlog.personal import HAS_SEALED
 from evlog.records import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from evlog.files import File, Folder
     from evlog.frame import Frame
+    from evlog.personal import Opener
+    from evlog.records import Record
     from evlog.tip import Link
 
 NEAR: Final = segment.INDEX_STEP // 2  # To find a place costs a walk over half so many records, as a rule.
@@ -27,8 +30,9 @@ INDEXES_MAX: Final = 64  # Of sealed segments, 256 positions each, as a rule.
 class Reader:
     """Reads a log's frames. Safe beside a writer: the caller names a stop that is acknowledged."""
 
-    def __init__(self, folder: Folder, seed: int) -> None:
-        self._folder, self._seed = folder, seed
+    def __init__(self, folder: Folder, seed: int, opener: Callable[[], Opener]) -> None:
+        """Name the log. opener: makes what opens sealed values, for one read."""
+        self._folder, self._seed, self._opener = folder, seed, opener
         self._bases = segment.bases(folder)
         # (offset, base, position) of the last record read: the next read usually begins with it, or behind it.
         self._left_at = (0, 0, 0)
@@ -37,12 +41,13 @@ class Reader:
         # Base to the index in the seal of that segment, which never changes.
         self._indexes: dict[int, list[int]] = {}
 
-    def entries(self, start: int, stop: int, link: Link | None = None) -> Iterator[Entry]:
-        """Yield the records [start, stop). Raises CorruptLogError where one cannot be read.
+    def entries(self, start: int, stop: int, link: Link | None = None, *, sealed: bool = False) -> Iterator[Entry]:
+        """Yield the records [start, stop). Raises CorruptLogError where one cannot be read, SealedValueError where a value cannot.
 
         link: of `start`, to prove that each follows the one before. Raises ReplacedLogError if the first does not.
+        sealed: leave sealed values as they are stored.
         """
-        decode = codec.decode
+        decode = codec.decode if sealed else self._decoder()
         for frame in self.frames(start, stop):
             if link is not None and (reason := link.follow(frame)) is not None:
                 raise self._misfit(reason, frame, first=frame.offset == start)
@@ -59,6 +64,7 @@ class Reader:
 
     def each(self, offsets: Sequence[int]) -> Iterator[Entry]:
         """Yield the records at ascending offsets. Where two are near, those between are read over, not decoded."""
+        decode = self._decoder()
         first = 0
         while first < len(offsets):
             last = first
@@ -67,8 +73,22 @@ class Reader:
             wanted = frozenset(offsets[first : last + 1])
             for frame in self.frames(offsets[first], offsets[last] + 1):
                 if frame.offset in wanted:
-                    yield Entry(frame.offset, frame.time_us, codec.decode(frame))
+                    yield Entry(frame.offset, frame.time_us, decode(frame))
             first = last + 1
+
+    def _decoder(self) -> Callable[[Frame], Record]:
+        """Return what makes a record of a frame, its sealed values opened."""
+        opener: Opener | None = None
+
+        def decode(frame: Frame) -> Record:
+            nonlocal opener
+            record = codec.decode(frame)
+            if HAS_SEALED not in frame.body:
+                return record
+            opener = opener or self._opener()
+            return opener.open(record, frame.offset)
+
+        return decode
 
     def frames(self, start: int, stop: int) -> Iterator[Frame]:
         """Yield the frames of the records [start, stop)."""

@@ -30,8 +30,23 @@ class Proto(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag=
     value: bytes
 
 
-# MessagePack keeps int, double, string and bool apart, so a plain value is its own type.
-Value = int | float | str | bool | Struct | Proto
+class Sealed(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="sealed", gc=False):
+    """A personal value, encrypted under the key of its subject: see `evlog.sealing`. type: INT, DOUBLE, STRING, ... of the value.
+
+    key_id names the key, and no person. The commitments bind key and value: no other key opens the bytes, and to no other value.
+    """
+
+    type: str
+    key_id: bytes
+    nonce: bytes
+    key_commitment: bytes
+    value_commitment: bytes
+    ciphertext: bytes
+
+
+# MessagePack keeps int, double, string and bool apart, so a plain value is its own type. Sealed is how a value is stored; whoever
+# reads a log gets what is in it (`evlog.personal`).
+Value = int | float | str | bool | Struct | Proto | Sealed
 Properties = dict[str, Value]
 
 
@@ -208,6 +223,41 @@ class LossAccepted(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t
     promised_root: bytes = b""
 
 
+class PersonalRule(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Which properties are personal, and whose. kind, type: "" for all. property: a name, or a pattern with * and ?.
+
+    subject_property: the property of the same node, and of either map, that names the subject; subject: the one subject of them all.
+    Where both are "" whoever puts names the subject.
+    """
+
+    property: str
+    kind: str = ""
+    type: str = ""
+    subject_property: str = ""
+    subject: str = ""
+
+
+class PersonalDeclared(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="personal_declared", gc=False
+):
+    """From here on, values to which one of these rules applies are sealed; the rules declared before are over."""
+
+    rules: list[PersonalRule]
+
+
+class Erased(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="erased", gc=False):
+    """The keys of a subject are destroyed, on purpose: what they sealed can be read by nobody any more.
+
+    keys: their ids. subject: the pseudonym under which they were made; "" where they were lost, and nobody knew. copies: what had
+    been published of the store, and what becomes of each.
+    """
+
+    subject: str
+    keys: list[bytes]
+    basis: str | None = None
+    copies: list[str] = []
+
+
 Change = (
     ArtifactTypePut
     | ExecutionTypePut
@@ -224,13 +274,15 @@ Change = (
     | Restored
     | Repaired
     | LossAccepted
+    | PersonalDeclared
+    | Erased
 )
 # No facts about the store: views have no rows of them.
-REMARKS: Final = (LogRecovered, ForeignRowKept, Restored, Repaired, LossAccepted)
+REMARKS: Final = (LogRecovered, ForeignRowKept, Restored, Repaired, LossAccepted, PersonalDeclared, Erased)
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
-    """How a put was answered whose caller may send it again. request: SHA-256 of what was asked."""
+    """How a put was answered whose caller may send it again. request: SHA-256 of what was asked, empty where a value in it is sealed."""
 
     request: bytes
     response: bytes

@@ -39,16 +39,25 @@ def author_of(backend: Backend) -> Author:
 
 @contextmanager
 def acting(
-    backend: Backend, *, actor: str | None, reason: str | None, key: str | os.PathLike[str] | None
+    backend: Backend,
+    *,
+    actor: str | None,
+    reason: str | None,
+    subject: str | None = None,
+    key: str | os.PathLike[str] | None = None,
 ) -> Iterator[None]:
-    """Let an actor act, for a reason, while the block runs; what is None stays as it is around it. Raises InvalidArgumentError."""
-    if actor is None and reason is None and key is None:
+    """Let an actor act, for a reason, while the block runs; what is None stays as it is around it. Raises InvalidArgumentError.
+
+    subject: whose personal values are put. key: the file of the actor's key, who signs each record.
+    """
+    said = {"actor": actor, "reason": reason, "subject": subject}
+    if key is None and all(text is None for text in said.values()):
         raise errors.InvalidArgumentError("say who acts, or why: acting(actor=..., reason=..., key=...)")
-    for name, text in (("actor", actor), ("reason", reason)):
+    for name, text in said.items():
         _refuse_odd(name, text)
     try:
         signer = read_key(Path(key)) if key is not None else None
-        author = author_of(backend).acting(actor=actor, reason=reason, signer=signer)
+        author = author_of(backend).acting(**said, signer=signer)
     except (EvidenceError, TypeError) as error:
         raise errors.InvalidArgumentError(f"key: {error}") from error
     before = _ACTING.set({**_ACTING.get(), backend: author})

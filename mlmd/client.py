@@ -14,7 +14,7 @@ from mlmd.kinds import KINDS
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
-from mlmd.service import ACTOR, AS_OF, NAME, REASON
+from mlmd.service import ACTOR, AS_OF, NAME, REASON, SUBJECT
 
 if TYPE_CHECKING:
     from mlmd.kinds import Kind
@@ -110,7 +110,7 @@ class Remote:
 
 def _said_by(author: Author) -> tuple[tuple[str, str], ...]:
     """Return who asks, and why, as metadata."""
-    said = {ACTOR: author.actor, REASON: author.reason}
+    said = {ACTOR: author.actor, REASON: author.reason, SUBJECT: author.subject}
     return tuple((key, quote(value, safe=_PRINTABLE)) for key, value in said.items() if value)
 
 

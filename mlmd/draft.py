@@ -129,6 +129,12 @@ class Draft:
             found = self._types[key] = StoredType(kind.type_message.FromString(unframed(body)))
         return found
 
+    def type_name(self, kind: str, type_id: int) -> str:
+        """Return the name of the type of a node that is put."""
+        found = self.type(next(one for one in KINDS if one.name == kind), type_id)
+        assert found is not None, "a node has a type"
+        return found.name
+
     def type_named(self, kind: Kind, name: str, version: str) -> StoredType | None:
         """Return a type of this kind by identity; `version` is "" for none."""
         for (kind_name, _), new in self._new_types.items():

@@ -11,24 +11,29 @@ import logging
 import os
 import time
 from hashlib import sha256
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from evlog.author import Author, clock_us
 from evlog.errors import EvidenceError, ForkedError, RecordTooLargeError
-from evlog.records import Answered, Record
+from evlog.records import Answered, Entry, NodePut, Record
 from mlmd import errors
 from mlmd.acting import author_of
 from mlmd.draft import Draft, TypeCache
 from mlmd.line import Line, Ticket
+from mlmd.opening import BODIES
+from mlmd.personal import DECLARE, Policy, Sealer
 from projections.errors import ViewError
 from projections.projector import catch_up
 from projections.sqlite.lookup import Lookup
+from replay import erasure
 from replay.asof import offset_of
 from replay.follow import bring_up
+from replay.things import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from evlog.author import Caller
     from evlog.log import Group, Log
@@ -69,6 +74,9 @@ class Engine:
         self._counter = Lock()  # Held by who serves a group, and by who opens the view anew.
         self._types: TypeCache = {}  # Of the leader. Cleared when another process, or a put of ours, changes a type.
         self._last_ids: dict[str, int] = {}  # As above.
+        self._policy: Policy | None = None  # What is personal: as above. None: not known.
+        self._sealer: Sealer | None = None  # Of the group that is being decided, if anything is personal.
+        self._stored: dict[int, Record] = {}  # Its records with sealed values, by offset: they are not in the log yet.
         self._known_end = -1
         self._behind = False  # The view failed after an append; it has to catch up before it may answer.
         if opened.writable:
@@ -224,6 +232,29 @@ class Engine:
             raise errors.InternalError("attempt to write a readonly database: the store is open for reading only")
         return response
 
+    # Erasing --------------------------------------------------------------------------------------------------------
+
+    def erase(self, subject: str, *, basis: str | None, copies: Sequence[Path]) -> erasure.Erasure:
+        """Erase what is personal of a subject. Raises StatusError: NOT_FOUND where nothing of it is sealed."""
+        try:
+            self._refuse_fork()
+            if not isinstance(subject, str) or not subject:
+                raise errors.InvalidArgumentError(f"the subject to erase: {subject!r} is none: give its pseudonym")
+            if not self._opened.writable:
+                raise errors.FailedPreconditionError("the store is open for reading only: open it for writing to erase")
+            with self._counter:
+                views = None if self.views is None else Path(self.views)
+                done = erasure.erase(self.log, views, BODIES, subject, author_of(self), basis=basis, copies=copies)
+                if views is None:  # Whoever asks the old view now has it until the answer is there.
+                    self.view = self._opened.anew()
+                self._forget()
+                self._renew_view()
+        except errors.StatusError:
+            raise
+        except Exception as error:
+            raise errors.status_error(error) from error
+        return done
+
     # Putting --------------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
@@ -294,6 +325,7 @@ class Engine:
 
     def _forget(self) -> None:
         self._types.clear()
+        self._policy = None
         self._last_ids.clear()
         self._known_end = -1
 
@@ -306,6 +338,8 @@ class Engine:
 
     def _decide(self, waiting: list[_Put], group: Group) -> int:
         taken = 0
+        self._sealer = None
+        self._stored.clear()
         for put in waiting:
             if group.full:
                 break
@@ -315,16 +349,47 @@ class Engine:
                     continue
                 now_us = group.now()
                 draft = self._decided(put, now_us)
+                sealed = self._sealed(put, draft)
+                record = Record(self._envelope(put, secret=sealed is not None), sealed or draft.changes)
                 signer = put.author.signer if put.caller is None else None  # Nobody signs for somebody else.
-                entry = group.add(Record(self._envelope(put), draft.changes), now_us, signer)
+                entry = group.add(record, now_us, signer)
             except (errors.StatusError, RecordTooLargeError, EvidenceError) as error:
                 put.error = error  # A refusal: no trace, and the others go on.
                 continue
+            if sealed is not None:
+                self._stored[entry.offset] = entry.record
+                entry = Entry(entry.offset, entry.time_us, Record(entry.record.envelope, draft.changes))
             self._last_ids = draft.last_ids
             if draft.puts_types:
                 self._types.clear()
             catch_up(self.view, (entry,))
+            if put.method is DECLARE:
+                self._policy = None
         return taken
+
+    def _sealed(self, put: _Put, draft: Draft) -> list[Any] | None:
+        """Return the changes of a put as they are stored, None where nothing in them is personal. Raises InvalidArgumentError."""
+        if self._policy is None:
+            self._policy, self._sealer = Policy(self.view.lookup.personal()), None
+        if not self._policy:
+            return None
+        if self._sealer is None:
+            self._sealer = Sealer(self.log, self._policy, self._stored_before)
+        subject = put.caller.subject if put.caller is not None else put.author.subject
+        return self._sealer.seal(draft.changes, subject, draft.type_name)
+
+    def _stored_before(self, kind: Any, node_id: int) -> NodePut | None:
+        """Return a node as the last record that put it holds it, sealed values as such; None for a new one."""
+        offset = self.view.lookup.last_put_at(kind, [node_id], self.view.applied).get(node_id)
+        if offset is None:
+            return None
+        record = self._stored.get(offset)
+        if record is None:
+            if offset >= self.log.end:
+                return None  # In this group, and with nothing sealed.
+            record = next(self.log.read(offset, offset + 1, sealed=True)).record
+        nodes = (change for change in reversed(record.changes) if isinstance(change, NodePut))
+        return next(change for change in nodes if key_of(change) == (kind, node_id))
 
     def _answered_before(self, put: _Put) -> bool:
         """Answer a put that was sent before as it was answered then. Raises InvalidArgumentError if it is another one."""
@@ -334,16 +399,18 @@ class Engine:
         if found is None:
             return False
         request, put.response = found
-        if request != _request_hash(put):
+        if request and request != _request_hash(put):
             raise errors.InvalidArgumentError(
                 f"the transaction {put.caller.transaction.hex()} was used for another request: take a new UUID for each put"
             )
         return True
 
-    def _envelope(self, put: _Put) -> Envelope:
+    def _envelope(self, put: _Put, *, secret: bool) -> Envelope:
+        """Return the envelope of a put. secret: no hash of the request goes in: who guesses a personal value could tell by it."""
         answered = None
         if put.caller is not None and put.caller.transaction is not None:
-            answered = Answered(_request_hash(put), put.response.SerializeToString(deterministic=True))
+            request = b"" if secret else _request_hash(put)
+            answered = Answered(request, put.response.SerializeToString(deterministic=True))
         return put.author.envelope(put.method.name, clock_us(), put.caller, answered)
 
     def _decided(self, put: _Put, now_us: int) -> Draft:

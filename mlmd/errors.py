@@ -26,6 +26,7 @@ import logging
 from typing import Final
 
 from evlog.errors import (
+    BrokenKeysError,
     CorruptLogError,
     DiskFullError,
     EvidenceError,
@@ -37,6 +38,8 @@ from evlog.errors import (
     NoLogError,
     RecordTooLargeError,
     ReplacedLogError,
+    SealedValueError,
+    UnknownSubjectError,
     UnknownTagError,
 )
 from projections.errors import FullViewError, TooDeepError, ViewError
@@ -205,6 +208,9 @@ _INNER: Final[list[tuple[type[Exception], int]]] = [
     (FullViewError, RESOURCE_EXHAUSTED),
     (CorruptLogError, DATA_LOSS),
     (ReplacedLogError, DATA_LOSS),
+    (SealedValueError, DATA_LOSS),
+    (BrokenKeysError, DATA_LOSS),
+    (UnknownSubjectError, NOT_FOUND),
     (FormatVersionError, FAILED_PRECONDITION),
     (UnknownTagError, FAILED_PRECONDITION),
     (ForkedError, FAILED_PRECONDITION),

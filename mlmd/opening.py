@@ -15,12 +15,14 @@ from evlog.errors import EvidenceError, NoLogError
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.memory import MemoryFolder
+from evlog.personal import erases
 from evlog.tlog import keys
 from mlmd import errors
 from mlmd.convert import Bodies
 from mlmd.proto import metadata_store_pb2 as pb
 from projections.errors import ViewError
 from projections.sqlite.view import View, peek
+from replay import erasure
 from replay.asof import as_of
 from replay.follow import bring_up
 from replay.rebuild import fitting, open_current
@@ -77,12 +79,18 @@ class Opened:
     def fresh_view(self, view: View) -> View:
         """Return the view to read from now on, in place of one that is no longer fresh."""
         if self.views is None:
+            if erases(self.log, view.applied, self.log.end):
+                return self.anew()
             bring_up(self.log, view, self.log.end)
             return view
         folder = Path(self.views)
         if self.writable:
             return open_current(self.log, folder, BODIES)
         return View.open(folder, self.log.id, BODIES, writable=False)
+
+    def anew(self) -> View:
+        """Return a view in memory, made of the whole log."""
+        return as_of(self.log, self.log.end, BODIES)
 
     def close(self) -> None:
         """Close both."""
@@ -148,6 +156,8 @@ def open_folder(
     if (doubt := storage.doubt(log_folder)) is not None:
         _LOG.warning("%s lies on %s", place, doubt)
     try:
+        if (erased := erasure.resume(log, views, BODIES, progress)) is not None:
+            _LOG.warning("%s: finished the erasure of %r that was begun (#%d)", place, erased.subject, erased.offset)
         view = open_current(log, views, BODIES, progress)
     except BaseException:
         log.close()

@@ -1,7 +1,7 @@
 """MetadataStoreService over gRPC: bytes in, the engine, bytes out. One handler for each method of the table.
 
 Who puts goes into the record's envelope: the identity that TLS proved, else what the caller says of itself in `x-evlog-actor`,
-else its user agent. `x-evlog-transaction`, a UUID, makes a put safe to send again.
+else its user agent. `x-evlog-transaction`, a UUID, makes a put safe to send again. `x-evlog-subject` says whose personal values are put.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NAME: Final = service.DESCRIPTOR.services_by_name["MetadataStoreService"].full_name
 ACTOR: Final = "x-evlog-actor"
 REASON: Final = "x-evlog-reason"
+SUBJECT: Final = "x-evlog-subject"
 TRANSACTION: Final = "x-evlog-transaction"
 AS_OF: Final = "x-evlog-as-of"
 _PLAIN: Final = frozenset(range(0x20, 0x7F)) - frozenset(b"%")
@@ -90,7 +91,8 @@ def caller_of(context: grpc.ServicerContext) -> Caller:
     actor, auth = _proven(context), "tls"
     if actor is None:
         actor, auth = _text(said, ACTOR) or agent, "asserted"
-    return Caller(actor, auth, agent, _host(context.peer()), _text(said, REASON), _transaction(said))
+    reason, subject = _text(said, REASON), _text(said, SUBJECT)
+    return Caller(actor, auth, agent, _host(context.peer()), reason, _transaction(said), subject)
 
 
 def _at(engine: Engine, context: grpc.ServicerContext) -> int | None:

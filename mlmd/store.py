@@ -8,6 +8,7 @@ import random
 import time
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import replay
@@ -18,16 +19,18 @@ from mlmd.engine import Engine
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.opening import open_config
 from mlmd.past import Past
+from mlmd.personal import DECLARE, checked
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from replay.asof import offset_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from evlog.log import Log
+    from evlog.records import PersonalRule
     from mlmd.client import Remote
     from mlmd.methods import Method
     from mlmd.moment import At
@@ -157,11 +160,7 @@ class MetadataStore:
     @property
     def log(self) -> Log:
         """The log of the store, every record in order, for `replay`. Raises UnimplementedError for a store of a server and a past one."""
-        if not isinstance(self._backend, Engine):
-            raise errors.UnimplementedError(
-                "only an open store of this machine has its log at hand: open the store itself"
-            )
-        return self._backend.log
+        return self._engine("the log").log
 
     def diff(self, since: At | str, until: At | str = "now", types: Collection[str] | None = None) -> replay.Diff:
         """Return what happened between two moments, in either order: what was added, changed field by field, linked, and by whom.
@@ -191,18 +190,46 @@ class MetadataStore:
         return self._found(thing, replay.blame)
 
     def acting(
-        self, *, actor: str | None = None, reason: str | None = None, key: str | os.PathLike[str] | None = None
+        self,
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        subject: str | None = None,
+        key: str | os.PathLike[str] | None = None,
     ) -> AbstractContextManager[None]:
         """Say who acts and why for every put into this store in the `with` block, in place of EVLOG_ACTOR and EVLOG_REASON.
 
         Blocks nest: what the inner one does not say stays. It is for the thread or asyncio task that runs it, and for the tasks and
         `asyncio.to_thread` calls begun in it. The actor is "asserted": nobody checked. A server believes it, unless a certificate
-        says who calls. Raises InvalidArgumentError for a text that is none, empty, or over 1,024 characters.
+        says who calls. subject: a pseudonym, whose personal values are put (docs/erasure.md).
+        Raises InvalidArgumentError for a text that is none, empty, or over 1,024 characters.
 
         key: the file of an actor's key (`evlog keys new --actor NAME`). That actor acts, and signs each record: its transaction, changes
         and reason. Only in process: a server settles ids, so its callers cannot know what they would sign.
         """
-        return acting(self._backend, actor=actor, reason=reason, key=key)
+        return acting(self._backend, actor=actor, reason=reason, subject=subject, key=key)
+
+    def declare_personal(self, rules: Sequence[PersonalRule | Mapping[str, str]]) -> None:
+        """Say which properties hold personal values from here on, in place of what was said before: see docs/erasure.md.
+
+        rules: mappings with `property` (a name, or a pattern such as "patient_*"), and, as needed, `kind`, `type`, and
+        `subject_property` or `subject`. Raises InvalidArgumentError; UnimplementedError for a server's store and a past one.
+        """
+        self._engine("what is personal").call(DECLARE, checked(rules))
+
+    def erase(self, subject: str, *, basis: str | None = None, copies: Sequence[str | Path] = ()) -> replay.Erasure:
+        """Erase every personal value of a subject, for good: its keys are destroyed, views and snapshots made anew. On the record.
+
+        The reason is that of `acting` or EVLOG_REASON. basis: the legal one. copies: folders of snapshots that the store does not
+        know of. Returns what was done, and what is left to do by hand. Raises NotFoundError for a subject of which nothing is sealed,
+        UnimplementedError as `declare_personal`.
+        """
+        return self._engine("an erasure").erase(subject, basis=basis, copies=[Path(copy) for copy in copies])
+
+    def _engine(self, what: str) -> Engine:
+        if not isinstance(self._backend, Engine):
+            raise errors.UnimplementedError(f"{what} is for the store itself: open its folder, on its machine")
+        return self._backend
 
     def _found(self, thing: Any, question: Callable[[Log, View, replay.Thing, int], list[_Told]]) -> list[_Told]:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -55,14 +56,50 @@ class Generations:
                 entry.unlink(missing_ok=True)
         return generation
 
+    def remove(self, folder: Path) -> None:
+        """Remove the view and all that belongs to it; it is made anew when it is next asked for.
+
+        The caller holds the lock of those who write the view.
+        """
+        (folder / self.link).unlink(missing_ok=True)
+        for entry in folder.iterdir():
+            if self._generation.match(entry.name):
+                _remove(entry)
+        self.remove_unfinished(folder)
+
+    def remove_of_the_dead(self, folder: Path) -> None:
+        """Remove every file that was begun by a process that is no more."""
+        for entry in folder.glob(f"{_BUILDING}*"):
+            pid = entry.name.removeprefix(_BUILDING).partition(".")[0]
+            if self._is_building(entry) and pid.isdigit() and not _lives(int(pid)):
+                _remove(entry)
+
     def remove_unfinished(self, folder: Path) -> None:
         """Remove every file that was begun and not published. The caller knows that nobody is at work on one."""
         for entry in folder.glob(f"{_BUILDING}*"):
             if self._is_building(entry):
-                entry.unlink()
+                _remove(entry)
 
     def _is_building(self, entry: Path) -> bool:
         return entry.name.startswith(_BUILDING) and f".{self._suffix}" in entry.name
+
+
+def _remove(entry: Path) -> None:
+    """Remove a file of a view, or the folder in which DuckDB kept what did not fit into memory."""
+    if entry.is_dir():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # Somebody else's.
+        return True
+    return True
 
 
 def _abandoned(file: Path) -> bool:
@@ -83,3 +120,4 @@ def same_file(link: str, inode: int) -> bool:
 
 CURRENT: Final = Generations("current", "sqlite")
 HISTORY: Final = Generations("history", "duckdb")
+HISTORY_LOCK: Final = "history.lock"  # Of those who write the history view.

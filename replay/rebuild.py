@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evlog.personal import erases
 from projections.errors import ViewError
 from projections.sqlite import database
 from projections.sqlite.view import View
@@ -36,20 +37,30 @@ def rebuild(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = 
     Most of the work runs beside writers and readers; the last records and the swap under the writer lock.
     """
     folder.mkdir(exist_ok=True)
-    path = database.new_file(folder)
-    try:
-        view = build(log, path, bodies, log.refresh(), progress)
-        for wanted in _indexed_before(log, folder, bodies):
-            view.index_property(wanted)
-        with log.claim() as group:
-            bring_up(log, view, group.end)
-            view.close()
-            database.FILES.publish(folder, path)
-    except BaseException:
-        for leftover in folder.glob(f"{path.name}*"):
-            leftover.unlink()
-        raise
-    return view.applied
+    while True:
+        path = database.new_file(folder)
+        try:
+            stop = log.refresh()
+            view = build(log, path, bodies, stop, progress)
+            for wanted in _indexed_before(log, folder, bodies):
+                view.index_property(wanted)
+            with log.claim() as group:
+                bring_up(log, view, group.end)
+                view.close()
+                # What was erased meanwhile, this view may have been made of: then it is made once more.
+                if published := not erases(log, stop, group.end):
+                    database.FILES.publish(folder, path)
+        except BaseException:
+            _remove(folder, path)
+            raise
+        if published:
+            return view.applied
+        _remove(folder, path)
+
+
+def _remove(folder: Path, path: Path) -> None:
+    for leftover in folder.glob(f"{path.name}*"):
+        leftover.unlink()
 
 
 def _indexed_before(log: Log, folder: Path, bodies: Bodies) -> list[Property]:

@@ -57,21 +57,49 @@ def snapshot(log: Log, views: Path, folder: Path, stop: int | None = None, progr
     shown = analytics.bring_up(log, views, progress)
     stop = shown.applied if stop is None else min(stop, shown.applied)
     with _alone(folder) as place:
-        before = _former(log, folder) or Manifest(manifests.FORMAT, log.id.hex(), log.origin, 0, _root(log, 0), [])
+        before = _former(log, folder) or _empty(log)
         if not (folder / manifests.NAME).exists():
             manifests.write(place, before)  # From here on the folder is known to be ours.
         _tidy(folder, before)
         if before.end >= stop:
             return Taken(before.end, before.end, before.root, [])
-        try:
-            with closing(Exporter(views, patience_s=analytics.READER_PATIENCE_S)) as exporter:
-                files = _write(exporter, folder, before, stop, progress)
-        finally:
-            shutil.rmtree(folder / _INCOMING, ignore_errors=True)
-        root = _root(log, stop)
-        manifests.write(
-            place, Manifest(manifests.FORMAT, before.log_id, before.origin, stop, root, before.files + files)
-        )
+        return _take(log, views, place, before, stop, progress)
+
+
+def remake(log: Log, views: Path, folder: Path, progress: Progress | None = None) -> Taken:
+    """Write every file of a snapshot anew, as the log reads now: after an erasure. Killed amid it, it is run again.
+
+    Raises as `snapshot`, and ForeignFolderError where there is none of this log.
+    """
+    shown = analytics.bring_up(log, views, progress)
+    if not (folder / manifests.NAME).is_file():
+        raise ForeignFolderError(f"{folder}: there is no snapshot here")
+    with _alone(folder) as place:
+        before = _of_log(log, folder)
+        assert before is not None, "looked at above"
+        if shown.applied < before.end:
+            raise BrokenSnapshotError(
+                f"{folder}: holds {before.end:,} records, the history view shows {shown.applied:,}"
+            )
+        taken = _take(log, views, place, _empty(log), before.end, progress)
+        _tidy(folder, Manifest(manifests.FORMAT, before.log_id, before.origin, taken.end, taken.root, taken.files))
+    return taken
+
+
+def _empty(log: Log) -> Manifest:
+    return Manifest(manifests.FORMAT, log.id.hex(), log.origin, 0, _root(log, 0), [])
+
+
+def _take(log: Log, views: Path, place: RealFolder, before: Manifest, stop: int, progress: Progress | None) -> Taken:
+    """Write the files of the records from the end of `before` to `stop`, and the manifest of both."""
+    folder = place.path
+    try:
+        with closing(Exporter(views, patience_s=analytics.READER_PATIENCE_S)) as exporter:
+            files = _write(exporter, folder, before, stop, progress)
+    finally:
+        shutil.rmtree(folder / _INCOMING, ignore_errors=True)
+    root = _root(log, stop)
+    manifests.write(place, Manifest(manifests.FORMAT, before.log_id, before.origin, stop, root, before.files + files))
     return Taken(before.end, stop, root, files)
 
 

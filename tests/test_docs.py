@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -111,6 +112,23 @@ def test_the_examples_of_repair_run(tmp_path: Path) -> None:
             assert done.returncode == (3 if "exit 3" in line else 0), (line, done.stderr)
             if "backup" in words:
                 damage("my-store")
+
+
+def test_the_examples_of_erasure_run(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "erasure.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    (rules,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "rules.toml").write_text(rules, encoding="utf-8")
+    (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    told = []
+    for line in commands.splitlines():
+        _, *words = shlex.split(line, comments=True)
+        command = [sys.executable, "-m", "mlmd.cli", *words]
+        done = subprocess.run(command, cwd=tmp_path, check=True, timeout=60, capture_output=True, text=True)
+        told.append(done.stdout)
+    assert "[erased]" in told[-2]
+    assert [json.loads(line)["reason"] for line in told[-1].splitlines()] == ["request 4711", "request 4712"]
 
 
 def test_every_method_stands_in_the_table_of_compatibility() -> None:

@@ -22,7 +22,7 @@ HOMES = {
     "click": "mlmd/cli",
     "rich": "mlmd/cli",
     "google_crc32c": "evlog",
-    "cryptography": "evlog/tlog",
+    "cryptography": "evlog",
     "zstandard": "evlog/seekable.py",
     "fcntl": "evlog/files.py",
     "watchfiles": "replay/wake.py",

@@ -70,6 +70,10 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
             "accept_loss",
         ),
     },
+    "Forget": {
+        "personal": Entry("erasing", "Say which properties hold personal values, or tell what was said."),
+        "erase": Entry("erasing", "Erase the personal values of a subject, on the record."),
+    },
     "Trust": {
         "verify": Entry("verifying", "Check every byte of the log, and the views against a replay."),
         "replay": Entry("rebuilding", "Make a view anew from the log."),

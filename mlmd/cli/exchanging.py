@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.copies import note_copy
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find, store_of
@@ -18,6 +19,7 @@ from mlmd.exchange.database import Database
 from mlmd.exchange.errors import ExchangeError
 from mlmd.exchange.exporting import export_mlmd
 from mlmd.exchange.importing import import_database
+from replay import erasure
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -106,6 +108,7 @@ def export(settings: Settings, target: str, file: Path) -> None:
     started = time.perf_counter()
     try:
         with store_of(settings) as store, progress_of(settings, "exporting", "rows") as progress:
+            note_copy(settings, store.place, erasure.EXPORT, file)
             report = store.ask(lambda lookup: export_mlmd(lookup, file, progress))
             end = store.end
     except ExchangeError as error:

@@ -18,11 +18,13 @@ from evlog.log import Log
 from evlog.restore import check
 from evlog.restore import restore as bring_back
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.copies import note_copy
 from mlmd.cli.output import rfc3339, show_one, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.opening import LOG_FOLDER, open_folder
+from replay import erasure
 from replay.asof import offset_of
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def backup(settings: Settings, dest: Path) -> None:
     source = RealFolder(place / LOG_FOLDER)
     identity.read(source)  # Before a folder is made for nothing.
     _refuse_no_backup(place, dest)
+    note_copy(settings, place, erasure.BACKUP, dest)
     started = time.perf_counter()
     done = back_up(source, RealFolder(dest / LOG_FOLDER, create=True), partial(progress_of, settings))
     made = done.manifest

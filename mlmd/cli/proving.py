@@ -95,7 +95,7 @@ def _wanted(settings: Settings, thing: str) -> tuple[Entry, list[int]]:
             raise Refusal(str(error), "evlog prove '#0' -O FILE", 2) from error
         assert isinstance(offset, int), "a text that begins with # names an offset"
         with closing(Log.open(find_store(settings) / LOG_FOLDER, writable=False)) as log:
-            entry = next(log.read(offset, offset + 1))
+            entry = next(log.read(offset, offset + 1, sealed=True))  # A proof is of what is stored, and needs no key.
         return entry, [*range(len(entry.record.changes))]
     named = parse_named(thing)
     with store_of(settings) as store:

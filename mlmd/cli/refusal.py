@@ -51,7 +51,7 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
             return Refusal(what, f"{command} accept-loss, which tells what is lost", DAMAGE)
         case log_errors.RepairError():
             return Refusal(str(error), f"{command} accept-loss, which tells what is lost, if anything is")
-        case log_errors.ReplacedLogError():
+        case log_errors.ReplacedLogError() | log_errors.SealedValueError() | log_errors.BrokenKeysError():
             return Refusal(str(error), f"{command} verify", DAMAGE)
         case log_errors.NoLogError():
             return Refusal(f"{error.place}: there is no log here", "evlog init FOLDER")

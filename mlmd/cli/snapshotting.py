@@ -11,12 +11,14 @@ import click
 from evlog.errors import StorageError
 from evlog.log import Log
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.copies import note_copy
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE, REFUSED, Refusal
 from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER
 from projections.errors import ExportError
+from replay import erasure
 from replay import snapshot as snapshots
 from replay.asof import offset_of
 from replay.manifest import ForeignFolderError, SnapshotError
@@ -45,6 +47,7 @@ def snapshot(settings: Settings, folder: Path, check: bool) -> None:
         if check:
             _check(settings, log, folder)
         else:
+            note_copy(settings, place, erasure.SNAPSHOT, folder)
             _take(settings, log, place / VIEWS_FOLDER, folder)
     except (SnapshotError, ExportError, StorageError) as error:
         _refuse(error, f"evlog -s {place}")

@@ -12,12 +12,14 @@ import msgspec
 from evlog.records import (
     AssociationPut,
     AttributionPut,
+    Erased,
     EventPut,
     ForeignRowKept,
     LogRecovered,
     LossAccepted,
     NodePut,
     ParentContextPut,
+    PersonalDeclared,
     Proto,
     Repaired,
     Restored,
@@ -200,6 +202,10 @@ def thing_in_short(change: Change) -> str:
         return f"repaired {', '.join(one.file for one in change.mended)}"
     if isinstance(change, LossAccepted):
         return f"accepted the loss of {change.known - change.end:,} records from #{change.end:,} on"
+    if isinstance(change, PersonalDeclared):
+        return f"declared personal: {', '.join(rule.property for rule in change.rules) or 'nothing'}"
+    if isinstance(change, Erased):
+        return f"erased {change.subject or 'lost keys'}"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
 

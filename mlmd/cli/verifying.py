@@ -28,6 +28,7 @@ from mlmd.cli.refusal import DAMAGE
 from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER
 from projections.errors import MissingLibraryError
 from projections.generations import HISTORY
+from replay.personal import verify_personal
 from replay.verify import Finding, Report, verify_actors, verify_log, verify_published, verify_view
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def verify(
     with progress_of(settings, "checking the tiles") as progress:
         findings += verify_published(tlog, progress)
     findings += _backup_findings(settings, RealFolder(place / LOG_FOLDER), report)
+    personal = _personal_findings(settings, place, report)
+    findings += personal
     paths, apart = _paths(tlog, anchors)
     findings += apart
     signatures: dict[str, int] = {}
@@ -88,7 +91,8 @@ def verify(
             signatures, odd = verify_actors(log, actors, progress)
         findings += odd
     if not log_only:
-        findings += _view_findings(settings, place, report)
+        readable = not any(finding.severity == "damage" for finding in personal)
+        findings += _view_findings(settings, place, report, readable=readable)
     damaged = any(finding.severity == "damage" for finding in findings)
     if settings.form == "table":
         _tell(settings, report, findings, took_s, view=not log_only and report.sound)
@@ -156,8 +160,22 @@ def _tell_promises(kept: int, paths: list[Row]) -> None:
         click.echo(f"ok      {row['file']}: the log begins with the {row['size']:,} records of this checkpoint{shown}")
 
 
-def _view_findings(settings: Settings, place: Path, report: Report) -> list[Finding]:
+def _personal_findings(settings: Settings, place: Path, report: Report) -> list[Finding]:
+    """Open what is sealed in a log whose bytes are sound."""
     if not report.sound:
+        return []
+    try:
+        with (
+            closing(Log.open(place / LOG_FOLDER, writable=False)) as log,
+            progress_of(settings, "opening what is sealed") as progress,
+        ):
+            return verify_personal(log, progress, keys_apart=manifest.NAME in log.folder.names())
+    except LogError as error:
+        return [Finding("damage", str(error))]
+
+
+def _view_findings(settings: Settings, place: Path, report: Report, *, readable: bool) -> list[Finding]:
+    if not report.sound or not readable:
         return [Finding("note", "the view was not checked: the log it would be compared with is damaged")]
     try:
         log = Log.open(place / LOG_FOLDER, writable=False)

@@ -18,7 +18,7 @@ import duckdb
 
 from projections.duck import wide
 from projections.errors import BusyViewError, ViewError, WrongViewError
-from projections.generations import HISTORY
+from projections.generations import HISTORY, HISTORY_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Connection = duckdb.DuckDBPyConnection
 Relation = duckdb.DuckDBPyRelation
 FILES: Final = HISTORY
-LOCK: Final = "history.lock"
+LOCK: Final = HISTORY_LOCK
 SCHEMA_VERSION: Final = 1
 MEMORY: Final = ":memory:"
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")

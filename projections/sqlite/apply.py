@@ -19,6 +19,7 @@ from evlog.records import (
     ExecutionTypePut,
     NodePut,
     ParentContextPut,
+    PersonalDeclared,
     TypePut,
 )
 from projections.query import KINDS
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from evlog.records import Entry
 
 _json: Final = msgspec.json.Encoder().encode
+_msgpack: Final = msgspec.msgpack.Encoder().encode
 LANDMARK_STEP: Final = 256
 
 _TYPE_KINDS: Final[dict[type, str]] = {
@@ -89,6 +91,7 @@ _ANSWERED = "insert into answered (transaction_id, request, response) values (?,
 _LANDMARK = "insert into landmark (offset, update_time) values (?, ?)"
 # Also of what was replaced: after an import a node may be put again with an earlier time, that of a slower clock.
 _NEWEST = f"select max({', '.join(f'coalesce((select max(update_time) from {kind}{past}), 0)' for kind in KINDS for past in ('', '_past'))})"
+_PERSONAL = "insert into personal (offset, rules) values (?, ?)"
 _PARENT = "insert into parent_context (id, parent_id, child_id, since) values (?, ?, ?, ?)"
 
 
@@ -115,6 +118,7 @@ class Applier:
             AssociationPut: self._association,
             ParentContextPut: self._parent,
             **dict.fromkeys(REMARKS, lambda _change: None),
+            PersonalDeclared: self._personal,
         }
 
     def apply(self, entry: Entry) -> None:
@@ -197,6 +201,10 @@ class Applier:
         )
         if look_again:
             self._order.after(kind, change.id)
+
+    def _personal(self, change: PersonalDeclared) -> None:
+        self._execute("delete from personal")
+        self._execute(_PERSONAL, (self._offset, _msgpack(change.rules)))
 
     def _event(self, change: EventPut) -> None:
         is_output = not change.type.endswith("INPUT")

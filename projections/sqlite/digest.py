@@ -35,6 +35,7 @@ _STATE: Final = {
     "parent_context": "select id, parent_id, child_id, since from parent_context order by id",
     "answered": "select transaction_id, request, response from answered order by transaction_id",
 }
+_PERSONAL: Final = "select offset, rules from personal"
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -45,4 +46,8 @@ def state_digest(connection: apsw.Connection) -> str:
         digest.update(_encode(table))
         for row in connection.execute(sql):
             digest.update(_encode(row))
+    for row in connection.execute(
+        _PERSONAL
+    ):  # Added later: where nothing was declared, the digest is what it was before.
+        digest.update(_encode(("personal", *row)))
     return digest.hexdigest()

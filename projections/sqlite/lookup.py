@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from evlog.records import PersonalRule
 from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
 from projections.sqlite import lineage, offsets, properties
 from projections.sqlite.listing import page as listing_page
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from projections.sqlite.properties import Indexes
 
 _json: Final = msgspec.json.Encoder().encode
+_rules: Final = msgspec.msgpack.Decoder(list[PersonalRule]).decode
 _IN = "in (select value from json_each(?))"
 
 _BY_ID: Final = {kind: f"select body from {kind} where id = ?" for kind in KINDS}
@@ -245,6 +247,11 @@ class Lookup:
         return rows[0] if rows else None
 
     # Offsets --------------------------------------------------------------------------------------------------------
+
+    def personal(self) -> list[PersonalRule]:
+        """Return the rules that say which properties are personal, as declared last."""
+        rules = self._one("select rules from personal", ())
+        return [] if rules is None else _rules(rules)
 
     def put_at(self, table: str, ids: Collection[int], before: int) -> dict[int, list[int]]:
         """Return the offsets of the records that put types or nodes: see `offsets.of_versions`."""

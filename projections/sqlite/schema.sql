@@ -13,6 +13,11 @@ create table view (
     boot text not null              -- boot of the machine in which it was last written; '' once it is on the disk, whole
 ) strict;
 
+create table personal (           -- one row: the rules that hold now; none where none were ever declared
+    offset integer not null,        -- of the record that declared them
+    rules blob not null             -- MessagePack, as in that record
+) strict;
+
 create table type (
     id integer primary key,
     since integer not null,

@@ -34,6 +34,7 @@ from evlog.records import (
     ContextPut,
     ContextTypePut,
     Envelope,
+    Erased,
     EventPut,
     ExecutionPut,
     ExecutionTypePut,
@@ -42,10 +43,13 @@ from evlog.records import (
     LossAccepted,
     Mended,
     ParentContextPut,
+    PersonalDeclared,
+    PersonalRule,
     Proto,
     Record,
     Repaired,
     Restored,
+    Sealed,
     Struct,
     Taken,
 )
@@ -115,6 +119,23 @@ def signed() -> list[list[Change]]:
     return [[ContextTypePut(12, "Pipeline")], [ContextTypePut(13, "Run"), ContextTypePut(14, "Experiment")]]
 
 
+def personal() -> list[list[Change]]:
+    """Return the changes of each record of a store that declared, sealed and erased: the key is gone, so any bytes will do."""
+    node = {"create_time_ms": 1_772_539_200_001, "update_time_ms": 1_772_539_200_002}
+    sealed = {
+        name: Sealed(kind, b"\x01" * 16, b"\x02" * 12, b"\x03" * 32, b"\x04" * 32, b"\x05" * 80)
+        for name, kind in (("operator", "STRING"), ("age", "INT"))
+    }
+    rules = [PersonalRule("operator", "execution", "Trainer", "user"), PersonalRule("age*", subject="u-1")]
+    return [
+        [ExecutionTypePut(1, "Trainer", properties={"operator": "STRING", "age": "INT", "user": "STRING"})],
+        [PersonalDeclared([PersonalRule("x")])],
+        [PersonalDeclared(rules)],
+        [ExecutionPut(1, 1, **node, properties={**sealed, "user": "u-1"}, custom_properties={"plain": 1})],
+        [Erased("u-1", [b"\x01" * 16], "GDPR Art. 17", ["snapshot /lake: made anew"])],
+    ]
+
+
 def repaired() -> list[list[Change]]:
     """Return the changes of each record of a store that was repaired, and then lost records."""
     name = segment.name_of(0)
@@ -126,7 +147,14 @@ def repaired() -> list[list[Change]]:
     ]
 
 
-LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored, "v1-signed": signed, "v1-repaired": repaired}
+LOGS = {
+    "v1": changes,
+    "v1-import": imported,
+    "v1-restored": restored,
+    "v1-signed": signed,
+    "v1-repaired": repaired,
+    "v1-personal": personal,
+}
 SIGNERS = {"v1-signed": SigningKey("ana", bytes(range(32)))}
 
 

@@ -137,7 +137,7 @@ class SimulatedFile:
 class SimulatedLock:
     """Processes take turns here, so nobody ever waits: a lock that is taken was left taken by mistake."""
 
-    def __init__(self, disk: SimulatedDisk) -> None:
+    def __init__(self, disk: SimulatedDisk | SimulatedFolder) -> None:
         self._disk = disk
 
     def acquire(self) -> None:
@@ -204,6 +204,9 @@ class SimulatedDisk:
     def protect(self, name: str) -> None:
         assert name in self.inodes, f"{name} is not there"
         self.step("cannot make read-only", name, lambda: None)
+
+    def beside(self, name: str, *, create: bool = False) -> SimulatedFolder:
+        return SimulatedFolder(self, f"{name}/")
 
     def sync_names(self) -> None:
         def effect() -> None:
@@ -286,6 +289,41 @@ class SimulatedDisk:
     def _name(self, change: Callable[[dict[str, Inode]], object]) -> None:
         change(self.inodes)
         self._renames.append(change)
+
+
+class SimulatedFolder:
+    """Another folder of the same disk: what is done there is a step of its one life."""
+
+    def __init__(self, disk: SimulatedDisk, prefix: str) -> None:
+        self._disk, self._prefix = disk, prefix
+        self.holder: SimulatedLock | None = None
+
+    def names(self, subfolder: str = "") -> list[str]:
+        return self._disk.names(f"{self._prefix}{subfolder}".rstrip("/"))
+
+    def open(self, name: str, *, writable: bool = False) -> SimulatedFile:
+        return self._disk.open(self._prefix + name, writable=writable)
+
+    def create(self, name: str) -> SimulatedFile:
+        return self._disk.create(self._prefix + name)
+
+    def rename(self, old: str, new: str) -> None:
+        self._disk.rename(self._prefix + old, self._prefix + new)
+
+    def remove(self, name: str) -> None:
+        self._disk.remove(self._prefix + name)
+
+    def sync_names(self) -> None:
+        self._disk.sync_names()
+
+    def lock(self, name: str) -> SimulatedLock:
+        return SimulatedLock(self)
+
+    def beside(self, name: str, *, create: bool = False) -> SimulatedFolder:
+        return SimulatedFolder(self._disk, f"{name}/")
+
+    def describe(self, name: str) -> str:
+        return self._prefix + name
 
 
 def _kept(count: int, rng: random.Random) -> list[int]:

@@ -18,6 +18,7 @@ import apsw
 import pytest
 from click.testing import CliRunner, Result
 from mlmd_files import made as made_database
+from personal import seal_for
 
 from mlmd import MetadataStore
 from mlmd.cli import COMMANDS, cli
@@ -263,6 +264,13 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
             words = words[: words.index(">")]
         if {"-f", "--follow"} & set(words):
             continue  # As above.
+        if name == "personal":
+            Path("rules.toml").write_text('[[personal]]\nproperty = "operator"\n', encoding="utf-8")
+        if name == "erase":  # Each time anew: what was erased cannot be erased again.
+            Path("lake").mkdir(exist_ok=True)
+            seal_for(place, "u-17")
+            if "--lost-keys" in words:
+                shutil.rmtree(place / "keys")
         if name == "init":
             (place.parent / f"{number}").mkdir()
             monkeypatch.chdir(place.parent / f"{number}")
