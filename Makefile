@@ -4,6 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-store
 PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n auto --dist worksteal  # Neighbours stay together, so what a file makes once is mostly made by one worker.
+
+# Tests start hundreds of processes. Where the environment forbids Python to keep what it compiles, each would compile all anew, and
+# pytest every test: that is half of the time.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test oldest deep faults soak bench reference compat lint type format wire golden build check clean
 
@@ -30,7 +35,7 @@ demo: $(VENV)/run  ## install, record a training workflow, show its lineage, reb
 	$(BIN)/evlog demo $(DEMO)
 
 test: $(VENV)/dev .reference/tried  ## all tests, in sizes for every day
-	$(PYTEST) -n auto -q
+	$(PYTEST) $(PARALLEL) -q
 
 # Reads snapshots in the long tests alone, because it is 450 MB; without it, or without Java, they say so and are skipped.
 $(VENV)/spark: | $(VENV)/dev
@@ -38,10 +43,10 @@ $(VENV)/spark: | $(VENV)/dev
 	@touch $@
 
 deep: $(VENV)/dev $(VENV)/spark .reference/tried  ## property and conformance tests, long
-	HYPOTHESIS_PROFILE=deep $(PYTEST) -n auto -q -m deep --timeout 7200
+	HYPOTHESIS_PROFILE=deep $(PYTEST) $(PARALLEL) -q -m deep --timeout 7200
 
 faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full
-	EVLOG_FAULTS=full $(PYTEST) -n auto -q -m faults --timeout 7200
+	EVLOG_FAULTS=full $(PYTEST) $(PARALLEL) -q -m faults --timeout 7200
 
 soak: $(VENV)/dev  ## 32 clients on one server for a minute: no error, no lost write, memory flat
 	$(BIN)/python tests/bench/soak.py
@@ -69,7 +74,7 @@ oldest:  ## all tests but the compiler's, with the oldest libraries admitted
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST) hypothesis pytest pytest-timeout pytest-xdist
 	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	$(VENV)-oldest/bin/python -m pytest -n auto -q
+	$(VENV)-oldest/bin/python -m pytest $(PARALLEL) -q
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
