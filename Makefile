@@ -1,7 +1,9 @@
-# Everything a newcomer needs: `make demo`, `make test`. PYTHON and VENV choose another interpreter and another place.
+# Everything a newcomer needs: `make demo`, `make test`. PYTHON and VENV choose another interpreter and another place; EXTRA=test
+# leaves out what checks and compiles.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+EXTRA ?= dev
 DEMO ?= demo-store
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n auto --dist worksteal  # Neighbours stay together, so what a file makes once is mostly made by one worker.
@@ -10,7 +12,7 @@ PARALLEL := -n auto --dist worksteal  # Neighbours stay together, so what a file
 # pytest every test: that is half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test oldest deep faults soak bench reference compat lint type format wire golden build check clean
+.PHONY: help venv demo test oldest deep faults soak bench reference beside compat lint type format wire golden build check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,13 +24,15 @@ $(VENV)/run: pyproject.toml  # what it takes to run
 
 $(VENV)/dev: pyproject.toml  # what it takes to work on it
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@ $(VENV)/run
 
 # The published ml-metadata, in an environment of its own. Tests that compare with it say so and are skipped without it.
 .reference/tried: tests/reference/environment.py | $(VENV)/dev
 	-$(BIN)/python tests/reference/environment.py
 	@mkdir -p .reference && touch $@
+
+venv: $(VENV)/dev  ## the virtual environment
 
 demo: $(VENV)/run  ## install, record a training workflow, show its lineage, rebuild the views
 	@rm -rf $(DEMO)
@@ -62,8 +66,10 @@ reference: $(VENV)/dev .reference/tried  ## the reference's own test suite: in p
 	$(BIN)/python tests/compat/installed.py 3.12
 	@test ! -e .compat/3.12/made || $(BIN)/python tests/reference/suite.py --on-compat
 
-compat: $(VENV)/dev .reference/tried  ## both wheels beside TFX on CPython 3.12 and 3.13: a pipeline runs
+beside: $(VENV)/dev  ## both wheels installed beside TFX, on CPython 3.12 and 3.13, for the tests that want them there
 	$(BIN)/python tests/compat/installed.py
+
+compat: beside .reference/tried  ## both wheels beside TFX: a pipeline runs
 	$(PYTEST) -q tests/compat
 
 # The lowest version of every dependency that pyproject.toml admits.

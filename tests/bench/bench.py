@@ -232,7 +232,11 @@ class Bench:
 
     def wire(self) -> list[Line]:
         """Calls over gRPC beside a bare server that returns the same bytes."""
-        sizes, place, rates = self.sizes.wire, self._place(), {(what, kind): [] for what in ("get", "put") for kind in ("store", "bare")}
+        sizes, place, rates = (
+            self.sizes.wire,
+            self._place(),
+            {(what, kind): [] for what in ("get", "put") for kind in ("store", "bare")},
+        )
         for turn in range(self.sizes.rounds):
             for kind in ("store", "bare")[:: -1 if turn % 2 else 1]:
                 with _process(HERE / "wire.py", "serve", kind, place / "store") as server:
