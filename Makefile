@@ -1,11 +1,18 @@
-# Everything a newcomer needs: `make demo`, `make test`. PYTHON and VENV choose another interpreter and another place.
+# Everything a newcomer needs: `make demo`, `make test`. PYTHON and VENV choose another interpreter and another place; EXTRA=test
+# leaves out what checks and compiles.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+EXTRA ?= dev
 DEMO ?= demo-store
 PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n auto --dist worksteal  # Neighbours stay together, so what a file makes once is mostly made by one worker.
 
-.PHONY: help demo test oldest deep faults soak bench reference compat lint type format wire golden build check clean
+# Tests start hundreds of processes. Where the environment forbids Python to keep what it compiles, each would compile all anew, and
+# pytest every test: that is half of the time.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help venv demo test oldest deep faults soak bench reference beside compat lint type format wire golden build check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -17,7 +24,7 @@ $(VENV)/run: pyproject.toml  # what it takes to run
 
 $(VENV)/dev: pyproject.toml  # what it takes to work on it
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	@touch $@ $(VENV)/run
 
 # The published ml-metadata, in an environment of its own. Tests that compare with it say so and are skipped without it.
@@ -25,12 +32,14 @@ $(VENV)/dev: pyproject.toml  # what it takes to work on it
 	-$(BIN)/python tests/reference/environment.py
 	@mkdir -p .reference && touch $@
 
+venv: $(VENV)/dev  ## the virtual environment
+
 demo: $(VENV)/run  ## install, record a training workflow, show its lineage, rebuild the views
 	@rm -rf $(DEMO)
 	$(BIN)/evlog demo $(DEMO)
 
 test: $(VENV)/dev .reference/tried  ## all tests, in sizes for every day
-	$(PYTEST) -n auto -q
+	$(PYTEST) $(PARALLEL) -q
 
 # Reads snapshots in the long tests alone, because it is 450 MB; without it, or without Java, they say so and are skipped.
 $(VENV)/spark: | $(VENV)/dev
@@ -38,10 +47,10 @@ $(VENV)/spark: | $(VENV)/dev
 	@touch $@
 
 deep: $(VENV)/dev $(VENV)/spark .reference/tried  ## property and conformance tests, long
-	HYPOTHESIS_PROFILE=deep $(PYTEST) -n auto -q -m deep --timeout 7200
+	HYPOTHESIS_PROFILE=deep $(PYTEST) $(PARALLEL) -q -m deep --timeout 7200
 
 faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full
-	EVLOG_FAULTS=full $(PYTEST) -n auto -q -m faults --timeout 7200
+	EVLOG_FAULTS=full $(PYTEST) $(PARALLEL) -q -m faults --timeout 7200
 
 soak: $(VENV)/dev  ## 32 clients on one server for a minute: no error, no lost write, memory flat
 	$(BIN)/python tests/bench/soak.py
@@ -57,8 +66,10 @@ reference: $(VENV)/dev .reference/tried  ## the reference's own test suite: in p
 	$(BIN)/python tests/compat/installed.py 3.12
 	@test ! -e .compat/3.12/made || $(BIN)/python tests/reference/suite.py --on-compat
 
-compat: $(VENV)/dev .reference/tried  ## both wheels beside TFX on CPython 3.12 and 3.13: a pipeline runs
+beside: $(VENV)/dev  ## both wheels installed beside TFX, on CPython 3.12 and 3.13, for the tests that want them there
 	$(BIN)/python tests/compat/installed.py
+
+compat: beside .reference/tried  ## both wheels beside TFX: a pipeline runs
 	$(PYTEST) -q tests/compat
 
 # The lowest version of every dependency that pyproject.toml admits.
@@ -70,7 +81,7 @@ oldest:  ## all tests but the compiler's, with the oldest libraries admitted
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check $(OLDEST) hypothesis pytest pytest-timeout pytest-xdist
 	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	$(VENV)-oldest/bin/python -m pytest -n auto -q
+	$(VENV)-oldest/bin/python -m pytest $(PARALLEL) -q
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

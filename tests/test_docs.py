@@ -13,10 +13,12 @@ from pathlib import Path
 import grpc
 import pytest
 import transcripts
+from click.testing import CliRunner
 from serving import served
 
 from evlog.log import Log
 from mlmd import MetadataStore
+from mlmd.cli import cli
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
 from mlmd.opening import open_folder
@@ -25,6 +27,12 @@ from mlmd.proto import metadata_store_service_pb2 as service
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "compat").rglob("*.md")])
+
+
+def evlog(*words: str) -> None:
+    """Run a command as the shell would, in this process."""
+    result = CliRunner().invoke(cli, words, prog_name="evlog")
+    assert result.exit_code == 0, (words, result.output)
 
 
 def test_the_readme_is_short() -> None:
@@ -36,18 +44,18 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
 
 
-def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (commands,) = re.findall(r"```sh\n(evlog .*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    evlog = [sys.executable, "-m", "mlmd.cli"]
-    subprocess.run([*evlog, "demo", "my-store"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    evlog("demo", "my-store")
     for line in commands.splitlines():
         words = shlex.split(line, comments=True)
         assert words[0] == "evlog"
-        words = ["now" if word == "2h" else "DataSet" if word == "Model" else word for word in words[1:]]
-        subprocess.run([*evlog, *words], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+        evlog(*("now" if word == "2h" else "DataSet" if word == "Model" else word for word in words[1:]))
 
 
-def test_the_examples_of_history_run(tmp_path: Path) -> None:
+def test_the_examples_of_history_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
@@ -68,24 +76,21 @@ def test_the_examples_of_history_run(tmp_path: Path) -> None:
     commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
     assert len(commands) >= 11
     for line in commands:
-        evlog, *words = shlex.split(line, comments=True)
-        assert evlog == "evlog"
-        words = ["now" if word == "2026-04-01" else word for word in words]  # Yet to come, or long ago.
-        subprocess.run(
-            [sys.executable, "-m", "mlmd.cli", *words], cwd=tmp_path, check=True, timeout=60, capture_output=True
-        )
+        command, *words = shlex.split(line, comments=True)
+        assert command == "evlog"
+        evlog(*("now" if word == "2026-04-01" else word for word in words))  # Yet to come, or long ago.
 
 
-def test_the_examples_of_backup_run(tmp_path: Path) -> None:
+def test_the_examples_of_backup_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
-    evlog = [sys.executable, "-m", "mlmd.cli"]
-    subprocess.run([*evlog, "demo", "my-store"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    monkeypatch.chdir(tmp_path)
+    evlog("demo", "my-store")
     (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     for line in commands.splitlines():
         _, *words = shlex.split(line, comments=True)
-        subprocess.run([*evlog, *words], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+        evlog(*words)
     assert {path.name for path in tmp_path.iterdir()} >= {"copy", "restored", "before", "today"}
 
 

@@ -17,6 +17,7 @@ from mlmd.cli import cli
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
 DOCUMENT = Path(__file__).parent.parent / "docs" / "sql.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"^### (\d+\. [^\n]+)\n.*?^```sql\n(.*?)^```\n+^```\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)

@@ -52,7 +52,7 @@ class Sizes:
     memory: dict[str, int]
     syncs: int
     questions: dict[str, int]
-    wire: dict[str, int]
+    wire: dict[str, int]  # `clients` of the puts are processes.
     waking: dict[str, int]
     past: dict[str, int]
     compressing: dict[str, int]
@@ -69,7 +69,7 @@ FULL: Final = Sizes(
     memory={"single": 5_000, "bulk": 20},
     syncs=2_000,
     questions={"artifacts": 100_000, "many": 1_000_000, "calls": 10, "warm_up": 3_000},
-    wire={"gets": 5_000, "puts": 200},
+    wire={"gets": 5_000, "clients": 16, "puts": 200},
     waking={"commits": 500, "idle_s": 10, "behind": 200_000},
     past={"records": 1_000_000, "calls": 40},
     compressing={"records": 200_000, "puts": 40_000, "pace_us": 200},
@@ -84,7 +84,7 @@ QUICK: Final = Sizes(
     memory={"single": 500, "bulk": 5},
     syncs=500,
     questions={"artifacts": 20_000, "many": 60_000, "calls": 5, "warm_up": 500},
-    wire={"gets": 2_000, "puts": 50},
+    wire={"gets": 2_000, "clients": 16, "puts": 50},
     waking={"commits": 100, "idle_s": 3, "behind": 20_000},
     past={"records": 60_000, "calls": 10},
     compressing={"records": 30_000, "puts": 8_000, "pace_us": 100},
@@ -99,7 +99,7 @@ TINY: Final = Sizes(  # For the test of this program.
     memory={"single": 5, "bulk": 1},
     syncs=5,
     questions={"artifacts": 400, "many": 800, "calls": 1, "warm_up": 3},
-    wire={"gets": 20, "puts": 2},
+    wire={"gets": 20, "clients": 2, "puts": 2},
     waking={"commits": 5, "idle_s": 1, "behind": 1_000},
     past={"records": 1_500, "calls": 1},
     compressing={"records": 1_500, "puts": 40, "pace_us": 0},
@@ -128,7 +128,6 @@ PAST_MAX: Final = 2.0  # How much slower a question may be as of a moment.
 # How fast a compressed log is read, of one that is not. One record costs the block or two that it is in; opening, a block a segment.
 READ_MIN: Final = {"read every record": 0.7, "verify": 0.8, "view as of the middle": 0.9, "a record anywhere": 0.5}
 PUT_MAX: Final = 1.5  # How much slower a put may be while a segment is compressed.
-CLIENTS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -241,13 +240,17 @@ class Bench:
 
     def wire(self) -> list[Line]:
         """Calls over gRPC beside a bare server that returns the same bytes."""
-        place, rates = self._place(), {(what, kind): [] for what in ("get", "put") for kind in ("store", "bare")}
+        sizes, place, rates = (
+            self.sizes.wire,
+            self._place(),
+            {(what, kind): [] for what in ("get", "put") for kind in ("store", "bare")},
+        )
         for turn in range(self.sizes.rounds):
             for kind in ("store", "bare")[:: -1 if turn % 2 else 1]:
                 with _process(HERE / "wire.py", "serve", kind, place / "store") as server:
                     port = server.stdout.readline().strip()
-                    rates["get", kind].append(_load("get", port, 1, self.sizes.wire["gets"]))
-                    rates["put", kind].append(_load("put", port, CLIENTS, self.sizes.wire["puts"]))
+                    rates["get", kind].append(_load("get", port, 1, sizes["gets"]))
+                    rates["put", kind].append(_load("put", port, sizes["clients"], sizes["puts"]))
         shutil.rmtree(place)
         middle = {key: statistics.median(found) for key, found in rates.items()}
         return [
@@ -264,7 +267,7 @@ class Bench:
             )
             for what, name, target in (
                 ("get", "get by id over gRPC, one client", 0.85),
-                ("put", f"puts over gRPC, {CLIENTS} client processes", 0.7),
+                ("put", f"puts over gRPC, {sizes['clients']} client processes", 0.7),
             )
             for bare in [middle[what, "bare"]]
         ]

@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bench
 import soak
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[bench.Bench, list[bench.Line]]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 import porting
+
+pytestmark = pytest.mark.once
 
 
 def test_an_import_the_same_again_and_an_export_are_measured(tmp_path: Path) -> None:

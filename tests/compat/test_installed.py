@@ -21,6 +21,7 @@ from mlmd.proto import metadata_store_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.once
 PIPELINE = Path(__file__).with_name("pipeline.py")
 RUN_S = 120
 

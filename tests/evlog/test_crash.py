@@ -31,6 +31,7 @@ def test_whatever_stops_a_writer_nothing_acknowledged_is_lost_and_nothing_unaske
     assert states >= count, "every life reopens at least once"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mutant", mutants.MUTANTS_OF_WRITING, ids=lambda mutant: mutant.__name__)
 def test_a_log_that_breaks_a_promise_is_caught(mutant: object, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(monkeypatch)  # type: ignore[operator]

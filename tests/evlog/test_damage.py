@@ -82,10 +82,17 @@ def with_record_missing_or_changed(spoiled: Iterable[tuple[object, Files]]) -> l
 def test_a_flipped_bit_anywhere_is_refused_or_harmless(full: bool, compressed: bool) -> None:
     files = written(compressed=compressed)
     masks = [1 << bit for bit in range(8)] if full else [0x10]
+
+    def positions(name: str) -> range:
+        """Every third byte of a segment, in the next segment the next ones, so that three segments try each field; else every byte."""
+        if full or name not in segments(files):
+            return range(len(files[name]))
+        return range(segments(files).index(name) % 3, len(files[name]), 3)
+
     spoiled = (
         ((name, position, mask), {**files, name: flipped(data, position, mask)})
         for name, data in files.items()
-        for position in range(len(data))
+        for position in positions(name)
         for mask in masks
     )
     assert with_record_missing_or_changed(spoiled) == []
@@ -167,6 +174,7 @@ def test_a_refused_log_is_left_as_it_is(compressed: bool) -> None:
             assert bytes(folder.files[name]) == spoiled[name]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mutant", mutants.MUTANTS_OF_READING, ids=lambda mutant: mutant.__name__)
 def test_a_reader_that_believes_too_much_is_caught(mutant: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not misled(), "the log itself is not misled"

@@ -402,9 +402,9 @@ def compare(reference: Reference, ours: RawStore | ServedStore, operations: Sequ
         pair.close()
 
 
-DEEP: Final = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+EXAMPLES: Final = {"deep": 2_000, "ci": 100, "again": 15}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 50)
 SETTINGS: Final = settings(
-    max_examples=2_000 if DEEP else 100,
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -416,7 +416,7 @@ def test_any_sequence_of_requests_gets_the_same_answers_from_both(reference, ope
     compare(reference, RawStore(), operations)
 
 
-@settings(SETTINGS, max_examples=500 if DEEP else 20)
+@settings(SETTINGS, max_examples=max(EXAMPLES // 5, 10))
 @given(operations=OPERATIONS)
 def test_any_sequence_of_requests_to_a_server_gets_the_same_answers(reference, operations):
     compare(reference, ServedStore(), operations)

@@ -282,7 +282,9 @@ def _check_moment(engine: Engine, view: HistoryView, offset: int) -> None:
 
 
 @pytest.mark.deep
-@settings(deadline=None, max_examples=settings().max_examples // 2)  # A view takes a tenth of a second to make.
+@settings(
+    deadline=None, max_examples=max(settings().max_examples // 5, 10)
+)  # A view takes a tenth of a second to make.
 @given(operations=st.lists(puts(WILD), min_size=3, max_size=14), data=st.data())
 def test_every_moment_is_as_the_serving_view_has_it(operations: Sequence[Any], data: Any) -> None:
     engine = Engine(open_memory())

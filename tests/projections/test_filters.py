@@ -200,7 +200,7 @@ def test_many_neighbours_are_no_cross_product(busy: RawStore, text: str, found: 
     [
         ("id IN (" + ", ".join(map(str, range(1, 50_001))) + ")", [1]),
         ("id NOT IN (" + ", ".join(map(str, range(2, 50_001))) + ")", [1]),
-        (" OR ".join(f"id = {number}" for number in range(5_000)), [1]),
+        (" OR ".join(f"id = {number}" for number in range(2_000)), [1]),  # SQLite plans n alternatives in n².
         (" AND ".join(f"id != {number}" for number in range(2, 5_000)), [1]),
         ("(" * 200 + "id = 1" + ")" * 200, [1]),
         ("NOT " * 200 + "id = 1", [1]),

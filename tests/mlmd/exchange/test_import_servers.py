@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from client import Reference
 
 
+pytestmark = pytest.mark.once
+
+
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])
 def server(request: pytest.FixtureRequest) -> Iterator[servers.Server]:
     pytest.importorskip("pymysql" if request.param == "mariadb" else "psycopg")
