@@ -34,6 +34,7 @@ from evlog.records import (
 )
 from mlmd.engine import Engine
 from mlmd.opening import open_memory
+from projections.duck import apply
 from projections.duck.view import HistoryView
 from projections.errors import ViewError, WrongViewError
 from projections.query import KINDS
@@ -343,7 +344,7 @@ def test_a_failure_of_the_database_is_an_error_of_the_view(monkeypatch: pytest.M
     records.append(log, records.small_store())
     view = HistoryView(None, log.id, create=True)
     with monkeypatch.context() as patch:
-        patch.setattr("projections.duck.apply._RECORDS", "select $1::bigint")
+        patch.setitem(apply._INSERTS, "record", "select 'no number'::bigint from batch")
         with pytest.raises(ViewError, match="replay --view history"):
             bring_up(log, view, log.end)
     assert view.applied == 0
