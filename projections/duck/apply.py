@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from projections.duck.batch import VERSIONED, Known
+from projections.duck.batch import RECORDS, VERSIONED, Known
 from projections.query import KINDS
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _insert(into: str, *columns: str) -> str:
 
 def _node(kind: str, *own: str) -> str:
     times = (_time("create_time_ms"), _time("update_time_ms"))
-    properties = (f"{_json('properties')}::variant", f"{_json('custom_properties')}::variant")
+    properties = (f"nullif(decode({name}), '{{}}')::json::variant" for name in ("properties", "custom_properties"))
     return _insert(f"{kind}s", "id, type, type_id, name, external_id", *own, *times, *properties, _VERSION)
 
 
@@ -52,7 +52,7 @@ def _type(kind: str) -> str:
 
 _EVENT: Final = "id, artifact_id, execution_id, type, not type like '%INPUT'"
 _INSERTS: Final = {
-    "record": _insert(
+    RECORDS: _insert(
         "records", _PLACE, "actor, auth, application, host, pid, api, reason", "try_cast(transaction as uuid), changes"
     ),
     **{f"{kind}_type": _type(kind) for kind in KINDS},

@@ -1,29 +1,30 @@
-"""Records -> columns: what `apply` makes rows of. A value is touched once, to stand in its column; properties stand there as JSON.
+"""Records -> columns: what `apply` makes rows of. Pure: the same records give the same columns.
 
-Pure: the same records give the same columns.
+Nothing is done for a record or a value alone that can be done for a hundred at once: what Python interprets for each is what counts.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from operator import attrgetter
+from operator import attrgetter, lt
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 import msgspec
 
 from evlog.records import REMARKS, Change, NodePut, TypePut
-from projections.duck.arrow import blobs, lists, numbers, table, texts
-from projections.values import as_json
+from projections.duck import arrow
+from projections.values import as_json_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import nanoarrow
 
-    from evlog.records import Entry, Envelope
+    from evlog.records import Entry
 
-    Column = Callable[[Sequence[Any]], Any]
+    Placed = tuple[int, int, Change]  # The offset and the time of its record, and a change.
 
+RECORDS: Final = "record"
 _TAGS: Final[dict[type, str]] = {put: put.__struct_config__.tag for put in get_args(Change)}
 # What has versions, and where those are rows.
 _TABLES: Final[dict[type, str]] = {
@@ -32,8 +33,8 @@ _TABLES: Final[dict[type, str]] = {
     if issubclass(put, TypePut | NodePut)
 }
 VERSIONED: Final = tuple(dict.fromkeys(_TABLES.values()))
-_BYTES: Final = 200  # Of a record or change, about, without what may be long.
-_json: Final = msgspec.json.Encoder().encode
+_BYTES: Final = 200  # Of a row, about, without its texts.
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Known(NamedTuple):
@@ -47,111 +48,116 @@ class Known(NamedTuple):
 
 
 class Batch:
-    """Records as they come, and their changes by kind. `size`: their bytes, about."""
+    """Records and their changes, by kind, in columns. `size`: their bytes, about."""
 
     def __init__(self, start: int, known: Known) -> None:
         self.size = 0
         self.start = start  # No record in it has a lower offset.
         self.replaced: set[str] = set()  # Tables in which a version may end.
-        self._records: list[tuple[int, int, Envelope, int]] = []  # Offset, time, envelope, number of changes.
-        self._changes: list[tuple[str, int | None]] = []  # Kind and id of each change of each record.
-        # By kind: offset, time, change; of nodes then the name of the type, which the record does not hold, and properties as JSON.
-        self._puts: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        self._columns: defaultdict[str, defaultdict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
         self._type_names, self._last_ids = known
 
-    def add(self, entry: Entry) -> None:
-        """Take one record."""
-        offset, time_us, record = entry.offset, entry.time_us, entry.record
-        envelope, changes = record.envelope, record.changes
-        self._records.append((offset, time_us, envelope, len(changes)))
-        self._changes += [(_TAGS[change.__class__], getattr(change, "id", None)) for change in changes]
-        size = _BYTES + len(envelope.actor) + len(envelope.application) + len(envelope.reason or "")
-        for change in changes if len(changes) == 1 else _last_of_each(changes):
-            row: tuple[Any, ...] = (offset, time_us, change)
-            size += _BYTES
-            if isinstance(change, NodePut):
-                self._meet(change)
-                own, custom = as_json(change.properties), as_json(change.custom_properties)
-                row = (*row, self._type_names.get(change.type_id), own, custom)
-                size += len(own or b"") + len(custom or b"") + len(getattr(change, "uri", ""))
-            elif isinstance(change, TypePut):
-                self._meet(change)
-                self._type_names[change.id] = change.name
-            elif isinstance(change, REMARKS):
-                continue  # No fact about the store; `records` tells of it.
-            self._puts[_TAGS[change.__class__]].append(row)
-        self.size += size
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Take the records that come next."""
+        if not entries:
+            return
+        changes = [entry.record.changes for entry in entries]
+        envelopes = [entry.record.envelope for entry in entries]
+        places = ([entry.offset for entry in entries], [entry.time_us for entry in entries])
+        self._put(RECORDS, *places, envelopes)
+        columns = self._columns[RECORDS]
+        columns["counts"] += map(len, changes)
+        columns["kinds"] += [_TAGS[change.__class__] for some in changes for change in some]
+        columns["ids"] += [getattr(change, "id", None) for some in changes for change in some]
+        placed: Sequence[Placed] = [
+            (entry.offset, entry.time_us, change) for entry in entries for change in entry.record.changes
+        ]
+        if len(placed) > len(entries):
+            placed = _last_of_each(placed)
+        kinds = {change.__class__ for _, _, change in placed}.difference(REMARKS)  # No facts about the store.
+        for kind in sorted(kinds, key=lambda kind: not issubclass(kind, TypePut)):  # Types before nodes, which bear their names.
+            self._put_kind(kind, [row for row in placed if row[2].__class__ is kind])
 
-    def _meet(self, change: NodePut | TypePut) -> None:
-        """Note whether this may be a new version of something."""
-        name = _TABLES[change.__class__]
-        if change.id > self._last_ids[name]:
-            self._last_ids[name] = change.id
+    def _put_kind(self, kind: type[Change], placed: Sequence[Placed]) -> None:
+        offsets, times, puts = zip(*placed, strict=True)
+        tag = _TAGS[kind]
+        self._put(tag, offsets, times, puts)
+        if kind not in _TABLES:
+            return
+        ids = [put.id for put in puts]
+        self._meet(_TABLES[kind], ids)
+        if issubclass(kind, TypePut):
+            self._type_names.update(zip(ids, (put.name for put in puts), strict=True))
         else:
-            self.replaced.add(name)
+            self._columns[tag]["type"] += map(self._type_names.get, [put.type_id for put in puts])
+
+    def _put(self, kind: str, offsets: Sequence[int], times_us: Sequence[int], puts: Sequence[Any]) -> None:
+        """Add fields of records or changes to their columns."""
+        columns = self._columns[kind]
+        columns["offset"] += offsets
+        columns["time_us"] += times_us
+        self.size += _BYTES * len(puts)
+        for name, form in _FIELDS[kind].items():
+            values = list(map(attrgetter(name), puts))
+            if form == "properties":
+                values = as_json_lines(values)
+            elif form == "json":
+                values = [_encode(value) if value else None for value in values]
+            if form != "number":
+                self.size += sum(map(len, filter(None, values)))
+            columns[name] += values
+
+    def _meet(self, table: str, ids: Sequence[int]) -> None:
+        """Note whether one of these may be a new version of something."""
+        last = self._last_ids[table]
+        if not (ids[0] > last and all(map(lt, ids, ids[1:]))):
+            self.replaced.add(table)
+        self._last_ids[table] = max(last, *ids)
 
     def tables(self) -> Iterator[tuple[str, nanoarrow.Array]]:
-        """Yield what there is of "record" and of each kind of change, as a table."""
-        if not self._records:
-            return
-        yield "record", self._record_table()
-        for tag, rows in self._puts.items():
-            offsets, times, puts, *settled = zip(*rows, strict=True)
-            columns = {"offset": numbers(offsets), "time_us": numbers(times), **_columns(_PUTS[tag], puts)}
-            for name, form, values in zip(_SETTLED, _SETTLED.values(), settled, strict=False):
-                columns[name] = form(values)
-            yield tag, table(columns)
-
-    def _record_table(self) -> nanoarrow.Array:
-        offsets, times, envelopes, counts = zip(*self._records, strict=True)
-        kinds, ids = zip(*self._changes, strict=True) if self._changes else ((), ())
-        changes = lists(counts, {"kind": texts(kinds), "id": numbers(ids)})
-        place = {"offset": numbers(offsets), "time_us": numbers(times)}
-        return table({**place, **_columns(_ENVELOPE, envelopes), "changes": changes})
+        """Yield the kinds of what there is, RECORDS among them, each with its columns."""
+        for kind, columns in self._columns.items():
+            fields = {"offset": "number", "time_us": "number", **_FIELDS[kind]}
+            made = {name: _FORMS[form](columns[name]) for name, form in fields.items()}
+            if "type" in columns and "type" not in made:
+                made["type"] = arrow.texts(columns["type"])
+            if kind == RECORDS:
+                changes = {"kind": arrow.texts(columns["kinds"]), "id": arrow.numbers(columns["ids"])}
+                made["changes"] = arrow.lists(columns["counts"], changes)
+            yield kind, arrow.table(made)
 
 
-def _last_of_each(changes: Iterable[Change]) -> Iterable[Change]:
+def _last_of_each(placed: Sequence[Placed]) -> Sequence[Placed]:
     """Return the changes without those that the same record replaced: they were never to be seen."""
-    return {
-        (change.__class__, change.id) if isinstance(change, NodePut | TypePut) else id(change): change
-        for change in changes
-    }.values()
+    return list(
+        {
+            (row[0], row[2].__class__, row[2].id) if isinstance(row[2], NodePut | TypePut) else id(row): row
+            for row in placed
+        }.values()
+    )
 
 
-# Columns --------------------------------------------------------------------------------------------------------------
-
-
-def _jsons(values: Sequence[Any]) -> Any:
-    """Return a column of what each value is in JSON, null where there is nothing in it."""
-    return blobs([_json(value) if value else None for value in values])
-
-
-def _columns(forms: dict[str, Column], puts: Sequence[Any]) -> dict[str, Any]:
-    """Return fields of records or changes as columns."""
-    return {name: form(list(map(attrgetter(name), puts))) for name, form in forms.items()}
-
-
-def _forms(**named: str) -> dict[str, Column]:
+def _fields(**named: str) -> dict[str, str]:
     """Return the form of each field, of the names of the fields of each form."""
-    forms: dict[str, Column] = {"number": numbers, "text": texts, "blob": blobs, "json": _jsons}
-    return {name: forms[form] for form, names in named.items() for name in names.split()}
+    return {name: form for form, names in named.items() for name in names.split()}
 
 
-_ENVELOPE: Final = _forms(text="actor auth application host api reason", number="pid", blob="transaction")
+_FORMS: Final = {
+    "number": arrow.numbers, "text": arrow.texts, "blob": arrow.blobs, "json": arrow.blobs, "properties": arrow.blobs,
+}  # fmt: skip
 _TYPE: Final = {"number": "id", "text": "name version description external_id base_type"}
-_NODE: Final = {"number": "id type_id create_time_ms update_time_ms"}
-# Of each kind of change, the fields that its rows are made of.
-_PUTS: Final[dict[str, dict[str, Column]]] = {
-    "artifact_type": _forms(**_TYPE, json="properties"),
-    "execution_type": _forms(**_TYPE, json="properties input_type output_type"),
-    "context_type": _forms(**_TYPE, json="properties"),
-    "artifact": _forms(**_NODE, text="name external_id uri state"),
-    "execution": _forms(**_NODE, text="name external_id state"),
-    "context": _forms(**_NODE, text="name external_id"),
-    "event": _forms(number="id artifact_id execution_id time_ms", text="type", json="path"),
-    "attribution": _forms(number="context_id artifact_id"),
-    "association": _forms(number="context_id execution_id"),
-    "parent_context": _forms(number="id parent_id child_id"),
+_NODE: Final = {"number": "id type_id create_time_ms update_time_ms", "properties": "properties custom_properties"}
+# The fields that rows are made of.
+_FIELDS: Final[dict[str, dict[str, str]]] = {
+    RECORDS: _fields(text="actor auth application host api reason", number="pid", blob="transaction"),
+    "artifact_type": _fields(**_TYPE, json="properties"),
+    "execution_type": _fields(**_TYPE, json="properties input_type output_type"),
+    "context_type": _fields(**_TYPE, json="properties"),
+    "artifact": _fields(**_NODE, text="name external_id uri state"),
+    "execution": _fields(**_NODE, text="name external_id state"),
+    "context": _fields(**_NODE, text="name external_id"),
+    "event": _fields(number="id artifact_id execution_id time_ms", text="type", json="path"),
+    "attribution": _fields(number="context_id artifact_id"),
+    "association": _fields(number="context_id execution_id"),
+    "parent_context": _fields(number="id parent_id child_id"),
 }
-# Of nodes, what stands beside the change in a row.
-_SETTLED: Final[dict[str, Column]] = {"type": texts, "properties": blobs, "custom_properties": blobs}

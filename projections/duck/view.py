@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from evlog.records import Entry
 
+_TAKEN_RECORDS: Final = 128  # Gathered at once: enough to save work, and few, for each may be large.
 _CHUNK_BYTES: Final = 8 * 1024 * 1024  # Handed over at once: some ten thousand records.
 
 
@@ -55,6 +56,7 @@ class HistoryView:
         self._worker = ThreadPoolExecutor(1, "history view")
         self._loading: Future[bool] | None = None
         self._batch = self._new_batch()
+        self._taken: list[Entry] = []  # What the batch has yet to take.
         self._types_changed = False
         self._applied_before = self.applied
 
@@ -70,7 +72,13 @@ class HistoryView:
 
     def apply(self, entry: Entry) -> None:
         """Take one record; see Projector."""
-        self._batch.add(entry)
+        self._taken.append(entry)
+        if len(self._taken) == _TAKEN_RECORDS:
+            self._gather()
+
+    def _gather(self) -> None:
+        taken, self._taken = self._taken, []
+        self._batch.add(taken)
         if self._batch.size > _CHUNK_BYTES:
             self._hand_over()
 
@@ -95,6 +103,7 @@ class HistoryView:
     def commit(self, prev: bytes) -> None:
         """Make the rows visible, and the applied offset with them. prev: of the log at that offset."""
         try:
+            self._gather()
             self._hand_over()
             self._wait()
             if self._types_changed:
@@ -113,7 +122,7 @@ class HistoryView:
         with suppress(ViewError):
             self._wait()
         self.applied = self._applied_before
-        self._batch, self._types_changed = self._new_batch(), False
+        self._taken, self._batch, self._types_changed = [], self._new_batch(), False
         with suppress(duckdb.Error):  # After some errors the transaction is over already.
             self.connection.execute("rollback").fetchall()
 
