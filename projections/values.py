@@ -41,8 +41,8 @@ def as_json_lines(many: Sequence[Properties]) -> list[bytes]:
 
 def _is_special(text: bytes) -> bool:
     """Tell whether a value may be in JSON that JSON has no word for. To look at the text costs less than to look at each value."""
-    # null stands for NaN and infinity; a text that says the same by chance does no harm.
-    return b"null" in text or b'"t":"struct"' in text or b'"t":"proto"' in text
+    # null stands for NaN and infinity, a tag is that of a struct or proto; a text that says the same by chance does no harm.
+    return b"null" in text or b'"t":"' in text
 
 
 def _value_json(value: object) -> bytes:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def numbers(values: Sequence[int | None]) -> Any:
-    """Return a column of integers of 64 bits. Raises OverflowError for one that takes more."""
+def numbers(values: Sequence[Any]) -> Any:
+    """Return a column of integers of 64 bits, or None. Raises OverflowError for one that takes more."""
     try:
-        buffer = array("q", values)  # type: ignore[arg-type] - that there is a None is found on the way, at no cost.
-    except TypeError:
+        buffer = array("q", values)
+    except TypeError:  # One is None: to find out like this costs nothing where none is.
         return na.c_array(values, na.int64())
     return na.c_array_from_buffers(na.int64(), len(values), [None, buffer])
 

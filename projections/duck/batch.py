@@ -16,7 +16,7 @@ from projections.duck import arrow
 from projections.values import as_json_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import nanoarrow
 
@@ -75,7 +75,8 @@ class Batch:
         if len(placed) > len(entries):
             placed = _last_of_each(placed)
         kinds = {change.__class__ for _, _, change in placed}.difference(REMARKS)  # No facts about the store.
-        for kind in sorted(kinds, key=lambda kind: not issubclass(kind, TypePut)):  # Types before nodes, which bear their names.
+        # Types before nodes, which bear their names.
+        for kind in sorted(kinds, key=lambda kind: (not issubclass(kind, TypePut), _TAGS[kind])):
             self._put_kind(kind, [row for row in placed if row[2].__class__ is kind])
 
     def _put_kind(self, kind: type[Change], placed: Sequence[Placed]) -> None:
@@ -142,7 +143,7 @@ def _fields(**named: str) -> dict[str, str]:
     return {name: form for form, names in named.items() for name in names.split()}
 
 
-_FORMS: Final = {
+_FORMS: Final[dict[str, Callable[[list[Any]], Any]]] = {
     "number": arrow.numbers, "text": arrow.texts, "blob": arrow.blobs, "json": arrow.blobs, "properties": arrow.blobs,
 }  # fmt: skip
 _TYPE: Final = {"number": "id", "text": "name version description external_id base_type"}
