@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def numbers(values: Sequence[Any]) -> Any:
-    """Return a column of integers of 64 bits, or None. Raises OverflowError for one that takes more."""
+    """Return a column of integers of 64 bits, or None. Raises OverflowError or ValueError for one that takes more."""
     try:
         buffer = array("q", values)
     except TypeError:  # One is None: to find out like this costs nothing where none is.

@@ -72,7 +72,7 @@ class Batch:
         placed: Sequence[Placed] = [
             (entry.offset, entry.time_us, change) for entry in entries for change in entry.record.changes
         ]
-        if len(placed) > len(entries):
+        if max(map(len, changes)) > 1:
             placed = _last_of_each(placed)
         kinds = {change.__class__ for _, _, change in placed}.difference(REMARKS)  # No facts about the store.
         # Types before nodes, which bear their names.

@@ -146,10 +146,10 @@ def peek(path: Path, patience_s: float) -> Watermark:
         connection.close()
 
 
-def failed(path: str, error: duckdb.Error) -> ViewError:
-    """Return what to raise for an error of DuckDB."""
+def failed(path: str, error: Exception) -> ViewError:
+    """Return what to raise for an error of DuckDB, or of what it was to be fed with."""
     return ViewError(f"{path}: {_first_line(error)}; `evlog replay --view history` makes the view anew from the log")
 
 
-def _first_line(error: duckdb.Error) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0]

@@ -1,7 +1,7 @@
 """The analytics view, open for writing: a projector of its own transaction, fed by the one loop that feeds every view.
 
-Not safe for two writers: who opens it holds `history.lock` (`replay.analytics` does). Rows are made by a thread of DuckDB's while the
-records that follow are read and encoded here; `commit` waits for it, so that rows and applied offset become visible together.
+Not safe for two writers: who opens it holds `history.lock` (`replay.analytics` does). Rows are made in a thread of their own while the
+records that follow are read and gathered here; `commit` waits for it, so that rows and applied offset become visible together.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class HistoryView:
             self._gather()
 
     def _gather(self) -> None:
+        """Let the batch take the records that came, and hand it over once it is large."""
         taken, self._taken = self._taken, []
         self._batch.add(taken)
         if self._batch.size > _CHUNK_BYTES:
@@ -97,7 +98,7 @@ class HistoryView:
         if loading is not None:
             try:
                 self._types_changed |= loading.result()
-            except duckdb.Error as error:
+            except (duckdb.Error, OverflowError, ValueError) as error:
                 raise database.failed(self.path, error) from error
 
     def commit(self, prev: bytes) -> None:
