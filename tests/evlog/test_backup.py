@@ -199,6 +199,8 @@ def test_what_was_compressed_in_a_backup_and_then_damaged_is_not_shadowed_by_a_n
     store: Path, target: RealFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compression, "BLOCK_BYTES", 512)
+    monkeypatch.setattr(segment, "FIRST_READ_BYTES", 256)
+    monkeypatch.setattr(segment, "READ_BYTES", 256)
     backup(RealFolder(store), target)
     former = (target.path / manifest.NAME).read_bytes()
     put(store, 20, 30)
