@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
-import multiprocessing
+import json
 import os
 import random
 import stat
@@ -313,6 +313,22 @@ def test_a_reader_goes_on_while_the_segment_that_it_reads_is_compressed(tmp_path
         assert [entry.offset for entry in log.read(2)] == list(range(2, RECORDS))
 
 
+def test_what_is_open_to_be_read_is_read_to_its_seal_after_it_lost_its_name_and_a_writer_is_told(
+    tmp_path: Path,
+) -> None:
+    folder = filled(RealFolder(tmp_path / "log", create=True))
+    with (
+        closing(segment.open_file(folder, 0)) as file,
+        closing(folder.open(segment.name_of(0), writable=True)) as written,
+    ):
+        compress_all(folder, seed=seed_of(folder))
+        place = segment.read_seal(file, seed=seed_of(folder))
+        assert place is not None
+        assert place.seal.end == 8
+        with pytest.raises(StorageError, match="removed while it was open"):
+            written.size()
+
+
 def test_a_file_that_went_between_its_listing_and_its_opening_is_found_in_its_other_form(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -371,22 +387,13 @@ def test_readers_and_a_writer_notice_nothing_while_segments_are_compressed_all_t
     assert set(list(forms(folder).values())[:-1]) == {"zst"}
 
 
-def compress_in_a_process(path: Path, seed: int, start: object) -> None:
-    start.wait()  # type: ignore[attr-defined]
-    compress_all(RealFolder(path), seed=seed)
-
-
-def test_two_processes_compress_one_log_and_each_segment_once(tmp_path: Path) -> None:
+def test_processes_compress_one_log_and_each_segment_once(tmp_path: Path) -> None:
     folder = filled(RealFolder(tmp_path / "log", create=True), 80)
-    context = multiprocessing.get_context("fork")
-    start = context.Event()
-    both = [context.Process(target=compress_in_a_process, args=(folder.path, seed_of(folder), start)) for _ in range(2)]
-    for process in both:
-        process.start()
-    start.set()
-    for process in both:
-        process.join()
-    assert [process.exitcode for process in both] == [0, 0]
+    command = [sys.executable, "-m", "mlmd.cli", "-s", tmp_path, "compress", "--json"]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+    told = [json.loads(process.communicate(timeout=120)[0]) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert sum(one["segments_compressed"] for one in told) == len(segment.bases(folder)) - 1
     assert set(list(forms(folder).values())[:-1]) == {"zst"}
     assert contents(folder)[0] == list(range(80))
 

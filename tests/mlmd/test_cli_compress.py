@@ -218,6 +218,17 @@ def test_a_run_that_is_killed_at_any_moment_changes_nothing_and_the_next_one_fin
         assert not list((store / "log").glob("*.new"))
 
 
+def test_a_lock_that_cannot_be_made_and_a_file_in_the_way_are_refusals(place: Path) -> None:
+    (place / "log" / compression.LOCK_NAME).mkdir()
+    assert compression.LOCK_NAME in refused(1, "-s", str(place), "compress")
+    (place / "log" / compression.LOCK_NAME).rmdir()
+    (place / "log" / f"{segment.compressed_name_of(0)}.new").mkdir()
+    assert "cannot create" in refused(1, "-s", str(place), "compress")
+    assert raw(place) == 6
+    (place / "log" / f"{segment.compressed_name_of(0)}.new").rmdir()
+    assert data("-s", str(place), "compress")["segments_compressed"] == 5
+
+
 def test_the_lock_of_compressing_is_not_that_of_writing(place: Path) -> None:
     config = pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(place)))
     lock = RealFolder(place / "log").lock(compression.LOCK_NAME)
