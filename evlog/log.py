@@ -397,9 +397,8 @@ class Log:
         except CorruptLogError:
             if link.end != start:
                 raise
-            self._reader = Reader(
-                self.folder, self.seed, self.opener
-            )  # The old one's positions may be of a log that was replaced.
+            # The old one's positions may be of a log that was replaced.
+            self._reader = Reader(self.folder, self.seed, self.opener)
             yield from self._reader.entries(start, stop, link)
 
     def read_each(self, offsets: Sequence[int]) -> Iterator[Entry]:

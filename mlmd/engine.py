@@ -249,6 +249,8 @@ class Engine:
                     self.view = self._opened.anew()
                 self._forget()
                 self._renew_view()
+            if self._opened.checkpointer is not None:
+                self._opened.checkpointer.wake()
         except errors.StatusError:
             raise
         except Exception as error:

@@ -496,3 +496,72 @@ print([name for name in sys.modules if name.split(".")[0] == "cryptography"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert not (place / "keys").exists()
+
+
+def test_writers_that_go_on_while_somebody_is_erased_lose_nothing_and_keep_nothing(place: Path) -> None:
+    stores = [declared(place), opened(place), opened(place)]
+    put(stores[0], operator="early bird")
+    stop, failed = threading.Event(), list[BaseException]()
+
+    def work(store: MetadataStore) -> None:
+        try:
+            while not stop.is_set():
+                number = put(store, operator="late bird")
+                [node] = store.get_executions_by_id([1])
+                node.properties["epochs"].int_value = number
+                store.put_executions([node])
+        except (errors.StatusError, AssertionError) as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(store,)) for store in stores[1:]]
+    for thread in threads:
+        thread.start()
+    done = [stores[0].erase("u-17") for _ in range(4) if not failed]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    if stores[0].log.subject_keys.ids():
+        done.append(stores[0].erase("u-17"))
+    assert holds(place, b"early bird", b"late bird") == []
+    for store in stores:
+        assert seen(store)["operator"] == ERASED
+        check_store(store)
+    assert verify_personal(stores[0].log) == []
+    assert len({key for one in done for key in one.keys}) == sum(len(one.keys) for one in done)
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.faults
+def test_an_erasure_that_is_killed_at_any_time_never_began_or_is_finished_by_the_next_opening(place: Path) -> None:
+    import random
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    rng, begun = random.Random(1), 0
+    declared(place).close()
+    command = [sys.executable, "-m", "mlmd.cli", "-s", str(place), "erase", "u-17", "--reason", "kill"]
+    for turn in range(40):
+        secret = f"secret {turn} of u-17"
+        with closing(opened(place)) as store:
+            number = put(store, operator=secret)
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while child.poll() is None and not (place / "keys" / "subjects" / "ERASING").exists() and rng.random() > 0.0001:
+            time.sleep(0.0005)
+        time.sleep(rng.uniform(0, 0.1))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        with closing(opened(place)) as store:
+            gone = seen(store, number)["operator"] == ERASED
+            assert gone or seen(store, number)["operator"] == secret
+            check_store(store)
+            assert verify_personal(store.log) == []
+            assert store.log.subject_keys.begun_erasure() is None
+        assert bool(holds(place, secret.encode())) is not gone
+        begun += gone
+        if not gone:
+            subprocess.run(command, check=True, capture_output=True)
+    assert begun > 0
