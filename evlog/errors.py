@@ -16,6 +16,7 @@ LogError
 │   ├── DivergedError           the store and its backup are not one history any more
 │   └── DamagedBackupError      a backup does not hold what it says it holds
 ├── EvidenceError           a note, key, proof or policy is not what it must be, or does not prove what it should
+├── WorkerDiedError         a process that worked for this one ended before its work was done
 └── StorageError            the device refused
     ├── ReadOnlyError           read-only medium or read-only opening
     └── DiskFullError           no space left
@@ -145,6 +146,17 @@ class DamagedBackupError(BackupError):
 
 class EvidenceError(LogError):
     """A note, a key, a proof or a policy is not what it must be, or does not prove what it should."""
+
+
+class WorkerDiedError(LogError):
+    """A process that checked a segment for this one was killed, or could not go on."""
+
+    def __init__(self, file: str, code: int) -> None:
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+        super().__init__(
+            f"{file}: the process that checked it {how}: nothing can be said of the log; run it again, with --jobs 1"
+        )
+        self.file, self.code = file, code
 
 
 class StorageError(LogError):

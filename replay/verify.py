@@ -55,13 +55,19 @@ class Report:
 
 
 def verify_log(
-    folder: Folder, progress: Progress | None = None, promises: Sequence[Promise] = (), keys: Sequence[VerifierKey] = ()
+    folder: Folder,
+    progress: Progress | None = None,
+    promises: Sequence[Promise] = (),
+    keys: Sequence[VerifierKey] = (),
+    jobs: int = 1,
 ) -> Report:
     """Check every byte of a log: frames, chain, tree, seals, HEAD, identity. Opens nothing for writing.
 
-    promises: checkpoints that the log must bear out; keys: of whoever may have signed them.
+    promises: checkpoints that the log must bear out; keys: of whoever may have signed them. jobs: processes at work, each on a segment.
+    Raises as `evlog.audit.audit`.
     """
-    result = audit.audit(folder, progress, {promise.signed.checkpoint.size for promise in promises})
+    sizes = {promise.signed.checkpoint.size for promise in promises}
+    result = audit.audit(folder, progress, sizes, jobs=jobs)
     findings = [_finding(fault) for fault in result.faults]
     compared = promises if result.origin else ()
     broken = [_finding(fault) for one in compared for fault in review.compare(one, result, keys)]
