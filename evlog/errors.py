@@ -154,7 +154,7 @@ class WorkerDiedError(LogError):
     def __init__(self, file: str, code: int) -> None:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
         super().__init__(
-            f"{file}: the process that checked it {how}: nothing can be said of the log; run it again, with --jobs 1"
+            f"{file}: the process that checked it {how}, so nothing can be said of the log; run it again, with one process"
         )
         self.file, self.code = file, code
 

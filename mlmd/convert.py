@@ -333,11 +333,17 @@ class Bodies:
 
     def type_of(self, kind: str, body: bytes) -> TypePut:
         """Return the record that a type was made from."""
+        if kind not in _KIND_NAMED:
+            raise ValueError(f"a type is of no kind, but {kind!r}")
         return stored_type_put(_KIND_NAMED[kind], _parsed(_KIND_NAMED[kind].type_message, body))
 
     def node_of(self, kind: str, body: bytes) -> NodePut:
         """Return the record that a node was made from."""
-        return stored_put(_KIND_NAMED[kind], _parsed(_KIND_NAMED[kind].message, body))
+        message = _parsed(_KIND_NAMED[kind].message, body)
+        try:
+            return stored_put(_KIND_NAMED[kind], message)
+        except AttributeError as error:  # Of no field: that of a property which holds none.
+            raise ValueError("a body has a property without a value") from error
 
     def event_of(self, event_id: int, body: bytes) -> EventPut:
         """Return the record that an event was made from."""

@@ -76,9 +76,10 @@ def verify(
     anchors = [Promise(str(path), signed) for path, signed in copies_in(anchor, place)] if anchor is not None else []
     kept, faults = review.promises_of(tlog)  # Before the log is read: it only grows, and so do they.
     keys = read_policy(policy).logs if policy is not None else review.keys_of(tlog)
+    jobs = jobs or _cores()
     started = time.perf_counter()
     with progress_of(settings, "checking the log") as progress:
-        report = verify_log(RealFolder(place / LOG_FOLDER), progress, [*anchors, *kept], keys, jobs or _cores())
+        report = verify_log(RealFolder(place / LOG_FOLDER), progress, [*anchors, *kept], keys, jobs)
     took_s = time.perf_counter() - started
     findings = [*report.findings, *report.broken, *(Finding(one.severity, one.reason, one.file) for one in faults)]
     with progress_of(settings, "checking the tiles") as progress:
@@ -92,7 +93,7 @@ def verify(
     findings += views.findings
     damaged = any(finding.severity == "damage" for finding in findings)
     if settings.form == "table":
-        _tell(settings, report, findings, took_s)
+        _tell(settings, report, findings, took_s, min(jobs, report.segments))
         if not damaged:
             _tell_promises(len(kept), paths)
             tell_state(views)
@@ -161,9 +162,13 @@ def _tell_promises(kept: int, paths: list[Row]) -> None:
         click.echo(f"ok      {row['file']}: the log begins with the {row['size']:,} records of this checkpoint{shown}")
 
 
-def _tell(settings: Settings, report: Report, findings: list[Finding], took_s: float) -> None:
+def _tell(settings: Settings, report: Report, findings: list[Finding], took_s: float, jobs: int) -> None:
+    by = f" by {jobs} processes" if jobs > 1 else ""
     rate = report.records / took_s if took_s else 0
-    talk(settings, f"{report.records:,} records, {report.segments:,} segments, {took_s:.2f} s ({rate:,.0f} records/s)")
+    talk(
+        settings,
+        f"{report.records:,} records, {report.segments:,} segments, {took_s:.2f} s ({rate:,.0f} records/s{by})",
+    )
     if report.sound:
         click.echo(f"ok      every frame, link, seal and tree node; root {report.root.hex()}")
     for finding in findings:

@@ -268,7 +268,7 @@ def test_a_process_that_is_killed_is_a_clear_error_and_no_other_stays(
         return ask(worker, name, base, tell)
 
     monkeypatch.setattr(audit_jobs._Worker, "check", killed)
-    with pytest.raises(WorkerDiedError, match=r"killed by signal 9.*--jobs 1") as caught:
+    with pytest.raises(WorkerDiedError, match=r"killed by signal 9.*one process") as caught:
         audit(RealFolder(place), jobs=2)
     assert caught.value.code == -signal.SIGKILL
     assert children() == before
