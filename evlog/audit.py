@@ -1,35 +1,39 @@
-"""Every byte of a log checked, without opening it for writing and without stopping at the first fault."""
+"""Every byte of a log checked, without opening it for writing and without stopping at the first fault.
+
+Each segment is checked by itself (`segment_audit`), here or by processes of our own; what they were found to be is then put together in
+the order of the log, so the faults are the same however many worked.
+"""
 
 from __future__ import annotations
 
+import threading
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from evlog import codec, head, identity, recovery, segment
-from evlog.errors import CorruptLogError, LogError
-from evlog.frame import RECORD, SEAL, BadFrame, seed_of
-from evlog.merkle import EMPTY_ROOT, Frontier
-from evlog.records import LossAccepted
-from evlog.tip import Tip
+from evlog import audit_jobs, head, identity, segment
+from evlog.errors import LogError, UnknownTagError
+from evlog.files import RealFolder
+from evlog.frame import seed_of
+from evlog.merkle import EMPTY_ROOT
+from evlog.segment_audit import Point, check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 
-    from evlog.files import File, Folder
-    from evlog.frame import Frame
+    from evlog.files import Folder
+    from evlog.frame import BadFrame
     from evlog.head import Mark
+    from evlog.segment_audit import Checked, Tell
 
-    _Report = tuple[Callable[[int, int], None] | None, int, Collection[int]]
-
-REPORT_RECORDS = 5_000
-LOSS_ACCEPTED = b"\xadloss_accepted"  # The tag, as MessagePack writes it: a record without these bytes holds none.
+    Severity = Literal["damage", "note"]
 
 
 @dataclass(frozen=True)
 class Fault:
     """Something that is not as it must be, or that a reader should know."""
 
-    severity: Literal["damage", "note"]
+    severity: Severity
     reason: str
     file: str
     position: int
@@ -55,11 +59,13 @@ def audit(
     sizes: Collection[int] = frozenset(),
     *,
     since: int = 0,
+    jobs: int = 1,
 ) -> Audit:
     """Check identity, HEAD, every segment, frame, leaf, link, seal and the order of times.
 
     progress: told (records checked, records known from HEAD or segment names). sizes: of trees whose roots are wanted. since: the
-    base of the first segment to check; what its header says of those before is believed.
+    base of the first segment to check; what its header says of those before is believed. jobs: processes at work, where there are
+    several segments. Raises UnknownTagError for what a newer release wrote, StorageError where a file may not be read.
     """
     result = Audit(roots={0: EMPTY_ROOT} if 0 in sizes else {})
     try:
@@ -70,25 +76,37 @@ def audit(
     seed = seed_of(log_id)
     mark = _mark(folder, seed, result)
     bases = [base for base in segment.bases(folder) if base >= since]
-    tip, reached = Tip(), since == 0
     known = max(mark.end if mark else 0, bases[-1] if bases else 0) - since
-    for number, base in enumerate(bases):
-        result.segments += 1
-        if base != tip.end and reached:
-            reason = f"the segment with the records from {tip.end} on is missing"
-            name = folder.describe(segment.name_of(tip.end))
-            result.faults.append(Fault("damage", reason, name, 0, tip.end))
-        last = number == len(bases) - 1
-        try:
-            tip, reached = _segment(
-                folder, base, tip, result, seed=seed, last=last, mark=mark, report=(progress, known, sizes)
-            )
-        except CorruptLogError as error:  # A compressed segment that cannot be decompressed.
-            result.faults.append(Fault("damage", error.reason, error.file, error.position, error.offset))
-            reached = False
-    _end(folder, tip, mark, bases, result, reached=reached)
-    result.root = tip.tree.root()
+    tell = _Counted(progress, known).add if progress is not None else None
+    with closing(_each(folder, bases, seed=seed, sizes=sizes, jobs=jobs, tell=tell)) as found:
+        _join(folder, found, mark, bases, result, since=since)
     return result
+
+
+class _Counted:
+    """Sums up what several threads tell."""
+
+    def __init__(self, progress: Callable[[int, int], None], known: int) -> None:
+        self._progress, self._known, self._done = progress, known, 0
+        self._lock = threading.Lock()
+
+    def add(self, records: int) -> None:
+        """Tell of more records."""
+        with self._lock:
+            self._done += records
+            self._progress(self._done, max(self._known, self._done))
+
+
+def _each(
+    folder: Folder, bases: Sequence[int], *, seed: int, sizes: Collection[int], jobs: int, tell: Tell | None
+) -> Generator[Checked, None, None]:
+    """Yield what each segment was found to be, in order."""
+    jobs = min(jobs, len(bases))
+    if jobs > 1 and isinstance(folder, RealFolder):
+        yield from audit_jobs.check_all(folder, bases, seed=seed, sizes=sizes, jobs=jobs, tell=tell)
+    else:
+        for base in bases:
+            yield check(folder, base, seed=seed, sizes=sizes, tell=tell)
 
 
 def _mark(folder: Folder, seed: int, result: Audit) -> Mark | None:
@@ -108,39 +126,44 @@ def _mark(folder: Folder, seed: int, result: Audit) -> Mark | None:
     return mark
 
 
-def _segment(
-    folder: Folder,
-    base: int,
-    tip: Tip,
-    result: Audit,
-    *,
-    seed: int,
-    last: bool,
-    mark: Mark | None,
-    report: _Report,
-) -> tuple[Tip, bool]:
-    """Check one segment; return the tip after it and whether its end was reached."""
-    file = segment.open_file(folder, base)
-    try:
-        if base != tip.end:  # After a gap or damage: go on from what the segment's own header says.
-            header = segment.read_header(file, seed=seed)
-            if isinstance(header, segment.SegmentHeader):
-                tip = Tip(Frontier(header.base, header.frontier), header.prev, header.time_us)
-        active = recovery.Active(file, base=base, number=0, tip=tip)
-        fault = _walk(active, result, seed=seed, report=report)
-        if fault is not None:
-            acknowledged = mark is None or not last or _acknowledged(mark, base, fault.position, active.tip.end)
-            severity: Literal["damage", "note"] = "damage" if acknowledged else "note"
-            reason = (
-                fault.reason if acknowledged else f"{fault.reason}: a torn end nobody was told of; opening mends it"
-            )
-            result.faults.append(Fault(severity, reason, file.name, fault.position, active.tip.end))
-        elif not last and not active.sealed:
+def _join(
+    folder: Folder, found: Iterator[Checked], mark: Mark | None, bases: list[int], result: Audit, *, since: int
+) -> None:
+    """Put the segments together: what each one's header says must be what those before it lead to."""
+    at: Point | None = Point() if since == 0 else None  # None where that is not known: behind damage.
+    faults, last = result.faults, Point()
+    for one in found:
+        result.segments += 1
+        result.records += one.records
+        result.roots |= one.roots
+        result.losses += [Fault("note", loss.what, one.file, loss.position, loss.offset) for loss in one.losses]
+        if at is not None and one.base != at.end:
+            reason = f"the segment with the records from {at.end} on is missing"
+            faults.append(Fault("damage", reason, folder.describe(segment.name_of(at.end)), 0, at.end))
+        elif at is not None and one.begins is not None and one.begins != at:
+            reason = "the segment header does not continue the log before it"
+            faults.append(Fault("damage", reason, one.file, 0, one.base))
+        is_last = one.base == bases[-1]
+        last = one.stops if one.begins is not None else at or Point(one.base, last.root)
+        if one.bad is not None:
+            faults.append(_fault(one, one.bad, mark, last.end, is_last=is_last))
+        elif not is_last and not one.sealed:
             reason = "the segment is not the last and has no seal"
-            result.faults.append(Fault("damage", reason, file.name, file.size(), active.tip.end))
-        return active.tip, fault is None
-    finally:
-        file.close()
+            faults.append(Fault("damage", reason, one.file, one.size, last.end))
+        elif not is_last and one.size > one.position:
+            reason = "bytes follow the seal: opening would not find it"
+            faults.append(Fault("damage", reason, one.file, one.position, last.end))
+        at = last if one.bad is None else None
+    result.root = last.root
+    _end(folder, at, mark, bases, result)
+
+
+def _fault(one: Checked, bad: BadFrame, mark: Mark | None, end: int, *, is_last: bool) -> Fault:
+    if bad.newer:
+        raise UnknownTagError(bad.reason, offset=end)
+    if mark is None or not is_last or _acknowledged(mark, one.base, bad.position, end):
+        return Fault("damage", bad.reason, one.file, bad.position, end)
+    return Fault("note", f"{bad.reason}: a torn end nobody was told of; opening mends it", one.file, bad.position, end)
 
 
 def _acknowledged(mark: Mark, base: int, position: int, offset: int) -> bool:
@@ -148,57 +171,15 @@ def _acknowledged(mark: Mark, base: int, position: int, offset: int) -> bool:
     return offset < mark.end or (mark.base == base and position < mark.position)
 
 
-def _walk(active: recovery.Active, result: Audit, *, seed: int, report: _Report) -> BadFrame | None:
-    progress, known, sizes = report
-    for frame in segment.walk(active.file, 0, seed=seed):
-        if isinstance(frame, BadFrame):
-            return frame
-        reason = active.take(frame) or (_seal_fault(active.file, frame) if frame.kind == SEAL else None)
-        if reason is not None:
-            return BadFrame(frame.position, reason)
-        if frame.kind == RECORD:
-            result.records += 1
-            if LOSS_ACCEPTED in frame.body:
-                result.losses += _losses(active.file.name, frame)
-            if active.tip.end in sizes:
-                result.roots[active.tip.end] = active.tip.tree.root()
-            if progress is not None and result.records % REPORT_RECORDS == 0:
-                progress(result.records, max(known, result.records))
-    return BadFrame(0, "the segment has no header") if active.position == 0 else None
-
-
-def _losses(name: str, frame: Frame) -> Iterator[Fault]:
-    """Yield a note for each accepted loss that a record tells of: whoever reads the log shall know that it is not all there was."""
-    try:
-        record = codec.decode(frame)
-    except LogError:
-        return  # Of a newer release: what it holds is not for this one to tell.
-    said = record.envelope
-    for change in record.changes:
-        if isinstance(change, LossAccepted):
-            lost = f"at least {change.known - change.end:,} records from #{change.end:,} on were lost"
-            why = f"{said.actor} accepted that in record {frame.offset:,}: {said.reason or 'no reason given'}"
-            yield Fault("note", f"{lost}; {why}", name, frame.position, change.end)
-
-
-def _seal_fault(file: File, frame: Frame) -> str | None:
-    seal = segment.decode_seal(frame)
-    if isinstance(seal, str):
-        return seal
-    if segment.digest_before(file, frame.position) != seal.sha256:
-        return "the bytes before the seal are not those it was made for"
-    return None
-
-
-def _end(folder: Folder, tip: Tip, mark: Mark | None, bases: list[int], result: Audit, *, reached: bool) -> None:
+def _end(folder: Folder, end: Point | None, mark: Mark | None, bases: list[int], result: Audit) -> None:
     """Compare the end of the log with HEAD."""
     name = folder.describe(segment.name_of(bases[-1] if bases else 0))
     if not bases:
         result.faults.append(Fault("damage", "there is no segment", name, 0, 0))
-    elif mark is not None and reached:
-        if tip.end < mark.end:
-            reason = f"the log ends at record {tip.end}, {mark.end} were acknowledged"
-            result.faults.append(Fault("damage", reason, name, 0, tip.end))
-        elif tip.end == mark.end and tip.prev != mark.prev:
+    elif mark is not None and end is not None:
+        if end.end < mark.end:
+            reason = f"the log ends at record {end.end}, {mark.end} were acknowledged"
+            result.faults.append(Fault("damage", reason, name, 0, end.end))
+        elif end.end == mark.end and end.prev != mark.prev:
             reason = "HEAD speaks of another last record"
-            result.faults.append(Fault("damage", reason, folder.describe(head.NAME), 0, tip.end))
+            result.faults.append(Fault("damage", reason, folder.describe(head.NAME), 0, end.end))

@@ -23,6 +23,7 @@ LogError
 ├── RepairError             a log cannot be mended with what is at hand, or a loss is not the one that was named
 │   └── LackingError            no copy has records that the log lost, or nothing says that a copy's are those
 ├── EvidenceError           a note, key, proof or policy is not what it must be, or does not prove what it should
+├── WorkerDiedError         a process that worked for this one ended before its work was done
 └── StorageError            the device refused
     ├── ReadOnlyError           read-only medium or read-only opening
     └── DiskFullError           no space left
@@ -209,6 +210,17 @@ class LackingError(RepairError):
 
 class EvidenceError(LogError):
     """A note, a key, a proof or a policy is not what it must be, or does not prove what it should."""
+
+
+class WorkerDiedError(LogError):
+    """A process that checked a segment for this one was killed, or could not go on."""
+
+    def __init__(self, file: str, code: int) -> None:
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+        super().__init__(
+            f"{file}: the process that checked it {how}, so nothing can be said of the log; run it again, with one process"
+        )
+        self.file, self.code = file, code
 
 
 class StorageError(LogError):

@@ -58,8 +58,8 @@ class Active:
             return "a frame follows the seal"
         if self.position == 0:
             reason = self._take_header(frame)
-        elif frame.kind == RECORD:
-            reason = self._take_record(frame)
+        elif frame.kind == RECORD:  # By far the most frames.
+            return self._take_record(frame)
         elif frame.kind == SEAL:
             reason = self._take_seal(frame)
         elif frame.kind == SEGMENT:
@@ -87,6 +87,7 @@ class Active:
         if reason is None:
             segment.note_position(self.index, frame.offset, self.base, frame.position)
             self.first_us = self.first_us or frame.time_us
+            self.position, self.synced = frame.position + frame.size, False
         return reason
 
     def _take_seal(self, frame: Frame) -> str | None:

@@ -188,7 +188,10 @@ def _pack_control(kind: int, body: bytes, offset: int, time_us: int, prev: bytes
 
 def decode_header(frame: Frame) -> SegmentHeader | str:
     """Return the header in a SEGMENT frame, or why it is none."""
-    return _decode(frame, SegmentHeader, SEGMENT)
+    header = _decode(frame, SegmentHeader, SEGMENT)
+    if isinstance(header, SegmentHeader) and len(header.frontier) != header.base.bit_count():
+        return f"the header's frontier is not one of a tree of {header.base} records"
+    return header
 
 
 def decode_seal(frame: Frame) -> Seal | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from evlog import merkle
@@ -19,27 +20,22 @@ NO_PREV: Final = bytes(PREV_BYTES)
 class Link:
     """What the next record must follow: its offset, the last leaf's hash (its first 16 bytes), the last record's time."""
 
-    __slots__ = ("_end", "prev", "time_us")
+    __slots__ = ("end", "prev", "time_us")
 
     def __init__(self, end: int = 0, prev: bytes = NO_PREV, time_us: int = 0) -> None:
-        self._end, self.prev, self.time_us = end, prev, time_us
-
-    @property
-    def end(self) -> int:
-        """Return the offset the next record gets."""
-        return self._end
+        self.end, self.prev, self.time_us = end, prev, time_us
 
     def add(self, entry: bytes, time_us: int) -> bytes:
         """Move past the record with this leaf; return its hash."""
         leaf_hash = merkle.leaf_hash(entry)
-        self._end += 1
+        self.end += 1
         self.prev, self.time_us = leaf_hash[:PREV_BYTES], time_us
         return leaf_hash
 
     def follow(self, frame: Frame) -> str | None:
         """Move past a record's frame, or return why it does not come next."""
-        if (reason := self.fits(frame)) is not None:
-            return reason
+        if frame.offset != self.end or frame.prev != self.prev:
+            return self.fits(frame)
         if frame.time_us <= self.time_us:
             return f"the record's time {frame.time_us} does not follow {self.time_us}"
         try:
@@ -64,13 +60,8 @@ class Tip(Link):
     __slots__ = ("tree",)
 
     def __init__(self, tree: merkle.Frontier | None = None, prev: bytes = NO_PREV, time_us: int = 0) -> None:
-        super().__init__(0, prev, time_us)
         self.tree = tree or merkle.Frontier()
-
-    @property
-    def end(self) -> int:
-        """Return the offset the next record gets."""
-        return self.tree.size
+        super().__init__(self.tree.size, prev, time_us)
 
     def copy(self) -> Tip:
         """Return a tip that moves apart from this one."""
@@ -78,13 +69,14 @@ class Tip(Link):
 
     def add(self, entry: bytes, time_us: int) -> bytes:
         """Move past the record with this leaf; return its hash."""
-        leaf_hash = merkle.leaf_hash(entry)
+        leaf_hash = sha256(b"\x00" + entry).digest()
         self.pass_over(leaf_hash, time_us)
         return leaf_hash
 
     def pass_over(self, leaf_hash: bytes, time_us: int) -> None:
         """Move past the record whose leaf has this hash."""
         self.tree.append(leaf_hash)
+        self.end += 1
         self.prev, self.time_us = leaf_hash[:PREV_BYTES], time_us
 
 

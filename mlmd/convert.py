@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from google.protobuf import json_format, struct_pb2
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from evlog.records import (
     ArtifactPut,
@@ -24,7 +24,7 @@ from evlog.records import (
     TypePut,
     Value,
 )
-from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION, PROPERTY_TYPES, Kind
+from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EVENT_TYPES, EXECUTION, PROPERTY_TYPES, Kind
 from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ _UNSET: Final = msgspec.msgpack.Ext(0, b"")  # A Value inside a Struct that hold
 _KIND_OF_PUT: Final[dict[type, Kind]] = {
     put: kind for kind in (ARTIFACT, EXECUTION, CONTEXT) for put in (kind.put, kind.type_put)
 }
+_KIND_NAMED: Final[dict[str, Kind]] = {kind.name: kind for kind in (ARTIFACT, EXECUTION, CONTEXT)}
 
 
 # Values --------------------------------------------------------------------------------------------------------------
@@ -245,6 +246,18 @@ def _refuse_bytes(message: Any) -> None:
                 _refuse_bytes(one)
 
 
+def stored_type_put(kind: Kind, message: Type) -> TypePut:
+    """Return the record that a stored type's message was made from."""
+    return type_put(
+        kind,
+        message,
+        id=message.id,
+        external_id=text_of(message, "external_id"),
+        properties=property_types(message),
+        base_type=kind.base_types.get(message.base_type),
+    )
+
+
 def property_types(message: Type) -> dict[str, str]:
     """Return a type's properties by the names of their types."""
     return {key: PROPERTY_TYPES[number] for key, number in sorted(message.properties.items())}
@@ -317,3 +330,37 @@ class Bodies:
     def event(self, change: EventPut) -> bytes:
         """Return an event, framed."""
         return framed(event_message(change))
+
+    def type_of(self, kind: str, body: bytes) -> TypePut:
+        """Return the record that a type was made from."""
+        if kind not in _KIND_NAMED:
+            raise ValueError(f"a type is of no kind, but {kind!r}")
+        return stored_type_put(_KIND_NAMED[kind], _parsed(_KIND_NAMED[kind].type_message, body))
+
+    def node_of(self, kind: str, body: bytes) -> NodePut:
+        """Return the record that a node was made from."""
+        message = _parsed(_KIND_NAMED[kind].message, body)
+        try:
+            return stored_put(_KIND_NAMED[kind], message)
+        except AttributeError as error:  # Of no field: that of a property which holds none.
+            raise ValueError("a body has a property without a value") from error
+
+    def event_of(self, event_id: int, body: bytes) -> EventPut:
+        """Return the record that an event was made from."""
+        message = _parsed(pb.Event, body)
+        return EventPut(
+            event_id,
+            message.artifact_id,
+            message.execution_id,
+            EVENT_TYPES[message.type],
+            message.milliseconds_since_epoch,
+            path_of(message),
+        )
+
+
+def _parsed(form: type[Any], body: bytes) -> Any:
+    """Return the message in a body. Raises ValueError for what is none."""
+    try:
+        return form.FromString(unframed(body))
+    except (DecodeError, IndexError) as error:
+        raise ValueError(f"a body is no {form.DESCRIPTOR.name}: {error}") from error

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from evlog.files import RealFolder
 from projections.duck import database
 from projections.duck.reading import open_view
+from projections.duck.state import state_of
 from projections.duck.view import HistoryView
 from projections.errors import BusyViewError, ViewError
 from replay.follow import bring_up as apply_up_to
-from replay.verify import Finding
+from replay.verify import Finding, compare_state, differs
 from replay.wake import wakes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from threading import Event
 
     from evlog.log import Log
     from projections.duck.database import Watermark
+    from projections.state import State
     from replay.follow import Progress
 
 READER_PATIENCE_S: Final = 10.0  # For whoever brings the view up; in the file itself that is a matter of moments.
@@ -86,41 +88,66 @@ def rebuild(log: Log, views: Path, progress: Progress | None = None) -> int:
         return _replace(log, views, None, _end(log), progress).applied
 
 
+class Look(NamedTuple):
+    """What the current view holds: its file, how many records, the digest of its rows, and the state that they say, if it was asked for."""
+
+    path: Path
+    applied: int
+    digest: str
+    state: State | None
+
+
 def state(log: Log, views: Path) -> tuple[int, str] | None:
     """Return applied offset and digest of the current view, None where there is none of this log."""
+    found = look(log, views)
+    return (found.applied, found.digest) if isinstance(found, Look) else None
+
+
+def look(log: Log, views: Path, *, deep: bool = False) -> Look | Finding:
+    """Return what the current view holds, or why that cannot be said. deep: its state too.
+
+    That there is none of this log is a note: the next question makes one. That there is one and it cannot be read is damage.
+    """
+    path = database.FILES.current(views)
+    none = "no history view of this log to check; the next question in SQL makes one"
     try:
         connection = open_view(views, patience_s=READER_PATIENCE_S).connection
-    except ViewError:
-        return None
+    except BusyViewError as error:
+        return Finding("note", f"the history view was not checked: {error}", str(path))
+    except ViewError as error:
+        return Finding("note", f"{none}: {error}", str(views))
     try:
         mark = database.watermark(connection)
-        return (mark.applied, database.digest(connection)) if mark.log_id == log.id else None
-    except ViewError:
-        return None
+        if path is None or mark.log_id != log.id or mark.applied > _end(log):
+            return Finding("note", none, str(views))
+        return Look(path, mark.applied, database.digest(connection), state_of(connection) if deep else None)
+    except ViewError as error:
+        what = f"the history view cannot be read: {error}; `evlog replay --view history` makes it anew"
+        return Finding("damage", what, str(path))
     finally:
         connection.close()
 
 
-def verify_view(log: Log, views: Path, progress: Progress | None = None) -> list[Finding]:
-    """Compare the current view with a replay of as many records, by digest. A view that the next question replaces is a note."""
-    path = database.FILES.current(views)
-    found = state(log, views)
-    if path is None or found is None or found[0] > _end(log):
-        return [Finding("note", "no history view of this log to check; the next question in SQL makes one", str(views))]
-    applied, digest = found
+def verify_view(
+    log: Log, found: Look | Finding, states: Mapping[int, State], progress: Progress | None = None
+) -> list[Finding]:
+    """Compare the current view with a replay of as many records, by the digest of rows.
+
+    found: what it holds; states: those of a replay, by offset, for the one that it says.
+    """
+    if isinstance(found, Finding):
+        return [found]
+    name, path, mend = "the history view", str(found.path), "evlog replay --view history"
+    if findings := compare_state(found.applied, found.state, states, name, path, mend):
+        return findings
     with tempfile.TemporaryDirectory() as folder:
         fresh = HistoryView(Path(folder) / "fresh.duckdb", log.id, create=True)
         try:
-            apply_up_to(log, fresh, applied, progress)
-            same = database.digest(fresh.connection) == digest
+            apply_up_to(log, fresh, found.applied, progress)
+            same = database.digest(fresh.connection) == found.digest
         finally:
             fresh.close()
-    if same:
-        return []
-    what = (
-        f"the history view differs from a replay of the log to {applied}; `evlog replay --view history` makes it anew"
-    )
-    return [Finding("damage", what, str(path), offset=applied)]
+    return [] if same else [differs(name, found.applied, path, mend)]
 
 
 def in_memory(log: Log, stop: int | None = None, progress: Progress | None = None) -> HistoryView:

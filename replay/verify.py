@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from evlog import actors, audit, codec, repair
 from evlog.errors import EvidenceError
 from evlog.frame import unpack_body
 from evlog.merkle import changes_root
+from evlog.segment_audit import REPORT_RECORDS
 from evlog.tlog import review
 from projections.errors import ViewError
 from projections.sqlite.view import View
-from replay.rebuild import build
+from replay.follow import bring_up
+from replay.state import Replayed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from evlog.files import Folder
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from evlog.tlog.note import VerifierKey
     from evlog.tlog.review import Promise
     from projections.sqlite.apply import Bodies
+    from projections.state import State
     from replay.follow import Progress
 
 
@@ -59,13 +62,19 @@ class Report:
 
 
 def verify_log(
-    folder: Folder, progress: Progress | None = None, promises: Sequence[Promise] = (), keys: Sequence[VerifierKey] = ()
+    folder: Folder,
+    progress: Progress | None = None,
+    promises: Sequence[Promise] = (),
+    keys: Sequence[VerifierKey] = (),
+    jobs: int = 1,
 ) -> Report:
     """Check every byte of a log: frames, chain, tree, seals, HEAD, identity. Opens nothing for writing.
 
-    promises: checkpoints that the log must bear out; keys: of whoever may have signed them.
+    promises: checkpoints that the log must bear out; keys: of whoever may have signed them. jobs: processes at work, each on a segment.
+    Raises as `evlog.audit.audit`.
     """
-    result = audit.audit(folder, progress, {promise.signed.checkpoint.size for promise in promises})
+    sizes = {promise.signed.checkpoint.size for promise in promises}
+    result = audit.audit(folder, progress, sizes, jobs=jobs)
     findings = [_finding(fault) for fault in [*result.faults, *result.losses]]
     if repair.NAME in folder.names():
         what = "a repair, or the accepting of a loss, was interrupted: the same command again goes on"
@@ -93,7 +102,7 @@ def verify_actors(
             findings.append(Finding("damage", str(error), place, offset=frame.offset))
         else:
             found.update([signed.key.vkey] if signed is not None else [])
-        if progress is not None and frame.offset % audit.REPORT_RECORDS == 0:
+        if progress is not None and frame.offset % REPORT_RECORDS == 0:
             progress(frame.offset, end)
     return dict(found), findings
 
@@ -115,41 +124,87 @@ def verify(
     if log is None or not report.sound:
         note = Finding("note", "the view was not checked: the log it would be compared with is damaged")
         return Report(report.records, report.segments, report.root, [*report.findings, note], view_checked=False)
-    findings = [*report.findings, *verify_view(log, views, bodies, progress)]
+    findings = [*report.findings, *verify_view(log, views, bodies, progress).findings]
     return Report(report.records, report.segments, report.root, findings, view_checked=True)
 
 
-def verify_view(log: Log, views: Path, bodies: Bodies, progress: Progress | None = None) -> list[Finding]:
-    """Compare the current view with a rebuild at the same offset, by digest."""
+@dataclass(frozen=True)
+class Compared:
+    """The current view beside a replay. applied: the records it shows, None where it cannot be read; states: of the replay, by offset."""
+
+    findings: list[Finding]
+    applied: int | None
+    states: Mapping[int, State]
+
+
+def verify_view(
+    log: Log,
+    views: Path,
+    bodies: Bodies,
+    progress: Progress | None = None,
+    *,
+    deep: bool = False,
+    stops: Collection[int] = (),
+) -> Compared:
+    """Compare the current view with a rebuild at the same offset, by the digest of rows.
+
+    deep: the state that its answers say, and that of every version before, with those of the replay too; stops: offsets, at most the
+    end of the log, at which the state of the replay is wanted, besides that of the view.
+    """
+    end = log.refresh()
     try:
         view = View.open(views, log.id, bodies, writable=False)
     except ViewError as error:
-        return [Finding("note", f"no view to check: {error}; `evlog replay` makes one", str(views))]
+        note = Finding("note", f"no view to check: {error}; `evlog replay` makes one", str(views))
+        return _replayed(log, Compared([note], None, {}), None, stops, progress)
     try:
-        return _compare(log, view, bodies, progress)
+        look = view.look(deep=deep)
     except ViewError as error:
-        return [Finding("damage", f"the view cannot be read: {error}; `evlog replay` makes it anew", view.path)]
+        damage = Finding("damage", f"the view cannot be read: {error}", view.path)
+        return _replayed(log, Compared([damage], None, {}), None, stops, progress)
     finally:
         view.close()
-
-
-def _compare(log: Log, view: View, bodies: Bodies, progress: Progress | None) -> list[Finding]:
+    if look.applied > max(end, log.refresh()):
+        what = f"the view is ahead of the log ({look.applied}, {end}): records are lost"
+        return _replayed(log, Compared([Finding("damage", what, view.path)], None, {}), None, stops, progress)
+    fresh = View.create(None, log.id, bodies, indexes=False)
     try:
-        applied, digest = view.state()
-    except ViewError as error:
-        return [Finding("damage", str(error), view.path)]
-    end = log.refresh()
-    if applied > end:
-        return [Finding("damage", f"the view is ahead of the log ({applied}, {end}): records are lost", view.path)]
-    fresh = build(log, None, bodies, applied, progress)
-    try:
-        if fresh.digest() != digest:
-            what = f"the view differs from a replay of the log to {applied}; `evlog replay` makes it anew"
-            return [Finding("damage", what, view.path, offset=applied)]
+        compared = _replayed(log, Compared([], look.applied, {}), fresh, stops, progress)
+        findings = compare_state(look.applied, look.state, compared.states, "the view", view.path, "evlog replay")
+        if not findings and fresh.digest() != look.digest:
+            findings = [differs("the view", look.applied, view.path, "evlog replay")]
     finally:
         fresh.close()
-    if applied < end:
-        return [
-            Finding("note", f"the view is {end - applied} records behind the log; the next put brings it up", view.path)
-        ]
-    return []
+    if not findings and look.applied < end:
+        what = f"the view is {end - look.applied} records behind the log; the next put brings it up"
+        findings = [Finding("note", what, view.path)]
+    return replace(compared, findings=findings)
+
+
+def _replayed(
+    log: Log, so_far: Compared, beside: View | None, stops: Collection[int], progress: Progress | None
+) -> Compared:
+    """Replay the log into a view, and on to the other offsets; return the states there."""
+    applied = so_far.applied or 0
+    replayed = Replayed({*stops, applied}, beside)
+    bring_up(log, replayed, applied, progress)
+    replayed.beside = None
+    bring_up(log, replayed, max(applied, *stops, 0), progress)
+    return replace(so_far, states=replayed.states)
+
+
+def compare_state(
+    applied: int, found: State | None, states: Mapping[int, State], name: str, path: str, mend: str
+) -> list[Finding]:
+    """Compare the state that a view says, where it was asked for, with that of a replay; name the tables that differ."""
+    if found is None or not (tables := found.differing(states[applied])):
+        return []
+    return [differs(f"{name}'s {', '.join(tables)}", applied, path, mend)]
+
+
+def differs(what: str, applied: int, path: str, mend: str) -> Finding:
+    """Return the finding that a view, or a part of it, is not what the log says."""
+    verb = "differ" if "'s " in what else "differs"
+    return Finding(
+        "damage", f"{what} {verb} from a replay of the log to {applied}; `{mend}` makes it anew", path, offset=applied
+    )

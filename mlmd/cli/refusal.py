@@ -63,6 +63,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
         case log_errors.BackupError():
             damaged = isinstance(error, log_errors.DivergedError | log_errors.DamagedBackupError)
             return Refusal(str(error), f"{command} backup NEW-FOLDER", DAMAGE if damaged else REFUSED)
+        case log_errors.WorkerDiedError():
+            return Refusal(str(error), f"{command} verify --jobs 1")
         case log_errors.EvidenceError():
             return Refusal(str(error))
         case log_errors.DiskFullError() | FullViewError():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing
 from dataclasses import asdict
@@ -20,16 +21,15 @@ from evlog.tlog import review
 from evlog.tlog.note import encode64
 from evlog.tlog.review import Promise
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.comparing import Views, compare_views, tell_state
 from mlmd.cli.evidence import actors_option, copies_in, policy_option, read_policy
 from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE
-from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER
-from projections.errors import MissingLibraryError
-from projections.generations import HISTORY
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER
 from replay.personal import verify_personal
-from replay.verify import Finding, Report, verify_actors, verify_log, verify_published, verify_view
+from replay.verify import Finding, Report, verify_actors, verify_log, verify_published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,17 @@ if TYPE_CHECKING:
 @with_settings
 @click.option("--log-only", is_flag=True, help="Do not compare the views with a replay.")
 @click.option(
+    "--deep",
+    is_flag=True,
+    help="Compare also the state that each view says, and every version before it, with that of a replay.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that check the log, a segment at a time each; else one for each core, as far as there are segments.",
+)
+@click.option(
     "--since",
     "anchor",
     metavar="CHECKPOINT",
@@ -51,28 +62,38 @@ if TYPE_CHECKING:
 @policy_option("The keys that sign checkpoints; else the policy beside the store's tiles.")
 @actors_option
 def verify(
-    settings: Settings, log_only: bool, anchor: Path | None, policy: Path | None, actors: Sequence[VerifierKey]
+    settings: Settings,
+    log_only: bool,
+    deep: bool,
+    jobs: int | None,
+    anchor: Path | None,
+    policy: Path | None,
+    actors: Sequence[VerifierKey],
 ) -> None:
     """Check every byte of the log, its checkpoints and tiles, and the views against a replay; of a backup also its manifest.
 
-    Exit 3 where anything is damaged.
+    A finding names the file, the byte in it and the record. Exit 3 where anything is damaged.
 
     Examples:
     evlog verify                 frames, links, tree, seals, HEAD, checkpoints, tiles, and the views
-    evlog verify --log-only      without a replay
+    evlog verify --deep          and one state, by three ways: a replay, the current view, the history view
+    evlog verify --log-only --jobs 8   without a replay
     evlog verify --since archive --policy my.policy   nor was anything cut, restored or rewritten since
     evlog verify --actors staff.keys   whoever signed records has one of these keys
     evlog verify --json          the findings, for a program
 
     """
+    if deep and log_only:
+        raise click.UsageError("--deep compares the views, which --log-only leaves out")
     place = find_store(settings)
     tlog = place / TLOG_FOLDER
     anchors = [Promise(str(path), signed) for path, signed in copies_in(anchor, place)] if anchor is not None else []
     kept, faults = review.promises_of(tlog)  # Before the log is read: it only grows, and so do they.
     keys = read_policy(policy).logs if policy is not None else review.keys_of(tlog)
+    jobs = jobs or _cores()
     started = time.perf_counter()
     with progress_of(settings, "checking the log") as progress:
-        report = verify_log(RealFolder(place / LOG_FOLDER), progress, [*anchors, *kept], keys)
+        report = verify_log(RealFolder(place / LOG_FOLDER), progress, [*anchors, *kept], keys, jobs)
     took_s = time.perf_counter() - started
     findings = [*report.findings, *report.broken, *(Finding(one.severity, one.reason, one.file) for one in faults)]
     with progress_of(settings, "checking the tiles") as progress:
@@ -90,16 +111,19 @@ def verify(
         ):
             signatures, odd = verify_actors(log, actors, progress)
         findings += odd
-    if not log_only:
-        readable = not any(finding.severity == "damage" for finding in personal)
-        findings += _view_findings(settings, place, report, readable=readable)
+    readable = report.sound and not any(finding.severity == "damage" for finding in personal)
+    views = compare_views(settings, place, deep=deep) if readable and not log_only else Views()
+    if not readable and not log_only:
+        findings.append(Finding("note", "the view was not checked: the log it would be compared with is damaged"))
+    findings += views.findings
     damaged = any(finding.severity == "damage" for finding in findings)
     if settings.form == "table":
-        _tell(settings, report, findings, took_s, view=not log_only and report.sound)
+        _tell(settings, report, findings, took_s, min(jobs, report.segments))
         if not damaged:
             _tell_promises(len(kept), paths)
             for key, count in sorted(signatures.items()):
                 click.echo(f"ok      {count:,} records signed by {key}")
+            tell_state(views)
     elif settings.form == "json":
         summary = {
             "sound": not damaged,
@@ -109,6 +133,7 @@ def verify(
             "checkpoints": len(kept),
             "since": paths,
             "signatures": signatures,
+            "state": views.row(),
         }
         show_one(settings, {**summary, "findings": [asdict(finding) for finding in findings]})
     else:
@@ -116,6 +141,11 @@ def verify(
         show_rows(settings, rows, ["severity", "what", "file", "position", "offset"])
     if damaged:
         raise click.exceptions.Exit(DAMAGE)
+
+
+def _cores() -> int:
+    """Return on how many cores this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _backup_findings(settings: Settings, folder: RealFolder, report: Report) -> list[Finding]:
@@ -174,39 +204,15 @@ def _personal_findings(settings: Settings, place: Path, report: Report) -> list[
         return [Finding("damage", str(error))]
 
 
-def _view_findings(settings: Settings, place: Path, report: Report, *, readable: bool) -> list[Finding]:
-    if not report.sound or not readable:
-        return [Finding("note", "the view was not checked: the log it would be compared with is damaged")]
-    try:
-        log = Log.open(place / LOG_FOLDER, writable=False)
-    except LogError as error:
-        return [Finding("damage", str(error))]
-    try:
-        with progress_of(settings, "replaying") as progress:
-            findings = verify_view(log, place / VIEWS_FOLDER, BODIES, progress)
-        if HISTORY.current(place / VIEWS_FOLDER) is not None:
-            findings += _history_findings(settings, log, place / VIEWS_FOLDER)
-        return findings
-    finally:
-        log.close()
-
-
-def _history_findings(settings: Settings, log: Log, views: Path) -> list[Finding]:
-    try:
-        from replay import analytics  # noqa: PLC0415 - DuckDB need not be there
-    except MissingLibraryError as error:
-        return [Finding("note", f"the history view was not checked: {error}", str(views))]
-    with progress_of(settings, "replaying for SQL") as progress:
-        return analytics.verify_view(log, views, progress)
-
-
-def _tell(settings: Settings, report: Report, findings: list[Finding], took_s: float, *, view: bool) -> None:
+def _tell(settings: Settings, report: Report, findings: list[Finding], took_s: float, jobs: int) -> None:
+    by = f" by {jobs} processes" if jobs > 1 else ""
     rate = report.records / took_s if took_s else 0
-    talk(settings, f"{report.records:,} records, {report.segments:,} segments, {took_s:.2f} s ({rate:,.0f} records/s)")
+    talk(
+        settings,
+        f"{report.records:,} records, {report.segments:,} segments, {took_s:.2f} s ({rate:,.0f} records/s{by})",
+    )
     if report.sound:
         click.echo(f"ok      every frame, link, seal and tree node; root {report.root.hex()}")
-    if view and not any(finding.severity == "damage" for finding in findings):
-        click.echo("ok      the views equal a replay of the log")
     for finding in findings:
         where = f"{finding.file}: " if finding.file else ""
         at = f"byte {finding.position:,}: " if finding.position is not None else ""

@@ -60,6 +60,20 @@ class Bodies(Protocol):
         """Return the body of an event."""
         ...
 
+    # And back, for who checks a view: each raises ValueError for what is no body.
+
+    def type_of(self, kind: str, body: bytes) -> TypePut:
+        """Return the change that a type's body was made of."""
+        ...
+
+    def node_of(self, kind: str, body: bytes) -> NodePut:
+        """Return the change that a node's body was made of."""
+        ...
+
+    def event_of(self, event_id: int, body: bytes) -> EventPut:
+        """Return the change that an event's body was made of. event_id: which its answer does not tell."""
+        ...
+
 
 def _upsert(table: str, columns: str, *, unchanging: str = "id type_id create_time") -> str:
     names = columns.split()

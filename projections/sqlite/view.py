@@ -9,7 +9,7 @@ import contextlib
 import threading
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import apsw
 
@@ -21,6 +21,7 @@ from projections.sqlite.digest import state_digest
 from projections.sqlite.lookup import Lookup
 from projections.sqlite.properties import Indexes
 from projections.sqlite.readers import Readers
+from projections.sqlite.state import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +29,17 @@ if TYPE_CHECKING:
 
     from evlog.records import Entry
     from projections.sqlite.properties import Property
+    from projections.state import State
 
 _Answer = TypeVar("_Answer")
+
+
+class Look(NamedTuple):
+    """What a view holds: how many records, the digest of its rows, and the state that they say, where it was asked for."""
+
+    applied: int
+    digest: str
+    state: State | None
 
 
 class View:
@@ -38,7 +48,7 @@ class View:
     def __init__(
         self, path: str, log_id: bytes, bodies: Bodies, *, writable: bool, create: bool, indexes: bool
     ) -> None:
-        self.path, self.log_id, self.writable = path, log_id, writable
+        self.path, self.log_id, self.writable, self._bodies = path, log_id, writable, bodies
         self._connection = database.connect(path, writable=writable, create=create)
         try:
             if create:
@@ -212,6 +222,16 @@ class View:
         except apsw.Error as error:
             raise ViewError(f"{self.path}: {error}; `evlog replay` makes the view anew from the log") from error
         return applied, found
+
+    def look(self, *, deep: bool) -> Look:
+        """Return what the view holds, all of one moment; deep: its state too. Raises ViewError where the file cannot be read."""
+        try:
+            with self._only or nullcontext(), self._connection:
+                applied, digest = self.state()
+                state = state_of(self._connection, self._bodies) if deep else None
+        except (apsw.Error, ValueError) as error:
+            raise ViewError(f"{self.path}: {error}; `evlog replay` makes the view anew from the log") from error
+        return Look(applied, digest, state)
 
     def close(self) -> None:
         """Close every connection. A closed view is one file, without a write-ahead log beside it."""

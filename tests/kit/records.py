@@ -42,6 +42,15 @@ class PlainBodies:
     def event(self, change: EventPut) -> bytes:
         return msgspec.msgpack.encode(change)
 
+    def type_of(self, kind: str, body: bytes) -> TypePut:
+        return msgspec.msgpack.decode(body, type=ArtifactTypePut | ExecutionTypePut | ContextTypePut)
+
+    def node_of(self, kind: str, body: bytes) -> NodePut:
+        return msgspec.msgpack.decode(body, type=tuple[str, ArtifactPut | ExecutionPut | ContextPut])[1]
+
+    def event_of(self, event_id: int, body: bytes) -> EventPut:
+        return msgspec.msgpack.decode(body, type=EventPut)
+
 
 BODIES = PlainBodies()
 

@@ -21,7 +21,7 @@ from evlog.log import Log
 from projections.duck import database
 from projections.errors import BusyViewError, ViewError
 from replay import analytics
-from replay.analytics import Shown, bring_up, in_memory, rebuild, verify_view
+from replay.analytics import Shown, bring_up, in_memory, look, rebuild, verify_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,18 +155,18 @@ def test_a_rebuild_takes_the_place_of_the_view_and_one_that_fails_leaves_it(
 
 
 def test_a_view_is_verified_against_a_replay(log: Log, views: Path) -> None:
-    (note,) = verify_view(log, views)
+    (note,) = verify_view(log, look(log, views), {})
     assert (note.severity, "no history view" in note.what) == ("note", True)
     path = bring_up(log, views).path
     more(log)  # It is behind, and right as far as it goes.
-    assert verify_view(log, views) == []
+    assert verify_view(log, look(log, views), {}) == []
     connection = duckdb.connect(str(path))
     connection.execute("update artifacts set uri = 'elsewhere' where id = 3").fetchall()
     connection.close()
-    (damage,) = verify_view(log, views)
+    (damage,) = verify_view(log, look(log, views), {})
     assert (damage.severity, damage.file, damage.offset) == ("damage", str(path), 14)
     rebuild(log, views)
-    assert verify_view(log, views) == []
+    assert verify_view(log, look(log, views), {}) == []
 
 
 def test_a_folder_that_cannot_be_written_shows_what_there_is(
