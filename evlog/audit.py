@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from evlog import head, identity, recovery, segment
+from evlog import head, identity, recovery, resume, segment
 from evlog.errors import LogError
-from evlog.frame import RECORD, SEAL, BadFrame, seed_of
+from evlog.frame import CHECKPOINT, RECORD, SEAL, BadFrame, seed_of
 from evlog.merkle import EMPTY_ROOT, Frontier
 from evlog.tip import Tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from evlog.files import File, Folder
+    from evlog.files import Folder
     from evlog.frame import Frame
     from evlog.head import Mark
 
@@ -146,7 +146,7 @@ def _walk(active: recovery.Active, result: Audit, *, seed: int, report: _Report)
     for frame in segment.walk(active.file, 0, seed=seed):
         if isinstance(frame, BadFrame):
             return frame
-        reason = active.take(frame) or (_seal_fault(active.file, frame) if frame.kind == SEAL else None)
+        reason = active.take(frame) or _control_fault(active, frame)
         if reason is not None:
             return BadFrame(frame.position, reason)
         if frame.kind == RECORD:
@@ -158,12 +158,19 @@ def _walk(active: recovery.Active, result: Audit, *, seed: int, report: _Report)
     return BadFrame(0, "the segment has no header") if active.position == 0 else None
 
 
-def _seal_fault(file: File, frame: Frame) -> str | None:
+def _control_fault(active: recovery.Active, frame: Frame) -> str | None:
+    """Return what a seal or a checkpoint says, beyond the tree, that is not so."""
+    if frame.kind == CHECKPOINT and resume.decode_state(frame) != active.state:
+        return "the checkpoint frame tells other positions or times than its segment has"
+    if frame.kind != SEAL:
+        return None
     seal = segment.decode_seal(frame)
     if isinstance(seal, str):
         return seal
-    if segment.digest_before(file, frame.position) != seal.sha256:
+    if segment.digest_before(active.file, frame.position) != seal.sha256:
         return "the bytes before the seal are not those it was made for"
+    if (seal.first_us, seal.last_us, seal.index) != (active.first_us, active.tip.time_us, active.index):
+        return "the seal tells other positions or times than its segment has"
     return None
 
 

@@ -2,7 +2,8 @@
 
     python tests/golden/make.py [FOLDER]
 
-`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
+`v1` is what the first release wrote, `v1-import` what was added to the format with imports, `v1-restored` with restores, `v1-checkpoint` with CHECKPOINT
+frames. A later release reads every golden log that an earlier one wrote, so the folder of a released version is never written anew.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import msgspec
 
 from evlog import log as log_module
-from evlog import segment
+from evlog import resume, segment
 from evlog.log import Log
 from evlog.records import (
     RECORD_VERSION,
@@ -100,14 +101,16 @@ def restored() -> list[list[Change]]:
     ]
 
 
-LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored}
+LOGS = {"v1": changes, "v1-import": imported, "v1-restored": restored, "v1-checkpoint": changes}
+CHECKPOINT_RECORDS = {"v1-checkpoint": 2}
 
 
-def write(folder: Path, records: list[list[Change]]) -> bytes:
+def write(folder: Path, records: list[list[Change]], checkpoint_records: int = resume.RECORDS) -> bytes:
     """Write records as a log into an empty folder; return its root."""
-    kept = (log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER)
+    kept = (log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER, resume.RECORDS)
     clock = itertools.count(START_US, 1_000_000)
     log_module.SEGMENT_RECORDS_MAX, log_module.WRITER = SEGMENT_RECORDS, "golden"  # type: ignore[misc]
+    resume.RECORDS = checkpoint_records  # type: ignore[misc]
     secrets.token_bytes = lambda _size=None: LOG_ID  # type: ignore[assignment]
     try:
         log = Log.open(folder, create=True, clock=lambda: next(clock))
@@ -132,7 +135,7 @@ def write(folder: Path, records: list[list[Change]]) -> bytes:
         root = log.tip_at_end().tree.root()
         log.close()
     finally:
-        log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER = kept  # type: ignore[misc]
+        log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER, resume.RECORDS = kept  # type: ignore[misc]
     return root
 
 
@@ -161,7 +164,7 @@ def main() -> None:
     for name, of_log in LOGS.items():
         folder = (Path(sys.argv[1]) if len(sys.argv) > 1 else HERE) / name
         shutil.rmtree(folder, ignore_errors=True)
-        root = write(folder / "log", of_log())
+        root = write(folder / "log", of_log(), CHECKPOINT_RECORDS.get(name, resume.RECORDS))
         log = Log.open(folder / "log", writable=False)
         expected = {"root": root.hex(), "records": readable(log)}
         (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import records
 
+from evlog import resume
 from evlog.files import RealFolder
 from evlog.log import Log
 from mlmd.opening import BODIES
@@ -59,7 +60,7 @@ def test_a_golden_log_can_be_written_on(version: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_this_release_writes_the_same_bytes_as_the_golden_log(version: str, make: ModuleType, tmp_path: Path) -> None:
-    make.write(tmp_path, make.LOGS[version]())
+    make.write(tmp_path, make.LOGS[version](), make.CHECKPOINT_RECORDS.get(version, resume.RECORDS))
     for path in sorted((HERE / version / "log").iterdir()):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
