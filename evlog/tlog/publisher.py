@@ -8,8 +8,8 @@
       resume             a hint: where the next record stands in the log
       LOCK               flock of the one who publishes
 
-Before a checkpoint is made, the records since the last one are read again from disk and their leaves made anew by the code that
-audits the log; the tree so made must begin with the one that was promised, end with the record that HEAD names, and agree with the
+Before a checkpoint is made, the records since the last one are read again from disk and their leaves made anew, in a
+second way (rereading.py); the tree so made must begin with the one that was promised, end with the record that HEAD names, and agree with the
 tiles read back. Otherwise nothing is signed. What was promised last is also kept with the key, so that nobody who may write to the
 store alone, and puts an older state of it back, gets another history signed.
 
