@@ -22,7 +22,7 @@ import re
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Final
 
-from evlog.errors import CorruptLogError, EvidenceError, LostRecordsError, ReadOnlyError
+from evlog.errors import CorruptLogError, EvidenceError, FutureError, LostRecordsError, ReadOnlyError
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.merkle import EMPTY_ROOT, LEAF, Frontier, leaf_hash
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 POLICY: Final = "policy"
 _RESUME: Final = "resume"
+_RESTORED: Final = "a store restored as of an earlier moment is another history, which another key must sign"
 _HINT: Final = re.compile(rb"(\d{1,19}) (\d{1,19}) (\d{1,19})\n", re.ASCII)
 _CHUNK_RECORDS: Final = 65_536  # Full tiles of the second level.
 
@@ -119,9 +120,7 @@ class Publisher:
             )
         before.note.signers([self._key.verifier])
         if end < one.size:
-            reason = (
-                f"the log ends at record {end}, the checkpoint is over {one.size}: this is an old copy, or it was cut"
-            )
+            reason = f"the log ends at record {end}, the checkpoint is over {one.size}: this is an old copy, or it was cut; {_RESTORED}"
             raise LostRecordsError(reason, file=self._folder.describe(""), position=0, offset=end)
 
     def _stands(self, before: Signed) -> bool:
@@ -132,6 +131,10 @@ class Publisher:
     def _bring_up(self, before: Checkpoint | None, end: int, progress: Callable[[int, int], None] | None) -> bytes:
         """Write the tiles up to `end`; return the root, which both the log and the tiles have."""
         size = before.size if before is not None and self._tiles.root(before.size) == before.root else 0
+        if (
+            before is not None and not size
+        ):  # Before a tile of another history is written over those that are published.
+            self._leaves_at(before).close()
         with ExitStack() as on_error:
             leaves = self._leaves_at(before if size else None)
             on_error.callback(leaves.close)
@@ -184,7 +187,8 @@ class Publisher:
     def _compare(self, leaves: Leaves, before: Checkpoint) -> None:
         if leaves.tip.tree.root() != before.root:
             raise self._another(
-                f"the first {before.size} records are not those that the checkpoint was made for", before.size
+                f"the first {before.size} records are not those that the checkpoint was made for; {_RESTORED}",
+                before.size,
             )
 
     def _another(self, reason: str, offset: int) -> CorruptLogError:
@@ -206,9 +210,17 @@ class Publisher:
             prune(self._shelf, size)
 
 
-def in_memory(log: Log, shelf: Shelf, progress: Callable[[int, int], None] | None = None) -> Checkpoint:
-    """Make the tiles of a whole log on a shelf and return the head of the tree: of use where nothing was published."""
-    tiles, end = Tiles(shelf), log.refresh()
+def in_memory(
+    log: Log, shelf: Shelf, progress: Callable[[int, int], None] | None = None, end: int | None = None
+) -> Checkpoint:
+    """Make the tiles of a log on a shelf and return the head of the tree: of use where none were published.
+
+    end: of how many records; of all if None. Raises FutureError for more than there are.
+    """
+    tiles, there = Tiles(shelf), log.refresh()
+    end = there if end is None else end
+    if end > there:
+        raise FutureError(asked=end, end=there)
     if end == 0:
         return Checkpoint(log.origin, 0, EMPTY_ROOT)
     with closing(Leaves.of_segment(log.folder, log.seed, 0)) as leaves:

@@ -28,8 +28,8 @@ from replay.asof import as_of
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 WRITER = """
 import sys
-import evlog.log, evlog.segment
-evlog.log.SEGMENT_RECORDS_MAX, evlog.segment.INDEX_STEP = 16, 4
+import evlog.log
+evlog.log.SEGMENT_RECORDS_MAX = 16
 from mlmd import MetadataStore
 from mlmd.proto import metadata_store_pb2 as pb
 place, name, puts = sys.argv[1:]
