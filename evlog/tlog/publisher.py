@@ -54,11 +54,14 @@ _CHUNK_RECORDS: Final = 65_536  # Full tiles of the second level.
 class Publisher:
     """Publishes one log. One at a time does, among all processes; keep it open to publish again and again."""
 
-    def __init__(self, log_folder: Path, place: Path, key: Key, remembered: Path | None = None) -> None:
+    def __init__(
+        self, log_folder: Path, place: Path, key: Key, remembered: Path | None = None, *, acknowledged: int = 0
+    ) -> None:
+        """Open a log to publish it in the folder `place`. acknowledged: as in `Log.open`, and raises as that does."""
         self._folder = RealFolder(log_folder)
         self._place, self._key = place, key
         self._remembered = remembered  # The last checkpoint that this key signed, kept with the key.
-        self._log = Log.open(self._folder, writable=False)
+        self._log = Log.open(self._folder, writable=False, acknowledged=acknowledged)
         self._shelf = FolderShelf(place)
         self._tiles = Tiles(self._shelf)
         self._leaves: Leaves | None = None  # Where the last publishing ended.
