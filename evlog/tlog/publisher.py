@@ -2,7 +2,8 @@
 
     tlog/                any static file server can publish it; it holds no payload
       checkpoint         the newest one
-      checkpoints/SIZE   those before: the last of each 256 records, all of the last 256, all that witnesses signed
+      checkpoints/SIZE   those before: at the end of each segment, the last of each 256 records, all of the last 256, all that
+                         witnesses signed
       policy             the key that signs, as a policy; whoever checks proofs should have it from elsewhere
       tile/...           (tiles.py)
       resume             a hint: where the next record stands in the log
@@ -22,6 +23,7 @@ import re
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Final
 
+from evlog import segment
 from evlog.errors import CorruptLogError, EvidenceError, FutureError, LostRecordsError, ReadOnlyError
 from evlog.files import RealFolder
 from evlog.log import Log
@@ -67,7 +69,7 @@ class Publisher:
         self._leaves: Leaves | None = None  # Where the last publishing ended.
 
     def publish(self, progress: Callable[[int, int], None] | None = None) -> Signed:
-        """Return a checkpoint over all that is acknowledged, made now unless there is one.
+        """Return a checkpoint over all that is acknowledged, made now unless there is one; before it one over the sealed segments.
 
         progress: told (records read again, records there are). Raises CorruptLogError where the log is not what was promised.
         """
@@ -78,10 +80,16 @@ class Publisher:
                 self._check(before, end)
                 if before.checkpoint.size == end and self._stands(before):
                     return before
-            root = self._bring_up(before.checkpoint if before else None, end, progress)
-            signed = checkpoints.seal(Checkpoint(self._log.origin, end, root), self._key)
-            self._keep(signed, before.checkpoint.size if before else 0)
-            return signed
+            sealed = max(segment.bases(self._folder), default=0)
+            if (before.checkpoint.size if before else 0) < sealed < end:
+                before = self._sign(before, sealed, progress)
+            return self._sign(before, end, progress)
+
+    def _sign(self, before: Signed | None, end: int, progress: Callable[[int, int], None] | None) -> Signed:
+        root = self._bring_up(before.checkpoint if before else None, end, progress)
+        signed = checkpoints.seal(Checkpoint(self._log.origin, end, root), self._key)
+        self._keep(signed, before.checkpoint.size if before else 0)
+        return signed
 
     def close(self) -> None:
         """Release the log."""
@@ -147,7 +155,7 @@ class Publisher:
                 if before is not None and leaves.tip.end == before.size:
                     self._compare(leaves, before)
                 if progress is not None:
-                    progress(leaves.tip.end - size, end - size)
+                    progress(leaves.tip.end, self._log.end)
             if self._log.leaf_prefix(end) != leaves.tip.prev:
                 raise self._another("its last record is not the one that HEAD names", end)
             if self._tiles.root(end) != leaves.tip.tree.root():
@@ -210,7 +218,7 @@ class Publisher:
             self._shelf.write(_RESUME, f"{size} {base} {position}\n".encode())
         _add_to_policy(self._shelf, self._key.verifier)
         if before // WIDTH < size // WIDTH:
-            prune(self._shelf, size)
+            prune(self._shelf, size, keep=segment.bases(self._folder))
 
 
 def in_memory(

@@ -51,5 +51,5 @@ def put_promises(place: Path, promises: Promises, end: int) -> int | None:
         if promises.policy is not None:
             shelf.write(POLICY, promises.policy, durable=True)
         shelf.write(CHECKPOINT, fitting[last], durable=True)
-        prune(shelf, last)
+        prune(shelf, last, keep=promises.notes)  # What the store kept stays.
     return last
