@@ -6,7 +6,7 @@
 | 8        | 4    | size    | body bytes, 0 .. BODY_MAX                                                           |
 | 12       | 4    | bcrc    | CRC-32C of the body                                                                 |
 | 16       | 1    | version | 1                                                                                   |
-| 17       | 1    | kind    | 1 RECORD (a leaf of the tree); 16 SEGMENT, 17 SEAL, 18 SYNC (control, never leaves) |
+| 17       | 1    | kind    | 1 RECORD (a leaf of the tree); control, never leaves: 16 SEGMENT, 17 SEAL, 18 SYNC, 19 CHECKPOINT |
 | 18       | 2    | flags   | low byte committed in the leaf, high byte the state of storage; both 0 today        |
 | 20       | 4    | changes | number of changes in the body                                                       |
 | 24       | 8    | offset  | offset of the record; in control frames of the next record                          |
@@ -46,6 +46,7 @@ RECORD: Final = 1
 SEGMENT: Final = 16
 SEAL: Final = 17
 SYNC: Final = 18
+CHECKPOINT: Final = 19
 CONTROL: Final = 16  # Kinds from here on carry only what can be computed again: unknown ones are passed over.
 
 crc32c = google_crc32c.value

@@ -12,6 +12,14 @@ Two slots of 64 bytes, at 0 and 512 (different sectors), written in turn; the va
 | 40       | 8    | time       | time of the last record, microseconds              |
 | 48       | 16   | prev       | first 16 bytes of the last leaf's hash             |
 
+Between them, at 128, the place of the last CHECKPOINT frame (resume.py); a hint, of use only where it stands before the mark:
+
+| position | size | field      | meaning                                             |
+| 0        | 4    | magic      | b"CKPT"                                             |
+| 4        | 4    | crc        | CRC-32C of bytes 8..23, seeded as frame headers are |
+| 8        | 8    | base       | segment in which the frame stands                   |
+| 16       | 8    | position   | byte in that segment at which it begins             |
+
 Written after the sync and before the acknowledgement, never synced itself: a crash of the process leaves it right, a power
 cut leaves it behind, and nothing can leave it ahead, because what it speaks of was durable first.
 """
@@ -20,7 +28,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import google_crc32c
 import msgspec
@@ -36,6 +44,11 @@ _U32: Final = struct.Struct("<I")
 _SLOT_POSITIONS: Final = (0, 512)
 SIZE: Final = 576
 _MAGIC: Final = b"HEAD"
+_PLACE: Final = struct.Struct("<4sIQQ")
+assert _PLACE.size == 24, "docs/format.md says 24"
+_PLACE_CHECKED: Final = struct.Struct("<QQ")
+_PLACE_POSITION: Final = 128
+_PLACE_MAGIC: Final = b"CKPT"
 _extend = google_crc32c.extend
 
 
@@ -48,6 +61,13 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     position: int
     time_us: int
     prev: bytes
+
+
+class Place(NamedTuple):
+    """Where a frame stands: at a byte of the segment `base`."""
+
+    base: int
+    position: int
 
 
 class Head:
@@ -81,6 +101,19 @@ class Head:
             self._file.write(slot, at)
         self.mark = mark
 
+    @property
+    def checkpoint(self) -> Place | None:
+        """Return where the last CHECKPOINT frame stands, None where that is not known."""
+        return checkpoint_in(self._raw, seed=self._seed)
+
+    def point(self, base: int, position: int) -> None:
+        """Say where the last CHECKPOINT frame stands, which must be durable. Of use once the mark is beyond it."""
+        checked = _PLACE_CHECKED.pack(base, position)
+        data = _PLACE_MAGIC + _U32.pack(_extend(self._seed, checked)) + checked
+        raw, at = self._raw.ljust(SIZE, b"\0"), _PLACE_POSITION
+        self._raw = raw[:at] + data + raw[at + len(data) :]
+        self._file.write(data, at)
+
     def close(self) -> None:
         """Release the file."""
         self._file.close()
@@ -88,12 +121,21 @@ class Head:
 
 def read(folder: Folder, *, seed: int) -> Mark | None:
     """Return how far the log in a folder is acknowledged, None where HEAD is missing or damaged."""
+    return newest(_bytes_of(folder), seed=seed)
+
+
+def read_checkpoint(folder: Folder, *, seed: int) -> Place | None:
+    """Return where the last CHECKPOINT frame of the log in a folder stands, None where HEAD does not tell."""
+    return checkpoint_in(_bytes_of(folder), seed=seed)
+
+
+def _bytes_of(folder: Folder) -> bytes:
     try:
         file = folder.open(NAME)
     except FileNotFoundError:
-        return None
+        return b""
     with closing(file):
-        return newest(file.read(SIZE, 0), seed=seed)
+        return file.read(SIZE, 0)
 
 
 def write(folder: Folder, mark: Mark, *, seed: int) -> None:
@@ -112,6 +154,17 @@ def newest(raw: bytes, *, seed: int) -> Mark | None:
     """Return the newest valid mark in the bytes of a HEAD file, None where there is none."""
     marks = [mark for at in _SLOT_POSITIONS if (mark := _unpack(raw[at : at + _SLOT.size], seed)) is not None]
     return max(marks, key=lambda mark: mark.generation, default=None)
+
+
+def checkpoint_in(raw: bytes, *, seed: int) -> Place | None:
+    """Return the place of the last CHECKPOINT frame in the bytes of a HEAD file, None where it does not tell one before its mark."""
+    found, mark = raw[_PLACE_POSITION : _PLACE_POSITION + _PLACE.size], newest(raw, seed=seed)
+    if mark is None or len(found) < _PLACE.size:
+        return None
+    magic, crc, base, position = _PLACE.unpack(found)
+    if magic != _PLACE_MAGIC or _extend(seed, found[8:]) != crc:
+        return None
+    return Place(base, position) if base == mark.base and position < mark.position else None
 
 
 def _pack(mark: Mark, seed: int) -> bytes:

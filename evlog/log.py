@@ -19,7 +19,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from evlog import actors, ballast, codec, identity, merkle, recovery, segment
+from evlog import actors, ballast, codec, head, identity, merkle, recovery, resume, segment
 from evlog.author import Author, clock_us
 from evlog.compressor import Compressor
 from evlog.errors import (
@@ -164,7 +164,8 @@ class Log:
             self._start_segment(None)
         else:
             recovery.check_sealed(self.folder, bases, seed=self.seed)
-            self._active = recovery.begin(self.folder, bases, seed=self.seed, writable=True)
+            point = self._head.checkpoint
+            self._active = recovery.begin(self.folder, bases, seed=self.seed, writable=True, checkpoint=point)
             self._continue(acknowledged)
         identity.write_again(self.folder, identity.Identity(self.id, self.origin))
         self.folder.sync_names()
@@ -174,7 +175,7 @@ class Log:
     def _continue(self, acknowledged: int = 0, *, catching_up: bool = False) -> None:
         """Read on to the end and make it safe to build on."""
         active, head = self._writer()
-        mark = head.mark if catching_up else None  # Opening looks at every byte there is.
+        mark = head.mark if catching_up else None  # Opening looks at every byte there is behind a checkpoint.
         bad = recovery.advance(active, self.folder, seed=self.seed, writable=True, mark=mark)
         recovery.settle(active, bad, self.folder, mark=head.mark, acknowledged=acknowledged, seed=self.seed)
         if head.mark is None or head.mark.base != active.base:
@@ -449,7 +450,8 @@ class Log:
         bases = [base for base in segment.bases(self.folder) if stop is None or base <= stop]
         if not bases:
             return Tip()
-        active = recovery.begin(self.folder, bases, seed=self.seed, writable=False)
+        point = head.read_checkpoint(self.folder, seed=self.seed)
+        active = recovery.begin(self.folder, bases, seed=self.seed, writable=False, checkpoint=point, stop=stop)
         try:
             bad = recovery.advance(active, self.folder, seed=self.seed, writable=False, stop=stop)
             if bad is not None:
@@ -505,6 +507,12 @@ class Group:
         self._position = active.position
         self._index: list[int] = []
         self._first_us = active.first_us
+        self._noted = active.is_due
+        if (
+            self._noted
+        ):  # It rides along: whatever it speaks of is durable already, and no write or sync is made for it alone.
+            self._frames.append(resume.pack_state(active.state, self._tip, seed=log.seed))
+            self._position += len(self._frames[0])
 
     @property
     def end(self) -> int:
@@ -558,7 +566,7 @@ class Group:
 
     def commit(self) -> None:
         """Make what was added durable: one write, one sync, then HEAD. Raises StorageError, which closes the log."""
-        if self._frames:
+        if self._tip.end > self._synced:
             self._write()
             self._log._dirty = True  # noqa: SLF001 - the log's other half
 
@@ -568,7 +576,7 @@ class Group:
             raise _over()
         if os.getpid() != log._pid:  # noqa: SLF001 - the log's other half
             raise ForkedError(opened_by=log._pid, used_by=os.getpid())  # noqa: SLF001 - the log's other half
-        active, frames = self._active, self._frames
+        active, frames, before = self._active, self._frames, self._active.position
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         assert self._position == active.position + len(data), "an `add` was interrupted, and its caller went on"
         log._group = None  # noqa: SLF001 - even if this fails, it is not tried again
@@ -582,6 +590,8 @@ class Group:
             active.tip, active.position, active.first_us = self._tip, self._position, self._first_us
             active.index.extend(self._index)
             active.synced = False
+            if self._noted:
+                self._note(before)
             log._move_head()  # noqa: SLF001 - the log's other half
         except BaseException as error:
             if isinstance(error, DiskFullError) and not written and _taken_back(active):
@@ -591,23 +601,28 @@ class Group:
             log._poison(error)  # noqa: SLF001 - the log's other half
             raise
 
+    def _note(self, position: int) -> None:
+        active, head = self._log._writer()  # noqa: SLF001 - the log's other half
+        active.noted_end, active.noted_position = self._synced, position
+        head.point(active.base, position)
+
     def sync(self) -> None:
-        """Write a SYNC frame: everything before it is durable."""
-        active = self._active
-        if active.synced or self._frames:
+        """Write a SYNC frame, or the CHECKPOINT frame that is due, which says the same: everything before it is durable."""
+        active, tip = self._active, self._tip
+        if active.synced or tip.end > self._synced:
             return
-        tip = active.tip
-        frame = pack(
-            SYNC,
-            b"",
-            changes=0,
-            offset=tip.end,
-            time_us=tip.time_us,
-            synced=tip.end,
-            prev=tip.prev,
-            seed=self._log.seed,
-        )
-        self._frames, self._position = [frame], active.position + len(frame)
+        if not self._frames:
+            frame = pack(
+                SYNC,
+                b"",
+                changes=0,
+                offset=tip.end,
+                time_us=tip.time_us,
+                synced=tip.end,
+                prev=tip.prev,
+                seed=self._log.seed,
+            )
+            self._frames, self._position = [frame], active.position + len(frame)
         self._write()
         active.synced, self._log._dirty = True, False  # noqa: SLF001 - the log's other half
 

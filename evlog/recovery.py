@@ -10,6 +10,8 @@ Known acknowledged, A: the larger of what HEAD says and what the caller's witnes
 4. If the log then ends before A or before the position in HEAD, or its last record is not the one HEAD names: refused.
 5. What stands behind HEAD was read, and may be a page that never reached the disk, in a file whose name never did: it is
    written again, and synced, and so are the names, before anything builds on it.
+
+What is read is the last segment, from the CHECKPOINT frame on at which HEAD points (resume.py); without one, all of it.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from contextlib import ExitStack, closing
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from evlog import segment
+from evlog import resume, segment
 from evlog.errors import CorruptLogError, LostRecordsError, MissingSegmentError, UnknownTagError
-from evlog.frame import CONTROL, MAGIC, RECORD, SEAL, SEGMENT, SYNC, BadFrame, Frame, unpack
+from evlog.frame import CHECKPOINT, CONTROL, MAGIC, RECORD, SEAL, SEGMENT, SYNC, BadFrame, Frame, unpack
 from evlog.merkle import Frontier
 from evlog.records import LogRecovered
 from evlog.tip import Tip
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from evlog.files import File, Folder
-    from evlog.head import Mark
+    from evlog.head import Mark, Place
 
 QUARANTINE: Final = "quarantine"
 # Segment, position in it, end of the log when its bytes were cut, start of their SHA-256.
@@ -41,7 +43,20 @@ _QUARANTINED: Final = re.compile(r"(\d{20})-(\d+)-(\d+)-([0-9a-f]{16})", re.ASCI
 class Active:
     """The segment that takes the next record, and how far it has been read."""
 
-    __slots__ = ("base", "file", "first_us", "index", "number", "position", "reserved", "sealed", "synced", "tip")
+    __slots__ = (
+        "base",
+        "file",
+        "first_us",
+        "index",
+        "noted_end",
+        "noted_position",
+        "number",
+        "position",
+        "reserved",
+        "sealed",
+        "synced",
+        "tip",
+    )
 
     def __init__(self, file: File, *, base: int, number: int, tip: Tip) -> None:
         self.file, self.base, self.number, self.tip = file, base, number, tip
@@ -50,7 +65,8 @@ class Active:
         self.index: list[int] = []
         self.first_us = 0
         self.sealed = False
-        self.synced = False  # The last frame is a SYNC frame.
+        self.synced = False  # The last frame says that all before it is durable: a SYNC or CHECKPOINT frame.
+        self.noted_end, self.noted_position = base, 0  # At the last CHECKPOINT frame, or where the segment begins.
 
     def take(self, frame: Frame) -> str | None:
         """Move past a frame, or return why it does not stand here. Raises UnknownTagError for a leaf of a newer release."""
@@ -62,6 +78,8 @@ class Active:
             return self._take_record(frame)
         elif frame.kind == SEAL:
             reason = self._take_seal(frame)
+        elif frame.kind == CHECKPOINT:
+            reason = self._take_checkpoint(frame)
         elif frame.kind == SEGMENT:
             reason = "a segment header stands inside a segment"
         else:
@@ -70,7 +88,7 @@ class Active:
                 raise UnknownTagError(f"it is a frame of kind {frame.kind}", offset=frame.offset)
         if reason is None:
             self.position = frame.stop
-            self.synced = frame.kind == SYNC
+            self.synced = frame.kind in (SYNC, CHECKPOINT)
         return reason
 
     def _take_header(self, frame: Frame) -> str | None:
@@ -98,12 +116,47 @@ class Active:
         self.sealed = reason is None
         return reason
 
+    def _take_checkpoint(self, frame: Frame) -> str | None:
+        state = resume.decode_state(frame)
+        if isinstance(state, str):
+            return state
+        reason = self.tip.fits(frame)
+        if reason is None and (state.base != self.base or state.frontier != self.tip.tree.hashes):
+            reason = "the tree in the checkpoint frame is not that of the records before it"
+        if reason is None:
+            self.note(frame.position)
+        return reason
+
+    @property
+    def state(self) -> resume.State:
+        """Return what a CHECKPOINT frame says that stands here."""
+        return resume.state_of(self.tip, self.base, self.first_us, self.index)
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether the next frame should be a CHECKPOINT frame."""
+        records = self.tip.end - self.noted_end
+        return records >= resume.RECORDS or (records > 0 and self.position - self.noted_position >= resume.BYTES)
+
+    def note(self, position: int) -> None:
+        """Take note of a CHECKPOINT frame at a position, behind all records so far."""
+        self.noted_end, self.noted_position = self.tip.end, position
+
+    def go_on_from(self, frame: Frame | BadFrame | None) -> None:
+        """Stand behind a CHECKPOINT frame of this segment, as if all before it had been read; stay where it is none."""
+        state = resume.decode_state(frame) if isinstance(frame, Frame) and frame.kind == CHECKPOINT else ""
+        if isinstance(frame, Frame) and isinstance(state, resume.State) and state.base == self.base:
+            self.tip = Tip(Frontier(frame.offset, state.frontier), frame.prev, frame.time_us)
+            self.first_us, self.index, self.position, self.synced = state.first_us, state.index, frame.stop, True
+            self.note(frame.position)
+
     def enter(self, file: File) -> None:
         """Go on in the segment that follows the sealed one."""
         before, self.file = self.file, file
         self.base, self.number = self.tip.end, self.number + 1
         self.position, self.reserved, self.index, self.first_us = 0, 0, [], 0
         self.sealed = self.synced = False
+        self.noted_end, self.noted_position = self.base, 0
         before.close()
 
 
@@ -140,10 +193,19 @@ def check_sealed(folder: Folder, bases: Sequence[int], *, seed: int) -> None:
         expected = place.seal.end
 
 
-def begin(folder: Folder, bases: Sequence[int], *, seed: int, writable: bool) -> Active:
-    """Return the last segment whose header can be read, with nothing of it read yet.
+def begin(
+    folder: Folder,
+    bases: Sequence[int],
+    *,
+    seed: int,
+    writable: bool,
+    checkpoint: Place | None = None,
+    stop: int | None = None,
+) -> Active:
+    """Return the last segment whose header can be read, with nothing of it read yet, or up to a CHECKPOINT frame.
 
-    The header of the very last one may be torn; then the one before it, which is sealed, leads to it.
+    The header of the very last one may be torn; then the one before it, which is sealed, leads to it. checkpoint: where HEAD says that such
+    a frame is; it is of no use where its records go beyond the offset `stop`.
     """
     for base in reversed(bases[-2:]):
         with ExitStack() as on_error:
@@ -153,8 +215,13 @@ def begin(folder: Folder, bases: Sequence[int], *, seed: int, writable: bool) ->
                 if base == bases[-1]:
                     _check_link(folder, bases, header, seed=seed)
                 tip = Tip(Frontier(base, header.frontier), header.prev, header.time_us)
+                active = Active(file, base=base, number=header.number, tip=tip)
+                if checkpoint is not None and checkpoint.base == base:
+                    frame = next(segment.walk(file, checkpoint.position, seed=seed), None)
+                    if isinstance(frame, Frame) and (stop is None or frame.offset <= stop):
+                        active.go_on_from(frame)
                 on_error.pop_all()
-                return Active(file, base=base, number=header.number, tip=tip)
+                return active
             if base == bases[0]:
                 on_error.pop_all()
                 return Active(file, base=base, number=0, tip=Tip())

@@ -203,7 +203,8 @@ def finish(folder: Folder, author: Author) -> list[Repaired | LossAccepted]:
     with closing(Log.open(folder)) as log, log.claim() as group:
         if not any(entry.record.envelope.transaction == intent.transaction for entry in log.read(intent.end)):
             envelope = author.envelope(_API[type(intent.changes[-1])], clock_us())
-            group.add(Record(msgspec.structs.replace(envelope, transaction=intent.transaction), [*intent.changes]))
+            envelope = msgspec.structs.replace(envelope, transaction=intent.transaction)
+            group.add(Record(envelope, [*intent.changes]), signer=author.signer)
             group.commit()
     for name in folder.names():
         base = segment.base_of(name.removesuffix(UNFINISHED))

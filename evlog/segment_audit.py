@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from evlog import codec, recovery, segment
+from evlog import codec, recovery, resume, segment
 from evlog.errors import CorruptLogError, LogError, StorageError, UnknownTagError
-from evlog.frame import RECORD, SEAL, BadFrame
+from evlog.frame import CHECKPOINT, CONTROL, RECORD, SEAL, BadFrame
 from evlog.merkle import EMPTY_ROOT, Frontier
 from evlog.records import LossAccepted
 from evlog.tip import NO_PREV, Tip
@@ -138,7 +138,7 @@ def _walk(
         if isinstance(frame, BadFrame):
             return frame
         try:
-            reason = active.take(frame) or (_seal_fault(active.file, frame) if frame.kind == SEAL else None)
+            reason = active.take(frame) or (_control_fault(active, frame) if frame.kind >= CONTROL else None)
         except UnknownTagError as error:
             return BadFrame(frame.position, error.reason, newer=True)
         if reason is not None:
@@ -171,10 +171,17 @@ def _losses(frame: Frame) -> Iterator[Loss]:
             yield Loss(f"{lost}; {why}", frame.position, change.end)
 
 
-def _seal_fault(file: File, frame: Frame) -> str | None:
+def _control_fault(active: recovery.Active, frame: Frame) -> str | None:
+    """Return what a seal or a checkpoint says, beyond the tree, that is not so."""
+    if frame.kind == CHECKPOINT and resume.decode_state(frame) != active.state:
+        return "the checkpoint frame tells other positions or times than its segment has"
+    if frame.kind != SEAL:
+        return None
     seal = segment.decode_seal(frame)
     if isinstance(seal, str):
         return seal
-    if segment.digest_before(file, frame.position) != seal.sha256:
+    if segment.digest_before(active.file, frame.position) != seal.sha256:
         return "the bytes before the seal are not those it was made for"
+    if (seal.first_us, seal.last_us, seal.index) != (active.first_us, active.tip.time_us, active.index):
+        return "the seal tells other positions or times than its segment has"
     return None

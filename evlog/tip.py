@@ -79,6 +79,12 @@ class Tip(Link):
         self.end += 1
         self.prev, self.time_us = leaf_hash[:PREV_BYTES], time_us
 
+    def extend(self, leaf_hashes: Sequence[bytes], time_us: int) -> None:
+        """Move past records, at least one, with these hashes of their leaves; time_us: of the last."""
+        self.tree.extend(leaf_hashes)
+        self.end += len(leaf_hashes)
+        self.prev, self.time_us = leaf_hashes[-1][:PREV_BYTES], time_us
+
 
 def leaf_of(frame: Frame, envelope: bytes, changes: Sequence[bytes]) -> bytes:
     """Return the leaf of a record, given its frame and the parts of its body."""

@@ -39,6 +39,7 @@ TLOG_FOLDER: Final = "tlog"
 COMPRESS: Final = (
     "EVLOG_COMPRESS"  # on or off: are sealed segments of a store that is written to compressed in the background?
 )
+ANCHORS_FILE: Final = "anchors"  # As evlog.tlog.anchors, which is not imported for the stores that have none.
 BODIES: Final = Bodies()
 _MLMD_FILE: Final = b"SQLite format 3\0"
 _SETTLE_S: Final = 1.0
@@ -166,13 +167,15 @@ def open_folder(
 
 
 def acknowledged_by(views: Path, log_folder: RealFolder) -> int:
-    """Return how many records the view and the newest checkpoint say were acknowledged: witnesses for recovery.
+    """Return how many records the view, the newest checkpoint and the anchors say were acknowledged: witnesses for recovery.
 
-    Raises OpenError where no log is left.
+    Raises OpenError where no log is left, ReplacedLogError where an anchor knows another history.
     """
-    witness, signed = peek(views), newest_checkpoint(log_folder.path.parent / TLOG_FOLDER)
+    place = log_folder.path.parent
+    witness, signed = peek(views), newest_checkpoint(place / TLOG_FOLDER)
+    anchored = anchored_size(place)
     if witness is None and signed is None:
-        return 0
+        return anchored
     try:
         known = identity.read(log_folder)
     except NoLogError:
@@ -184,7 +187,21 @@ def acknowledged_by(views: Path, log_folder: RealFolder) -> int:
             errors.DATA_LOSS,
         ) from None
     seen = witness[1] if witness is not None and witness[0] == known.log_id else 0
-    return max(seen, signed.size if signed is not None and signed.origin == known.origin else 0)
+    return max(seen, anchored, signed.size if signed is not None and signed.origin == known.origin else 0)
+
+
+def anchored_size(place: Path) -> int:
+    """Return how many records the anchors of a store know of, 0 where it has none. Raises ReplacedLogError for another history."""
+    if not (place / ANCHORS_FILE).is_file():
+        return 0
+    from evlog.tlog import anchors  # noqa: PLC0415 - most stores have none
+
+    try:
+        promises = anchors.newest_of(place, identity.read(RealFolder(place / LOG_FOLDER))).promises
+    except NoLogError:
+        return 0  # Whoever opens the log finds that out.
+    anchors.check(promises, place / TLOG_FOLDER, str(place / LOG_FOLDER))
+    return max((one.signed.checkpoint.size for one in promises), default=0)
 
 
 def newest_checkpoint(tlog: Path) -> Checkpoint | None:
@@ -216,7 +233,7 @@ def _checkpointer(place: Path, log: Log) -> Checkpointer | None:
         return None
     from evlog.tlog.checkpointer import Checkpointer  # noqa: PLC0415 - only who has a key needs it
 
-    return Checkpointer(place / LOG_FOLDER, place / TLOG_FOLDER, key, log.origin)
+    return Checkpointer(place / LOG_FOLDER, place / TLOG_FOLDER, key, identity.Identity(log.id, log.origin))
 
 
 def _view_for_reading(log: Log, views: Path) -> View | None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from evlog import actors
 from evlog.author import clock_us
 from evlog.errors import LogError, UnknownSubjectError
 from evlog.files import RealFolder, held
@@ -174,7 +175,11 @@ def erase(
         planned = [f"{copy.kind or 'copy'} {copy.path}: {plan(copy)}" for copy in found.copies]
         change = Erased(found.subject, found.keys, basis, planned)
         envelope = author.envelope(API, clock_us())
-        packed(Record(envelope, [change]))  # Raises for a record that is too large: once begun, it has to be appended.
+        _, stored, _ = packed(
+            Record(envelope, [change])
+        )  # Raises for a record too large: once begun, it has to be appended.
+        if author.signer is not None:  # Now: another process, without the key, may have to end what is begun here.
+            envelope = actors.sign(author.signer, log.origin, envelope, stored)
         keys.begin_erasure(Intent(log.refresh(), envelope, change, found.copies))
         done = _finish(log, views, bodies, progress)
     assert done is not None, "it was begun"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "format.md").read_text(encoding="utf-8")
 GOLDEN = Path(__file__).parent / "golden" / "v1" / "log"
@@ -112,9 +113,21 @@ def test_the_dump_can_be_read_with_what_the_document_says() -> None:
     assert [change["t"] for change in decoded] == ["artifact_type", "execution_type", "context_type"]
 
 
-def test_the_whole_golden_log_hangs_together_as_the_document_says() -> None:
+def frontier(leaves: list[bytes]) -> list[bytes]:
+    """Roots of the perfect subtrees, largest first."""
+    if not leaves:
+        return []
+    k = 1 << len(leaves).bit_length() - 1
+    return [root(leaves[:k]), *frontier(leaves[k:])]
+
+
+@pytest.mark.parametrize(("golden", "checkpoints"), [("v1", 0), ("v1-checkpoint", 2)])
+def test_the_whole_golden_log_hangs_together_as_the_document_says(golden: str, checkpoints: int) -> None:
+    log = GOLDEN.parent.parent / golden / "log"
     leaves: list[bytes] = []
-    segments = sorted(GOLDEN.glob("*.seg"))
+    times: list[int] = []
+    places: list[tuple[int, int]] = []
+    segments = sorted(log.glob("*.seg"))
     for path in segments:
         data = path.read_bytes()
         assert int(path.stem) == len(leaves)
@@ -125,6 +138,18 @@ def test_the_whole_golden_log_hangs_together_as_the_document_says() -> None:
             assert (kind == 16) == (number == 0)
             if kind == 1:
                 leaves.append(leaf(changes, offset, time_us, body))
+                times.append(time_us)
+            elif kind == 19:
+                base, place = int(path.stem), data.index(body) - 64
+                assert msgspec.msgpack.decode(body) == {
+                    "v": 1,
+                    "base": base,
+                    "root": root(leaves),
+                    "frontier": frontier(leaves),
+                    "first_us": times[base],
+                    "index": [data.index(b"MLJ1", 1)],
+                }
+                places.append((base, place))
             elif kind == 17:
                 frame_bytes, magic = struct.unpack("<I4s", data[-8:])
                 assert magic == b"SEAL"
@@ -135,7 +160,11 @@ def test_the_whole_golden_log_hangs_together_as_the_document_says() -> None:
             elif kind == 16:
                 (header,) = parts(body)
                 assert msgspec.msgpack.decode(header)["root"] == root(leaves)
-    head = (GOLDEN / "HEAD").read_bytes()
+    assert len(places) == checkpoints
+    head = (log / "HEAD").read_bytes()
+    if places:
+        magic, crc, base, position = struct.unpack_from("<4sIQQ", head, 128)
+        assert (magic, crc, (base, position)) == (b"CKPT", crc32c(log_id() + head[136:152]), places[-1])
     slots = [head[at : at + 64] for at in (0, 512)]
     newest = max(slots, key=lambda slot: struct.unpack_from("<Q", slot, 8))
     assert crc32c(log_id() + newest[8:]) == struct.unpack_from("<I", newest, 4)[0]

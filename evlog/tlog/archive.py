@@ -13,7 +13,7 @@ from evlog.tlog.shelf import FolderShelf
 from evlog.tlog.tiles import WIDTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from evlog.tlog.checkpoint import Signed
@@ -69,10 +69,13 @@ def keep_cosigned(place: Path, signed: Signed) -> None:
             shelf.write(CHECKPOINT, signed.data, durable=True)
 
 
-def prune(shelf: Shelf, newest_size: int) -> None:
-    """Remove the checkpoints that are not the last of their 256 records, but for those of the newest 256 and those of witnesses."""
+def prune(shelf: Shelf, newest_size: int, keep: Collection[int] = ()) -> None:
+    """Remove the checkpoints that are not the last of their 256 records, but for those of the newest 256 and those of witnesses.
+
+    keep: sizes at which they stay, too.
+    """
     for one, following in pairwise(sizes(shelf)):
-        if one // WIDTH == following // WIDTH and one // WIDTH < newest_size // WIDTH:
+        if one not in keep and one // WIDTH == following // WIDTH and one // WIDTH < newest_size // WIDTH:
             signed = _read(shelf, one)
             if signed is not None and len(signed.note.signatures) <= 1:  # Witnesses do not sign twice.
                 shelf.remove(f"{CHECKPOINTS}/{one}")

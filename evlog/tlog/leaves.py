@@ -1,16 +1,26 @@
-"""The leaves of a log, made again from the bytes on disk by the code that audits it: what is signed is what is there."""
+"""The leaves of a log, made again from the bytes on disk: what is signed is what is there.
+
+Ordinary records are read many at a time (rereading.py); whatever else comes is for the walk that opens and audits the log.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from evlog import recovery, segment
 from evlog.errors import LostRecordsError, MissingSegmentError
 from evlog.frame import Frame
 from evlog.tip import Tip
+from evlog.tlog import rereading
 
 if TYPE_CHECKING:
     from evlog.files import Folder
+
+_SLICE_BYTES: Final = (
+    64 * 1024
+)  # Less than a millisecond of work; then others get their turn: whoever puts is not kept waiting.
+_REST_S: Final = 0.000_02
 
 
 class _Kept(Tip):
@@ -74,16 +84,38 @@ class Leaves:
 
     def read(self, stop: int) -> tuple[list[bytes], list[bytes]]:
         """Return the leaves up to the offset `stop`, and their hashes. Raises CorruptLogError where the log does not hold them, whole and in order."""
-        active, kept = self._active, self._kept
-        bad = recovery.advance(active, self._folder, seed=self._seed, writable=False, stop=stop)
-        if bad is not None:
-            recovery.refuse_damage(active, bad, self._folder, known=stop, seed=self._seed)
-        if kept.end < stop:
-            reason = f"the log ends at record {kept.end}, {stop} were acknowledged"
-            raise LostRecordsError(reason, file=active.file.name, position=active.position, offset=kept.end)
+        kept = self._kept
+        while kept.end < stop:
+            if not self._run(stop):
+                self._step(stop)
         found = kept.leaves, kept.hashes
         kept.leaves, kept.hashes = [], []
         return found
+
+    def _run(self, stop: int) -> bool:
+        """Read ordinary records; tell whether there were any."""
+        active, kept = self._active, self._kept
+        if active.position == 0 or active.sealed:
+            return False
+        data = active.file.read(_SLICE_BYTES, active.position)
+        found = rereading.run(data, kept, stop - kept.end, seed=self._seed)
+        active.position += found.stop
+        if found.hashes:
+            kept.extend(found.hashes, found.time_us)
+            kept.leaves += found.leaves
+            kept.hashes += found.hashes
+            time.sleep(_REST_S)
+        return found.stop > 0
+
+    def _step(self, stop: int) -> None:
+        """Read up to the next record with all care, across whatever comes before it."""
+        active, before = self._active, self._kept.end
+        bad = recovery.advance(active, self._folder, seed=self._seed, writable=False, stop=before + 1)
+        if bad is not None:
+            recovery.refuse_damage(active, bad, self._folder, known=stop, seed=self._seed)
+        if self._kept.end == before:
+            reason = f"the log ends at record {before}, {stop} were acknowledged"
+            raise LostRecordsError(reason, file=active.file.name, position=active.position, offset=before)
 
     def close(self) -> None:
         """Release the file."""

@@ -2,14 +2,15 @@
 
     tlog/                any static file server can publish it; it holds no payload
       checkpoint         the newest one
-      checkpoints/SIZE   those before: the last of each 256 records, all of the last 256, all that witnesses signed
+      checkpoints/SIZE   those before: at the end of each segment, the last of each 256 records, all of the last 256, all that
+                         witnesses signed
       policy             the key that signs, as a policy; whoever checks proofs should have it from elsewhere
       tile/...           (tiles.py)
       resume             a hint: where the next record stands in the log
       LOCK               flock of the one who publishes
 
-Before a checkpoint is made, the records since the last one are read again from disk and their leaves made anew by the code that
-audits the log; the tree so made must begin with the one that was promised, end with the record that HEAD names, and agree with the
+Before a checkpoint is made, the records since the last one are read again from disk and their leaves made anew, in a
+second way (rereading.py); the tree so made must begin with the one that was promised, end with the record that HEAD names, and agree with the
 tiles read back. Otherwise nothing is signed. What was promised last is also kept with the key, so that nobody who may write to the
 store alone, and puts an older state of it back, gets another history signed.
 
@@ -22,7 +23,8 @@ import re
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Final
 
-from evlog.errors import CorruptLogError, EvidenceError, LostRecordsError, ReadOnlyError
+from evlog import segment
+from evlog.errors import CorruptLogError, EvidenceError, FutureError, LostRecordsError, ReadOnlyError
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.merkle import EMPTY_ROOT, LEAF, Frontier, leaf_hash
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 POLICY: Final = "policy"
 RESUME: Final = "resume"
+_RESTORED: Final = "a store restored as of an earlier moment is another history, which another key must sign"
 _HINT: Final = re.compile(rb"(\d{1,19}) (\d{1,19}) (\d{1,19})\n", re.ASCII)
 _CHUNK_RECORDS: Final = 65_536  # Full tiles of the second level.
 
@@ -53,17 +56,20 @@ _CHUNK_RECORDS: Final = 65_536  # Full tiles of the second level.
 class Publisher:
     """Publishes one log. One at a time does, among all processes; keep it open to publish again and again."""
 
-    def __init__(self, log_folder: Path, place: Path, key: Key, remembered: Path | None = None) -> None:
+    def __init__(
+        self, log_folder: Path, place: Path, key: Key, remembered: Path | None = None, *, acknowledged: int = 0
+    ) -> None:
+        """Open a log to publish it in the folder `place`. acknowledged: as in `Log.open`, and raises as that does."""
         self._folder = RealFolder(log_folder)
         self._place, self._key = place, key
         self._remembered = remembered  # The last checkpoint that this key signed, kept with the key.
-        self._log = Log.open(self._folder, writable=False)
+        self._log = Log.open(self._folder, writable=False, acknowledged=acknowledged)
         self._shelf = FolderShelf(place)
         self._tiles = Tiles(self._shelf)
         self._leaves: Leaves | None = None  # Where the last publishing ended.
 
     def publish(self, progress: Callable[[int, int], None] | None = None) -> Signed:
-        """Return a checkpoint over all that is acknowledged, made now unless there is one.
+        """Return a checkpoint over all that is acknowledged, made now unless there is one; before it one over the sealed segments.
 
         progress: told (records read again, records there are). Raises CorruptLogError where the log is not what was promised.
         """
@@ -74,10 +80,16 @@ class Publisher:
                 self._check(before, end)
                 if before.checkpoint.size == end and self._stands(before):
                     return before
-            root = self._bring_up(before.checkpoint if before else None, end, progress)
-            signed = checkpoints.seal(Checkpoint(self._log.origin, end, root), self._key)
-            self._keep(signed, before.checkpoint.size if before else 0)
-            return signed
+            sealed = max(segment.bases(self._folder), default=0)
+            if (before.checkpoint.size if before else 0) < sealed < end:
+                before = self._sign(before, sealed, progress)
+            return self._sign(before, end, progress)
+
+    def _sign(self, before: Signed | None, end: int, progress: Callable[[int, int], None] | None) -> Signed:
+        root = self._bring_up(before.checkpoint if before else None, end, progress)
+        signed = checkpoints.seal(Checkpoint(self._log.origin, end, root), self._key)
+        self._keep(signed, before.checkpoint.size if before else 0)
+        return signed
 
     def close(self) -> None:
         """Release the log."""
@@ -119,9 +131,7 @@ class Publisher:
             )
         before.note.signers([self._key.verifier])
         if end < one.size:
-            reason = (
-                f"the log ends at record {end}, the checkpoint is over {one.size}: this is an old copy, or it was cut"
-            )
+            reason = f"the log ends at record {end}, the checkpoint is over {one.size}: this is an old copy, or it was cut; {_RESTORED}"
             raise LostRecordsError(reason, file=self._folder.describe(""), position=0, offset=end)
 
     def _stands(self, before: Signed) -> bool:
@@ -132,6 +142,10 @@ class Publisher:
     def _bring_up(self, before: Checkpoint | None, end: int, progress: Callable[[int, int], None] | None) -> bytes:
         """Write the tiles up to `end`; return the root, which both the log and the tiles have."""
         size = before.size if before is not None and self._tiles.root(before.size) == before.root else 0
+        if (
+            before is not None and not size
+        ):  # Before a tile of another history is written over those that are published.
+            self._leaves_at(before).close()
         with ExitStack() as on_error:
             leaves = self._leaves_at(before if size else None)
             on_error.callback(leaves.close)
@@ -141,7 +155,7 @@ class Publisher:
                 if before is not None and leaves.tip.end == before.size:
                     self._compare(leaves, before)
                 if progress is not None:
-                    progress(leaves.tip.end - size, end - size)
+                    progress(leaves.tip.end, self._log.end)
             if self._log.leaf_prefix(end) != leaves.tip.prev:
                 raise self._another("its last record is not the one that HEAD names", end)
             if self._tiles.root(end) != leaves.tip.tree.root():
@@ -184,7 +198,8 @@ class Publisher:
     def _compare(self, leaves: Leaves, before: Checkpoint) -> None:
         if leaves.tip.tree.root() != before.root:
             raise self._another(
-                f"the first {before.size} records are not those that the checkpoint was made for", before.size
+                f"the first {before.size} records are not those that the checkpoint was made for; {_RESTORED}",
+                before.size,
             )
 
     def _another(self, reason: str, offset: int) -> CorruptLogError:
@@ -203,12 +218,20 @@ class Publisher:
             self._shelf.write(RESUME, f"{size} {base} {position}\n".encode())
         _add_to_policy(self._shelf, self._key.verifier)
         if before // WIDTH < size // WIDTH:
-            prune(self._shelf, size)
+            prune(self._shelf, size, keep=segment.bases(self._folder))
 
 
-def in_memory(log: Log, shelf: Shelf, progress: Callable[[int, int], None] | None = None) -> Checkpoint:
-    """Make the tiles of a whole log on a shelf and return the head of the tree: of use where nothing was published."""
-    tiles, end = Tiles(shelf), log.refresh()
+def in_memory(
+    log: Log, shelf: Shelf, progress: Callable[[int, int], None] | None = None, end: int | None = None
+) -> Checkpoint:
+    """Make the tiles of a log on a shelf and return the head of the tree: of use where none were published.
+
+    end: of how many records; of all if None. Raises FutureError for more than there are.
+    """
+    tiles, there = Tiles(shelf), log.refresh()
+    end = there if end is None else end
+    if end > there:
+        raise FutureError(asked=end, end=there)
     if end == 0:
         return Checkpoint(log.origin, 0, EMPTY_ROOT)
     with closing(Leaves.of_segment(log.folder, log.seed, 0)) as leaves:

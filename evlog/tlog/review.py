@@ -12,7 +12,7 @@ from evlog.tlog.archive import CHECKPOINT, CHECKPOINTS, newest, sizes
 from evlog.tlog.proof import check_consistency, consistency
 from evlog.tlog.publisher import POLICY
 from evlog.tlog.shelf import FolderShelf
-from evlog.tlog.tiles import Tiles
+from evlog.tlog.tiles import FOLDER, Tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -93,8 +93,13 @@ def tile_faults(place: Path, progress: Callable[[int, int], None] | None = None)
     if signed is None:
         return
     one, tiles = signed.checkpoint, Tiles(shelf)
-    mends = f"remove {place / 'tile'}, and `evlog checkpoint` makes the tiles anew"
+    mends = f"remove {place / FOLDER}, and `evlog checkpoint` makes the tiles anew"
     found = False
+    if one.size and not shelf.names(FOLDER):
+        yield Fault(
+            "note", "there are no tiles, as in a backup: `evlog checkpoint` makes them", str(place), 0, one.size
+        )
+        return
     try:
         for reason in tiles.faults(one.size, progress):
             found = True

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from evlog.tlog.proof import Node
     from evlog.tlog.shelf import Shelf
 
+FOLDER: Final = "tile"
 WIDTH: Final = 256
 _HEIGHT: Final = 8  # Levels of the tree in one tile.
 _ENTRIES: Final = "entries"
@@ -36,7 +37,7 @@ def name_of(level: int | str, number: int, width: int = WIDTH) -> str:
     digits = digits.zfill(-(-len(digits) // 3) * 3)
     groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
     path = "/".join([*(f"x{group}" for group in groups[:-1]), groups[-1]])
-    return f"tile/{level}/{path}" + (f".p/{width}" if width < WIDTH else "")
+    return f"{FOLDER}/{level}/{path}" + (f".p/{width}" if width < WIDTH else "")
 
 
 class Tiles:

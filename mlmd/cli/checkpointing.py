@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evlog.errors import EvidenceError
+from evlog.errors import EvidenceError, ReplacedLogError
+from evlog.tlog import anchors
 from evlog.tlog.archive import keep_cosigned
 from evlog.tlog.shelf import FolderShelf
 from evlog.tlog.tiles import Tiles
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.evidence import (
-    COPY_SUFFIX,
     identity_of,
     key_of,
     key_option,
     policy_option,
     publish,
-    read_checkpoint,
     read_policy,
-    write_file,
 )
-from mlmd.cli.output import show_one, talk
+from mlmd.cli.output import Row, show_one, talk
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE, Refusal
 from mlmd.opening import TLOG_FOLDER
@@ -44,24 +42,39 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Also write the checkpoint into this folder, under a name of its own, or this file.",
 )
+@click.option(
+    "--forget",
+    metavar="PLACE",
+    type=click.Path(path_type=Path),
+    help="Compare the store no more with the copies at this place; what is there stays.",
+)
 @click.option("--witness", "urls", metavar="URL", multiple=True, help="Also ask this witness to sign; needs --policy.")
 @policy_option("The keys of the witnesses, and how many must sign.")
 def checkpoint(
-    settings: Settings, path: Path | None, copy: Path | None, urls: tuple[str, ...], policy: Path | None
+    settings: Settings,
+    path: Path | None,
+    copy: Path | None,
+    forget: Path | None,
+    urls: tuple[str, ...],
+    policy: Path | None,
 ) -> None:
     """Sign what the log holds now, after reading again, from disk, what was put since the last time.
 
-    A copy that nobody can change who may write to the store makes every later loss and every rewriting visible:
-    `evlog verify --since PLACE`.
+    A copy that nobody can change who may write to the store makes every later loss and every rewriting visible. The place is remembered:
+    later checkpoints go there too, at most one a minute while a store is open, and whoever opens or verifies the store compares it with
+    the copies.
 
     Examples:
     evlog checkpoint                           by hand, or each minute by cron
     evlog checkpoint --copy-to archive         into a folder: a file for each; none is ever replaced
     evlog checkpoint --copy-to last.txt        into a file; an older checkpoint never replaces a newer one
+    evlog checkpoint --forget archive          no more; `evlog verify --since archive` still can
     evlog checkpoint --witness http://localhost:8484 --policy my.policy
 
     """
     place = find_store(settings)
+    if forget is not None:
+        anchors.forget(place, forget)
     key = key_of(place, path)
     if key is None:
         raise Refusal("there is no key to sign with", f"evlog -s {place} keys new")
@@ -70,7 +83,7 @@ def checkpoint(
     signed = publish(settings, place, key)
     if policy is not None:
         signed = _cosigned(settings, place, signed, urls, read_policy(policy))
-    row = {
+    row: Row = {
         "records": signed.checkpoint.size,
         "root": signed.checkpoint.root.hex(),
         "origin": signed.checkpoint.origin,
@@ -79,8 +92,13 @@ def checkpoint(
         "published_in": str(place / TLOG_FOLDER),
         "copy": str(_copy(place, signed, copy)) if copy is not None else None,
     }
+    for error in anchors.copy_to_all(place, signed, identity_of(place)):
+        if isinstance(error, ReplacedLogError):
+            raise error
+        talk(settings, str(error))
+    row["anchors"] = [*map(str, anchors.places_of(place))]
     show_one(settings, row)
-    if copy is None:
+    if not row["anchors"]:
         talk(settings, "a copy elsewhere makes it an anchor: --copy-to PLACE")
 
 
@@ -101,16 +119,15 @@ def _cosigned(settings: Settings, place: Path, signed: Signed, urls: tuple[str, 
 
 
 def _copy(place: Path, signed: Signed, target: Path) -> Path:
-    """Write a copy that replaces nothing newer. Raises Refusal where that is what is there."""
-    one = signed.checkpoint
-    if target.is_dir():
-        target = target / f"{identity_of(place).log_id.hex()}-{one.size:020d}{COPY_SUFFIX}"
-    if target.is_file():
-        there = read_checkpoint(target).checkpoint
-        if there.origin != one.origin:
-            raise Refusal(f"{target}: holds a checkpoint of the log {there.origin}, and stays", "another file")
-        if there.size > one.size or (there.size == one.size and there.root != one.root):
-            what = f"{target}: holds a checkpoint over {there.size:,} records with another history than this log of {one.size:,}"
-            raise Refusal(what, f"evlog -s {place} verify --since {target}", DAMAGE)
-    write_file(target, signed.data)
-    return target
+    """Write a copy that replaces nothing newer, and remember where. Raises Refusal where that is what is there."""
+    if target.exists() and not (target.is_dir() or target.is_file()):
+        raise Refusal(f"{target}: is not a file")
+    if not target.resolve().parent.is_dir():
+        raise Refusal(f"{target.parent}: there is no such folder")
+    try:
+        anchors.check_name(target)
+        written = anchors.copy(signed, identity_of(place), target)
+    except ReplacedLogError as error:
+        raise Refusal(error.reason, f"evlog -s {place} verify --since {target}", DAMAGE) from error
+    anchors.remember(place, target)
+    return written

@@ -12,14 +12,13 @@ from evlog import identity
 from evlog.actors import KEYS_BYTES_MAX, parse_keys
 from evlog.errors import EvidenceError
 from evlog.files import RealFolder
-from evlog.tlog import checkpoint, keys
+from evlog.tlog import anchors, keys
 from evlog.tlog import policy as policies
-from evlog.tlog.note import NOTE_BYTES_MAX
 from evlog.tlog.publisher import Publisher
 from evlog.tlog.shelf import FolderShelf
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
-from mlmd.opening import LOG_FOLDER, TLOG_FOLDER
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, acknowledged_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
     from evlog.tlog.checkpoint import Signed
     from evlog.tlog.note import VerifierKey
     from evlog.tlog.policy import Policy
+    from evlog.tlog.review import Promise
     from mlmd.cli.settings import Settings
 
-COPY_SUFFIX: Final = ".checkpoint"
 key_option: Final = click.option(
     "-k",
     "--key",
@@ -84,8 +83,11 @@ def key_of(place: Path, named: Path | None = None) -> Key | None:
 def publish(settings: Settings, place: Path, key: Key) -> Signed:
     """Bring the published tree of a store up to its end; return the checkpoint over it."""
     remembered = keys.memory_of(key.path)
+    known = acknowledged_by(place / VIEWS_FOLDER, RealFolder(place / LOG_FOLDER))
     with (
-        closing(Publisher(place / LOG_FOLDER, place / TLOG_FOLDER, key.signing, remembered)) as publisher,
+        closing(
+            Publisher(place / LOG_FOLDER, place / TLOG_FOLDER, key.signing, remembered, acknowledged=known)
+        ) as publisher,
         progress_of(settings, "reading the log again") as progress,
     ):
         return publisher.publish(progress)
@@ -96,23 +98,13 @@ def read_policy(path: Path) -> Policy:
     return _named(path, policies.parse, policies.POLICY_BYTES_MAX)
 
 
-def read_checkpoint(path: Path) -> Signed:
-    """Return the checkpoint in a file. Raises EvidenceError, which names the file."""
-    return _named(path, checkpoint.parse, NOTE_BYTES_MAX)
-
-
-def copies_in(path: Path, place: Path) -> list[tuple[Path, Signed]]:
+def copies_in(path: Path, place: Path) -> list[Promise]:
     """Return the checkpoints in a file or a folder of copies, all of the log of a store, the smallest first. Raises Refusal."""
-    log_id, origin = identity_of(place)
-    if not path.is_dir():
-        signed = read_checkpoint(path)
-        if signed.checkpoint.origin != origin:
-            raise Refusal(f"{path}: a checkpoint of the log {signed.checkpoint.origin}; this one is {origin}")
-        return [(path, signed)]
-    copies = [(one, read_checkpoint(one)) for one in sorted(path.glob(f"{log_id.hex()}-*{COPY_SUFFIX}"))]
+    ident = identity_of(place)
+    copies = [anchors.read(one, ident) for one in anchors.copies_at(path, ident)]
     if not copies:
         raise Refusal(
-            f"{path}: there is no checkpoint of {origin} here", f"evlog -s {place} checkpoint --copy-to {path}"
+            f"{path}: there is no checkpoint of {ident.origin} here", f"evlog -s {place} checkpoint --copy-to {path}"
         )
     return copies
 

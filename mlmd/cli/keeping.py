@@ -17,13 +17,14 @@ from evlog.files import RealFolder, staged
 from evlog.log import Log
 from evlog.restore import check
 from evlog.restore import restore as bring_back
+from evlog.tlog.transfer import promises_in, put_promises
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.copies import note_copy
 from mlmd.cli.output import rfc3339, show_one, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import USAGE, Refusal
-from mlmd.opening import LOG_FOLDER, open_folder
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, open_folder
 from replay import erasure
 from replay.asof import offset_of
 
@@ -50,18 +51,21 @@ def backup(settings: Settings, dest: Path) -> None:
     """
     place = find_store(settings)
     source = RealFolder(place / LOG_FOLDER)
-    identity.read(source)  # Before a folder is made for nothing.
+    ident = identity.read(source)  # Before a folder is made for nothing.
     _refuse_no_backup(place, dest)
     note_copy(settings, place, erasure.BACKUP, dest)
     started = time.perf_counter()
+    promises = promises_in(place / TLOG_FOLDER, ident.origin)  # First, so that they are over no more than is copied.
     done = back_up(source, RealFolder(dest / LOG_FOLDER, create=True), partial(progress_of, settings))
     made = done.manifest
+    signed = put_promises(dest / TLOG_FOLDER, promises, made.end)
     row = {
         "backup": str(dest),
         "log_id": made.log_id,
         "records": made.end,
         "root": made.root,
         "made": rfc3339(made.made_us),
+        "signed_records": signed,
         "records_before": done.before,
         "bytes": sum(file.size for file in made.files),
         "bytes_copied": done.written,
@@ -122,6 +126,7 @@ def restore(settings: Settings, source: Path, dest: Path | None, reason: str | N
     with staged(place) as new:
         target = RealFolder(new / LOG_FOLDER, create=True)
         restored = bring_back(folder, found, end, target, stage, author=Author(reason=reason))
+        signed = put_promises(new / TLOG_FOLDER, promises_in(source / TLOG_FOLDER, found.origin), end)
     settings.store = place
     with stage("making a view", "records") as progress:
         open_folder(place, progress=progress).close()
@@ -131,6 +136,7 @@ def restore(settings: Settings, source: Path, dest: Path | None, reason: str | N
         "records": restored.end,
         "root": restored.root.hex(),
         "left_out": restored.made_end - restored.end,
+        "signed_records": signed,
         "backup_made": rfc3339(found.made_us),
     }
     show_one(settings, row)

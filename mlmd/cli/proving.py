@@ -17,6 +17,7 @@ from evlog.tlog.archive import best, newest
 from evlog.tlog.publisher import in_memory
 from evlog.tlog.review import keys_of
 from evlog.tlog.shelf import FolderShelf, MemoryShelf
+from evlog.tlog.tiles import FOLDER as TILES
 from evlog.tlog.tiles import Tiles
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.evidence import key_of, publish, write_file
@@ -127,11 +128,13 @@ def _tree(settings: Settings, place: Path, offset: int) -> tuple[Signed, Node]:
             )
     if signed is not None:
         signed.note.signers(keys_of(shelf.place))  # Raises where the file was tampered with.
-        return signed, Tiles(shelf).node(signed.checkpoint.size)
-    memory = MemoryShelf()
+        if shelf.names(TILES):
+            return signed, Tiles(shelf).node(signed.checkpoint.size)
+    memory = MemoryShelf()  # As for a backup, which has checkpoints and no tiles.
     with (
         closing(Log.open(place / LOG_FOLDER, writable=False)) as log,
         progress_of(settings, "making the tree") as progress,
     ):
-        unsigned = checkpoints.seal(in_memory(log, memory, progress), None)
-    return unsigned, Tiles(memory).node(unsigned.checkpoint.size)
+        head = in_memory(log, memory, progress, signed.checkpoint.size if signed is not None else None)
+    signed = signed or checkpoints.seal(head, None)
+    return signed, Tiles(memory).node(signed.checkpoint.size)

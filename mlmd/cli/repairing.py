@@ -14,11 +14,11 @@ from evlog.errors import EvidenceError, LackingError
 from evlog.files import RealFolder
 from evlog.records import LossAccepted
 from evlog.repair import Means
-from evlog.tlog import review
+from evlog.tlog import anchors, review
 from evlog.tlog.committed import Published, believed
 from evlog.tlog.shelf import FolderShelf
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import policy_option, read_checkpoint, read_policy
+from mlmd.cli.evidence import policy_option, read_policy
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
@@ -215,7 +215,7 @@ def _damaged(settings: Settings, places: Sequence[Path], anchor: Path | None, po
     ident = repairs.identify(folder, means)
     promised = [one for one in own if one.origin == ident.origin]
     if anchor is not None:
-        promised.append(_given(settings, anchor, policy, keys, ident.origin))
+        promised.append(_given(settings, anchor, policy, keys, ident))
     seen = peek(place / VIEWS_FOLDER)
     acknowledged = seen[1] if seen is not None and seen[0] == ident.log_id else 0
     means = means._replace(committed=Published(FolderShelf(tlog), promised), acknowledged=acknowledged)
@@ -230,11 +230,11 @@ def _keys_of(settings: Settings, place: Path) -> list[VerifierKey]:
         return []
 
 
-def _given(settings: Settings, path: Path, policy: Path | None, keys: Sequence[VerifierKey], origin: str) -> Checkpoint:
-    """Return the checkpoint that a person gave. Raises EvidenceError where a signature is wrong, Refusal for another log's."""
-    signed = read_checkpoint(path)
-    if signed.checkpoint.origin != origin:
-        raise Refusal(f"{path}: a checkpoint of the log {signed.checkpoint.origin}; this one is {origin}")
+def _given(
+    settings: Settings, path: Path, policy: Path | None, keys: Sequence[VerifierKey], ident: Identity
+) -> Checkpoint:
+    """Return the checkpoint that a person gave. Raises EvidenceError where it is another log's, or a signature is wrong."""
+    signed = anchors.read(path, ident).signed
     if policy is not None:
         read_policy(policy).check(signed)
     elif not signed.note.signers(keys):

@@ -10,7 +10,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, local_time, rfc3339, show_one
 from mlmd.cli.reading import Store, store_of
 from mlmd.kinds import KINDS, SYSTEM_TYPES
-from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, newest_checkpoint
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, anchored_size, newest_checkpoint
 from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def status_of(store: Store) -> Row:
         **{f"{name}s": count for name, count in links.items()},
         "view_behind": log.refresh() - seen[1] if seen is not None and seen[0] == log.id else None,
         "signed_records": signed.size if signed is not None and signed.origin == log.origin else None,
+        "anchored_records": anchored_size(store.place) or None,
         "file_system": storage.file_system(folder),
         "quarantined": sum(1 for _ in folder.glob("quarantine/*")),
     }

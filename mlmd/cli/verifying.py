@@ -17,12 +17,11 @@ from evlog.errors import EvidenceError, LogError
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.restore import check
-from evlog.tlog import review
+from evlog.tlog import anchors, review
 from evlog.tlog.note import encode64
-from evlog.tlog.review import Promise
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.comparing import Views, compare_views, tell_state
-from mlmd.cli.evidence import actors_option, copies_in, policy_option, read_policy
+from mlmd.cli.evidence import actors_option, copies_in, identity_of, policy_option, read_policy
 from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evlog.tlog.note import VerifierKey
+    from evlog.tlog.review import Promise
     from mlmd.cli.settings import Settings
 
 
@@ -87,21 +87,23 @@ def verify(
         raise click.UsageError("--deep compares the views, which --log-only leaves out")
     place = find_store(settings)
     tlog = place / TLOG_FOLDER
-    anchors = [Promise(str(path), signed) for path, signed in copies_in(anchor, place)] if anchor is not None else []
+    named = copies_in(anchor, place) if anchor is not None else []
+    anchored, unread = _anchored(place, named)
     kept, faults = review.promises_of(tlog)  # Before the log is read: it only grows, and so do they.
     keys = read_policy(policy).logs if policy is not None else review.keys_of(tlog)
     jobs = jobs or _cores()
     started = time.perf_counter()
     with progress_of(settings, "checking the log") as progress:
-        report = verify_log(RealFolder(place / LOG_FOLDER), progress, [*anchors, *kept], keys, jobs)
+        report = verify_log(RealFolder(place / LOG_FOLDER), progress, [*named, *anchored, *kept], keys, jobs)
     took_s = time.perf_counter() - started
     findings = [*report.findings, *report.broken, *(Finding(one.severity, one.reason, one.file) for one in faults)]
     with progress_of(settings, "checking the tiles") as progress:
         findings += verify_published(tlog, progress)
+    findings += [Finding("note", f"an anchor was not compared: {one}") for one in unread]
     findings += _backup_findings(settings, RealFolder(place / LOG_FOLDER), report)
     personal = _personal_findings(settings, place, report)
     findings += personal
-    paths, apart = _paths(tlog, anchors)
+    paths, apart = _paths(tlog, [*named, *anchored])
     findings += apart
     signatures: dict[str, int] = {}
     if actors and report.sound:
@@ -159,11 +161,24 @@ def _backup_findings(settings: Settings, folder: RealFolder, report: Report) -> 
     return []
 
 
-def _paths(tlog: Path, anchors: list[Promise]) -> tuple[list[Row], list[Finding]]:
+def _anchored(place: Path, named: list[Promise]) -> anchors.Anchored:
+    """Return what the anchors of a store hold beyond what was named.
+
+    Nothing where the identity of the log cannot be read, which `verify_log` tells.
+    """
+    try:
+        found, unread = anchors.newest_of(place, identity_of(place))
+    except LogError:
+        return anchors.Anchored([], [])
+    known = {Path(one.file).resolve() for one in named}
+    return anchors.Anchored([one for one in found if Path(one.file).resolve() not in known], unread)
+
+
+def _paths(tlog: Path, copies: list[Promise]) -> tuple[list[Row], list[Finding]]:
     """Return, of each anchor, the proof that the newest published tree begins with it, as far as there are tiles for it."""
     rows: list[Row] = []
     findings = []
-    for one in anchors:
+    for one in copies:
         old = one.signed.checkpoint
         row: Row = {"file": one.file, "size": old.size, "root": old.root.hex(), "to_size": None, "path": None}
         try:

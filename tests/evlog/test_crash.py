@@ -7,7 +7,7 @@ import mutants
 import pytest
 from crash import AcknowledgedLostError, PhantomError
 
-from evlog import log
+from evlog import log, resume
 from evlog.errors import LogError
 
 pytestmark = pytest.mark.faults
@@ -20,6 +20,7 @@ def _small(small_segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert small_segments
     monkeypatch.setattr(log, "RESERVE_BYTES_MIN", 700)
     monkeypatch.setattr(log, "RESERVE_BYTES_MAX", 3_000)
+    monkeypatch.setattr(resume, "RECORDS", 3)
 
 
 @pytest.mark.parametrize("worker", range(4))

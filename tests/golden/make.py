@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from evlog import log as log_module
-from evlog import segment
+from evlog import resume, segment
 from evlog.actors import SIGNED, Signer
 from evlog.log import Log
 from evlog.records import (
@@ -154,15 +154,26 @@ LOGS = {
     "v1-signed": signed,
     "v1-repaired": repaired,
     "v1-personal": personal,
+    "v1-checkpoint": changes,
 }
 SIGNERS = {"v1-signed": SigningKey("ana", bytes(range(32)))}
 
 
-def write(folder: Path, records: list[list[Change]], signer: Signer | None = None) -> bytes:
+CHECKPOINT_RECORDS = {"v1-checkpoint": 2}
+
+
+def write(
+    folder: Path,
+    records: list[list[Change]],
+    *,
+    signer: Signer | None = None,
+    checkpoint_records: int = resume.RECORDS,
+) -> bytes:
     """Write records as a log into an empty folder; return its root."""
-    kept = (log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER)
+    kept = (log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER, resume.RECORDS)
     clock = itertools.count(START_US, 1_000_000)
     log_module.SEGMENT_RECORDS_MAX, log_module.WRITER = SEGMENT_RECORDS, "golden"  # type: ignore[misc]
+    resume.RECORDS = checkpoint_records  # type: ignore[misc]
     secrets.token_bytes = lambda _size=None: LOG_ID  # type: ignore[assignment]
     try:
         log = Log.open(folder, create=True, clock=lambda: next(clock))
@@ -187,7 +198,7 @@ def write(folder: Path, records: list[list[Change]], signer: Signer | None = Non
         root = log.tip_at_end().tree.root()
         log.close()
     finally:
-        log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER = kept  # type: ignore[misc]
+        log_module.SEGMENT_RECORDS_MAX, secrets.token_bytes, log_module.WRITER, resume.RECORDS = kept  # type: ignore[misc]
     return root
 
 
@@ -211,12 +222,17 @@ def readable(log: Log) -> list[dict[str, Any]]:
     ]
 
 
+def settings(name: str) -> dict[str, Any]:
+    """Return how a log is written, beyond its records."""
+    return {"signer": SIGNERS.get(name), "checkpoint_records": CHECKPOINT_RECORDS.get(name, resume.RECORDS)}
+
+
 def main() -> None:
     """Write the golden logs, and what is in them."""
     for name, of_log in LOGS.items():
         folder = (Path(sys.argv[1]) if len(sys.argv) > 1 else HERE) / name
         shutil.rmtree(folder, ignore_errors=True)
-        root = write(folder / "log", of_log(), SIGNERS.get(name))
+        root = write(folder / "log", of_log(), **settings(name))
         log = Log.open(folder / "log", writable=False)
         expected = {"root": root.hex(), "records": readable(log)}
         (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")

@@ -62,7 +62,7 @@ def test_a_golden_log_can_be_written_on(version: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_this_release_writes_the_same_bytes_as_the_golden_log(version: str, make: ModuleType, tmp_path: Path) -> None:
-    make.write(tmp_path, make.LOGS[version](), make.SIGNERS.get(version))
+    make.write(tmp_path, make.LOGS[version](), **make.settings(version))
     for path in sorted((HERE / version / "log").iterdir()):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 

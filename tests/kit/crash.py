@@ -19,6 +19,7 @@ from disk import DeathError, Fault, PowerCutError, SimulatedDisk, Strike
 
 from evlog import log as log_module
 from evlog import segment
+from evlog.audit import audit
 from evlog.author import Author
 from evlog.compression import compress_all
 from evlog.errors import CorruptLogError, StorageError
@@ -169,6 +170,7 @@ class Life:
         assert (reader.end, reader.tip_at_end().prev) == (log.end, log.tip_at_end().prev), "a reader sees another log"
         reader.close()
         log.close()
+        assert [fault for fault in audit(self.disk).faults if fault.severity == "damage"] == []
 
     def compare(self, log: Log) -> None:
         """Compare with what was acknowledged; what is there now stays."""

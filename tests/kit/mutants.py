@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from disk import SimulatedDisk, SimulatedFile
 
-from evlog import frame, identity, log, recovery
+from evlog import frame, identity, log, merkle, recovery, resume
 from evlog.frame import BadFrame
 
 if TYPE_CHECKING:
     import pytest
 
     from evlog.records import LogRecovered
+    from evlog.tip import Tip
 
 
 def acknowledge_before_the_sync(patch: pytest.MonkeyPatch) -> None:
@@ -134,6 +135,53 @@ def believe_every_header(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("evlog.recovery.unpack", unpack)
 
 
+def resume_without_the_frontier(patch: pytest.MonkeyPatch) -> None:
+    def go_on_from(self: recovery.Active, found: frame.Frame) -> None:
+        tree = self.tip.tree
+        original(self, found)
+        if self.position:
+            self.tip.tree = merkle.Frontier(
+                found.offset, (tree.hashes * 64 or [bytes(32)] * 64)[: found.offset.bit_count()]
+            )
+
+    original = recovery.Active.go_on_from
+    patch.setattr(recovery.Active, "go_on_from", go_on_from)
+
+
+def resume_without_the_index(patch: pytest.MonkeyPatch) -> None:
+    def go_on_from(self: recovery.Active, found: frame.Frame) -> None:
+        original(self, found)
+        self.index = []
+
+    original = recovery.Active.go_on_from
+    patch.setattr(recovery.Active, "go_on_from", go_on_from)
+
+
+def write_checkpoints_a_record_late(patch: pytest.MonkeyPatch) -> None:
+    def pack_state(state: resume.State, tip: Tip, *, seed: int) -> bytes:
+        later = tip.copy()
+        later.add(bytes(96), tip.time_us + 1)
+        return original(state, later, seed=seed)
+
+    original = resume.pack_state
+    patch.setattr(resume, "pack_state", pack_state)
+
+
+def resume_at_head(patch: pytest.MonkeyPatch) -> None:
+    def go_on_from(self: recovery.Active, found: frame.Frame) -> None:
+        original(self, found)
+        self.position = self.file.size()
+
+    original = recovery.Active.go_on_from
+    patch.setattr(recovery.Active, "go_on_from", go_on_from)
+
+
+MUTANTS_OF_RESUMING = [
+    resume_without_the_frontier,
+    resume_without_the_index,
+    write_checkpoints_a_record_late,
+    resume_at_head,
+]
 MUTANTS_OF_WRITING = [
     acknowledge_before_the_sync,
     forget_the_folder_sync,

@@ -144,8 +144,8 @@ def test_a_proof_of_what_is_not_signed_yet_is_signed_if_there_is_a_key_and_refus
 def test_status_tells_how_much_is_signed(signed: Path, demo: Path) -> None:
     put_without_key(signed, key_of(signed))
     told = json.loads(fine("-s", signed, "status", "--json"))
-    assert (told["records"], told["signed_records"]) == (14, 13)
-    assert "signed records   13" in fine("-s", signed, "status")
+    assert (told["records"], told["signed_records"], told["anchored_records"]) == (14, 13, 13)
+    assert "anchored records  13" in fine("-s", signed, "status")
     assert json.loads(fine("-s", demo, "status", "--json"))["signed_records"] is None
     (signed / "tlog" / "checkpoint").write_bytes(b"x")
     assert json.loads(fine("-s", signed, "status", "--json"))["signed_records"] is None
@@ -184,6 +184,8 @@ def test_a_file_of_a_checkpoint_never_goes_back(signed: Path) -> None:
     put(signed, "New")
     fine("-s", signed, "checkpoint", "--copy-to", "last.txt")
     newer = Path("last.txt").read_bytes()
+    assert "record 14, which was acknowledged" in refused("-s", "old", "checkpoint", "--copy-to", "last.txt", code=3)
+    Path("old/anchors").unlink()
     assert "old copy" in refused("-s", "old", "checkpoint", "--copy-to", "last.txt", code=3)
     keys.memory_of(key_of(signed)).unlink()  # Not even the key knows that there was more.
     assert "another history" in refused("-s", "old", "checkpoint", "--copy-to", "last.txt", code=3)
@@ -191,7 +193,7 @@ def test_a_file_of_a_checkpoint_never_goes_back(signed: Path) -> None:
     assert "no note" in refused("-s", signed, "checkpoint", "--copy-to", "else")
     fine("demo", "other")
     fine("-s", "other", "keys", "new")
-    assert "and stays" in refused("-s", "other", "checkpoint", "--copy-to", "last.txt")
+    assert "it stays as it is" in refused("-s", "other", "checkpoint", "--copy-to", "last.txt")
     assert "no such folder" in refused("-s", signed, "checkpoint", "--copy-to", "none/last.txt")
     assert (Path("last.txt").read_bytes(), Path("else").read_text(encoding="utf-8")) == (newer, "my diary")
     fine("-s", signed, "checkpoint", "--copy-to", "anchors")
@@ -327,8 +329,8 @@ def test_verify_says_that_a_log_begins_with_a_checkpoint(signed: Path) -> None:
     put(signed, "New")
     told = json.loads(fine("-s", signed, "verify", "--since", "anchors", "--policy", "policy", "--json"))
     assert (told["sound"], told["findings"], told["checkpoints"]) == (True, [], 3)
-    [since] = told["since"]
-    assert (since["size"], since["to_size"]) == (13, 14)
+    since, newest = told["since"]
+    assert (since["size"], since["to_size"], newest["size"]) == (13, 14, 14)
     assert len(since["path"]) == 4
     text = fine("-s", signed, "verify", "--since", "anchors", "--log-only")
     assert "begins with the 13 records of this checkpoint; 4 hashes show that #14 goes on from it" in text
@@ -350,6 +352,7 @@ def lose(place: Path, records: int) -> None:
 
 def test_verify_reports_a_log_that_was_cut_as_soon_as_a_newer_checkpoint_is_at_hand(signed: Path) -> None:
     lose(signed, 9)
+    Path("store/anchors").unlink()  # Else it would know where to look.
     assert all(one["severity"] == "note" for one in findings(0, "-s", signed, "verify"))
     [found] = [one for one in findings(3, "-s", signed, "verify", "--since", "anchors") if one["severity"] == "damage"]
     assert "ends at record 9, the checkpoint is over 13" in found["what"]
@@ -359,6 +362,9 @@ def test_verify_reports_a_clone_that_went_its_own_way(signed: Path) -> None:
     shutil.copytree(signed, "clone", symlinks=True)
     put(signed, "Here")
     fine("-s", signed, "checkpoint", "--copy-to", "last.txt")
+    with pytest.raises(RuntimeError, match="14 were acknowledged"):
+        put(Path("clone"), "There")
+    Path("clone/anchors").unlink()
     put(Path("clone"), "There")
     found = findings(3, "-s", "clone", "verify", "--since", "last.txt")
     assert any("not those that the checkpoint was made for" in one["what"] for one in found)

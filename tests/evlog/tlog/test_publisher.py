@@ -14,6 +14,7 @@ import pytest
 import records
 import rfc6962
 
+from evlog import log as log_module
 from evlog.errors import CorruptLogError, EvidenceError, LostRecordsError
 from evlog.log import Log
 from evlog.tlog import archive, checkpoint, keys, leaves, publisher
@@ -64,6 +65,25 @@ def test_a_log_is_published_as_it_grows_over_segments(made: published.Published,
         made.fill(step)
         made.reopened()
         check(made, made.publish())
+
+
+def test_what_a_seal_ends_is_signed_by_itself_and_that_checkpoint_stays(
+    made: published.Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "SEGMENT_RECORDS_MAX", 300)
+    for groups in (59, 1, 1, 140, 120):
+        for _ in range(groups):
+            made.fill(5)
+        made.publish()
+    assert archive.sizes(FolderShelf(made.tlog)) == [300, 305, 900, 1005, 1500, 1605], "295 is gone, as others would be"
+    for size in archive.sizes(FolderShelf(made.tlog)):
+        found = checkpoint.parse((made.tlog / "checkpoints" / str(size)).read_bytes())
+        assert found.checkpoint.root == rfc6962.mth(made.leaves()[:size])
+        assert found.note.signers([made.key.verifier])
+    for _ in range(60):
+        made.fill(5)
+    made.publish()
+    assert {300, 900, 1500, 1800} <= {*archive.sizes(FolderShelf(made.tlog))}
 
 
 def test_only_what_is_new_is_read_again(made: published.Published, monkeypatch: pytest.MonkeyPatch) -> None:

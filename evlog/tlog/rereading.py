@@ -1,0 +1,67 @@
+"""Records read again, many at a time: the second way from bytes to leaves, beside that of recovery.py, and a third of its cost.
+
+It only ever accepts. A frame about which anything is out of the ordinary ends it, and is for the careful walk: that knows every kind of
+frame, and what is wrong with one.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import google_crc32c
+
+from evlog.frame import ALIGNMENT, FRAME_VERSION, HEADER, MAGIC, RECORD, SYNC, unpack_body
+from evlog.merkle import HASH_SHA256, LEAF, LEAF_MAGIC, changes_root
+from evlog.tip import PREV_BYTES
+
+if TYPE_CHECKING:
+    from evlog.tip import Link
+
+_crc32c, _extend = google_crc32c.value, google_crc32c.extend
+_NO_FLAGS: Final = 0
+
+
+class Run(NamedTuple):
+    """Leaves of records that follow each other, and their hashes. stop: where the frame behind them begins; time_us: of the last."""
+
+    leaves: list[bytes]
+    hashes: list[bytes]
+    stop: int
+    time_us: int
+
+
+def run(data: bytes, after: Link, count: int, *, seed: int) -> Run:
+    """Return the leaves of the records with which `data` begins, `count` at most, as far as all is as it should be.
+
+    after: what the first must follow. SYNC frames among them are passed over.
+    """
+    offset, prev, time_us = after.end, after.prev, after.time_us
+    leaves: list[bytes] = []
+    hashes: list[bytes] = []
+    at, end, header = 0, len(data), HEADER.size
+    while len(leaves) < count and at + header <= end:
+        magic, hcrc, size, bcrc, version, kind, flags, changes, here, now_us, _, link = HEADER.unpack_from(data, at)
+        start = at + header
+        stop = start + size
+        following = stop + -size % ALIGNMENT
+        if (magic, version, flags, here, link) != (MAGIC, FRAME_VERSION, _NO_FLAGS, offset, prev) or following > end:
+            break
+        body = data[start:stop]
+        if _extend(seed, data[at + 8 : start]) != hcrc or _crc32c(body) != bcrc or any(data[stop:following]):
+            break
+        if kind == RECORD and now_us > time_us:
+            try:
+                envelope, parts = unpack_body(body, changes)
+            except ValueError:
+                break
+            root, digest = changes_root(parts), sha256(envelope).digest()
+            leaf = LEAF.pack(LEAF_MAGIC, RECORD, HASH_SHA256, _NO_FLAGS, changes, offset, now_us, digest, root)
+            leaf_hash = sha256(b"\x00" + leaf).digest()
+            leaves.append(leaf)
+            hashes.append(leaf_hash)
+            offset, prev, time_us = offset + 1, leaf_hash[:PREV_BYTES], now_us
+        elif kind != SYNC:
+            break
+        at = following
+    return Run(leaves, hashes, at, time_us)
