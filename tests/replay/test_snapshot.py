@@ -41,9 +41,8 @@ if TYPE_CHECKING:
 FULL = os.environ.get("EVLOG_FAULTS") == "full"
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 DAYS = 3
-READER = duckdb.connect(
-    config={"enable_external_file_cache": "false"}
-)  # Of Parquet; to make one takes longer than to ask it.
+# Of Parquet files, as they are at each look. One for all: to open one takes longer than to ask it.
+READER = duckdb.connect(config={"enable_external_file_cache": "false"})
 
 
 class Clock:
