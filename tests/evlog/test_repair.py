@@ -212,6 +212,63 @@ def test_a_log_without_its_id_finds_it_in_its_segments(whole: MemoryFolder) -> N
         mended(folder)
 
 
+def hurt(folder: MemoryFolder, rng: random.Random) -> None:
+    """Damage a file in any way that a disk, or a person, can."""
+    name = rng.choice(sorted(name for name, data in folder.files.items() if data))
+    data = folder.files[name]
+    start = rng.randrange(len(data))
+    stop = min(len(data), start + rng.choice([1, 8, 64, 600, 5_000]))
+    way = rng.randrange(7)
+    if way == 0:
+        data[start] ^= 1 << rng.randrange(8)
+    elif way == 1:
+        data[start:stop] = bytes(stop - start)
+    elif way == 2:
+        data[start:stop] = rng.randbytes(stop - start)
+    elif way == 3:
+        del data[start:]
+    elif way == 4:
+        del data[start:stop]
+    elif way == 5:
+        data[start:start] = data[start:stop]
+    else:
+        del folder.files[name]
+
+
+@pytest.mark.faults
+def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool) -> None:
+    shelf = MemoryShelf()
+    with closing(Log.open(whole, writable=False)) as log:
+        published = Published(shelf, [in_memory(log, shelf)])
+    repaired = refused = 0
+    for seed in range(8_000 if full else 250):
+        rng = random.Random(seed)
+        folder, copy = copy_of(whole), copy_of(whole)
+        for _ in range(rng.randint(1, 4)):
+            hurt(folder, rng)
+        for _ in range(rng.choice([0, 0, 1, 2])):
+            hurt(copy, rng)
+        before = bytes_of(folder)
+        committed = rng.choice([NOTHING, published])
+        try:
+            done = mended(folder, copy, committed=committed)
+        except RepairError:
+            assert bytes_of(folder) == before, seed
+            refused += 1
+            continue
+        repaired += done is not None
+        with closing(Log.open(folder)) as log:
+            found = numbers(log)
+        assert found == list(range(len(found))), seed
+        assert sound(folder), seed
+        if committed is published or (
+            identity.NAME in before and head.NAME in before and len(before[head.NAME]) == 576
+        ):
+            assert len(found) == RECORDS or committed is NOTHING, seed
+    assert repaired > 100
+    assert refused > 10
+
+
 # Accepting a loss -------------------------------------------------------------------------------------------------------
 
 
