@@ -261,10 +261,9 @@ def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool)
             found = numbers(log)
         assert found == list(range(len(found))), seed
         assert sound(folder), seed
-        if committed is published or (
-            identity.NAME in before and head.NAME in before and len(before[head.NAME]) == 576
-        ):
-            assert len(found) == RECORDS or committed is NOTHING, seed
+        assert len(found) == RECORDS or committed is NOTHING, (
+            seed
+        )  # Without a promise, and without HEAD, less may be all.
     assert repaired > 100
     assert refused > 10
 
