@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,8 @@ from broken import AUTHOR, NOTHING, RECORDS, bytes_of, copy_of, flip, grow, log_
 from crash import numbers
 
 from evlog import head, identity
-from evlog.errors import LackingError, LogError, RepairError
+from evlog.errors import LackingError, LogClosedError, LogError, RepairError, StorageError
+from evlog.files import RealFolder
 from evlog.frame import seed_of
 from evlog.log import Log
 from evlog.records import LossAccepted, Repaired
@@ -266,6 +269,34 @@ def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool)
         )  # Without a promise, and without HEAD, less may be all.
     assert repaired > 100
     assert refused > 10
+
+
+@pytest.mark.parametrize("base", [8, 32])
+def test_who_has_the_log_open_goes_on_or_opens_it_again(tmp_path: Path, base: int) -> None:
+    folder = RealFolder(tmp_path / "log", create=True)
+    writer = Log.open(folder, create=True)
+    grow(writer, range(RECORDS))
+    reader = Log.open(folder, writable=False)
+    copy = RealFolder(Path(shutil.copytree(folder.path, tmp_path / "copy")))
+    position = writer.frame(base + 1).position + 70
+    with (folder.path / name_of(base)).open("r+b") as file:
+        file.seek(position)
+        file.write(b"?")
+    assert repair(folder, Means([Copy("copy", copy)], NOTHING), AUTHOR) is not None
+    if base == 8:  # Not the file that it appends to.
+        grow(writer, [RECORDS])
+    else:
+        with pytest.raises(StorageError, match="was removed while it was open"):
+            grow(writer, [RECORDS])
+        with pytest.raises(LogClosedError, match="reopen the store"):
+            grow(writer, [RECORDS])
+        writer = Log.open(folder)
+        grow(writer, [RECORDS])
+    assert reader.refresh() == RECORDS + 2
+    assert numbers(reader) == list(range(RECORDS + 1))
+    writer.close()
+    reader.close()
+    assert verify_log(folder).findings == []
 
 
 # Accepting a loss -------------------------------------------------------------------------------------------------------
