@@ -9,14 +9,14 @@ transaction of the record, so there is one, whatever happens.
 from __future__ import annotations
 
 import re
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from evlog import head, identity, segment
 from evlog.author import Author, clock_us, transaction_id
-from evlog.errors import CorruptLogError, LackingError, NoLogError, RepairError
+from evlog.errors import CorruptLogError, LackingError, NoLogError, RepairError, StorageError
 from evlog.files import UNFINISHED, held, write_whole
 from evlog.frame import seed_of
 from evlog.head import Head
@@ -163,9 +163,13 @@ def accept_loss(folder: Folder, means: Means, offset: int) -> None:
 def carry_out(folder: Folder, looked: Looked, begun: Intent | None, loss: LossAccepted | None = None) -> None:
     """Bring the files into place. The caller holds the lock."""
     plan = looked.plan
-    places = {mend.base: write_new(folder, mend, looked.ident) for mend in plan.mends}
-    mended = _mended(folder, looked, lambda name: quarantined(folder, name))
-    folder.sync_names()
+    try:
+        places = {mend.base: write_new(folder, mend, looked.ident) for mend in plan.mends}
+        mended = _mended(folder, looked, lambda name: quarantined(folder, name))
+        folder.sync_names()
+    except StorageError:
+        _sweep(folder)  # On a full device above all.
+        raise
     if loss is None:
         change: Repaired | LossAccepted = Repaired(_with_earlier(mended, begun), plan.tip.end, plan.tip.tree.root())
     else:
@@ -206,13 +210,19 @@ def finish(folder: Folder, author: Author) -> list[Repaired | LossAccepted]:
             envelope = msgspec.structs.replace(envelope, transaction=intent.transaction)
             group.add(Record(envelope, [*intent.changes]), signer=author.signer)
             group.commit()
-    for name in folder.names():
-        base = segment.base_of(name.removesuffix(UNFINISHED))
-        if base is not None and name == segment.name_of(base) + UNFINISHED:  # Of an attempt that was interrupted.
-            folder.remove(name)
+    _sweep(folder)
     folder.remove(NAME)
     folder.sync_names()
     return intent.changes
+
+
+def _sweep(folder: Folder) -> None:
+    """Remove new segments that came to nothing. The next attempt writes its own; where these stay, they take up room and no more."""
+    with suppress(StorageError):
+        for name in folder.names():
+            base = segment.base_of(name.removesuffix(UNFINISHED))
+            if base is not None and name == segment.name_of(base) + UNFINISHED:
+                folder.remove(name)
 
 
 def read_intent(folder: Folder) -> Intent | None:

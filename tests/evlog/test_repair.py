@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,8 @@ from broken import AUTHOR, NOTHING, RECORDS, bytes_of, copy_of, flip, grow, log_
 from crash import numbers
 
 from evlog import head, identity
-from evlog.errors import LackingError, LogError, RepairError
+from evlog.errors import LackingError, LogClosedError, LogError, RepairError, StorageError
+from evlog.files import RealFolder
 from evlog.frame import seed_of
 from evlog.log import Log
 from evlog.records import LossAccepted, Repaired
@@ -210,6 +213,90 @@ def test_a_log_without_its_id_finds_it_in_its_segments(whole: MemoryFolder) -> N
         del folder.files[name]
     with pytest.raises(RepairError, match="restore a backup"):
         mended(folder)
+
+
+def hurt(folder: MemoryFolder, rng: random.Random) -> None:
+    """Damage a file in any way that a disk, or a person, can."""
+    name = rng.choice(sorted(name for name, data in folder.files.items() if data))
+    data = folder.files[name]
+    start = rng.randrange(len(data))
+    stop = min(len(data), start + rng.choice([1, 8, 64, 600, 5_000]))
+    way = rng.randrange(7)
+    if way == 0:
+        data[start] ^= 1 << rng.randrange(8)
+    elif way == 1:
+        data[start:stop] = bytes(stop - start)
+    elif way == 2:
+        data[start:stop] = rng.randbytes(stop - start)
+    elif way == 3:
+        del data[start:]
+    elif way == 4:
+        del data[start:stop]
+    elif way == 5:
+        data[start:start] = data[start:stop]
+    else:
+        del folder.files[name]
+
+
+@pytest.mark.faults
+def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool) -> None:
+    shelf = MemoryShelf()
+    with closing(Log.open(whole, writable=False)) as log:
+        published = Published(shelf, [in_memory(log, shelf)])
+    repaired = refused = 0
+    for seed in range(8_000 if full else 250):
+        rng = random.Random(seed)
+        folder, copy = copy_of(whole), copy_of(whole)
+        for _ in range(rng.randint(1, 4)):
+            hurt(folder, rng)
+        for _ in range(rng.choice([0, 0, 1, 2])):
+            hurt(copy, rng)
+        before = bytes_of(folder)
+        committed = rng.choice([NOTHING, published])
+        try:
+            done = mended(folder, copy, committed=committed)
+        except RepairError:
+            assert bytes_of(folder) == before, seed
+            refused += 1
+            continue
+        repaired += done is not None
+        with closing(Log.open(folder)) as log:
+            found = numbers(log)
+        assert found == list(range(len(found))), seed
+        assert sound(folder), seed
+        assert len(found) == RECORDS or committed is NOTHING, (
+            seed
+        )  # Without a promise, and without HEAD, less may be all.
+    assert repaired > 100
+    assert refused > 10
+
+
+@pytest.mark.parametrize("base", [8, 32])
+def test_who_has_the_log_open_goes_on_or_opens_it_again(tmp_path: Path, base: int) -> None:
+    folder = RealFolder(tmp_path / "log", create=True)
+    writer = Log.open(folder, create=True)
+    grow(writer, range(RECORDS))
+    reader = Log.open(folder, writable=False)
+    copy = RealFolder(Path(shutil.copytree(folder.path, tmp_path / "copy")))
+    position = writer.frame(base + 1).position + 70
+    with (folder.path / name_of(base)).open("r+b") as file:
+        file.seek(position)
+        file.write(b"?")
+    assert repair(folder, Means([Copy("copy", copy)], NOTHING), AUTHOR) is not None
+    if base == 8:  # Not the file that it appends to.
+        grow(writer, [RECORDS])
+    else:
+        with pytest.raises(StorageError, match="was removed while it was open"):
+            grow(writer, [RECORDS])
+        with pytest.raises(LogClosedError, match="reopen the store"):
+            grow(writer, [RECORDS])
+        writer = Log.open(folder)
+        grow(writer, [RECORDS])
+    assert reader.refresh() == RECORDS + 2
+    assert numbers(reader) == list(range(RECORDS + 1))
+    writer.close()
+    reader.close()
+    assert verify_log(folder).findings == []
 
 
 # Accepting a loss -------------------------------------------------------------------------------------------------------
