@@ -602,9 +602,9 @@ class Group:
             raise
 
     def _note(self, position: int) -> None:
-        active, head = self._log._writer()  # noqa: SLF001 - the log's other half
+        active, mark = self._log._writer()  # noqa: SLF001 - the log's other half
         active.noted_end, active.noted_position = self._synced, position
-        head.point(active.base, position)
+        mark.point(active.base, position)
 
     def sync(self) -> None:
         """Write a SYNC frame, or the CHECKPOINT frame that is due, which says the same: everything before it is durable."""

@@ -97,7 +97,7 @@ def newest_of(store: Path, ident: Identity) -> Anchored:
     promises, unread = [], []
     for place in places_of(store):
         try:
-            found = copies_at(place, ident)[-1:]
+            found = copies_at(place, ident)[-1:] if place.is_dir() or place.is_file() else []  # A pipe would never end.
             promises += [read(one, ident) for one in found]
             unread += [] if found else [f"{place}: there is no copy of a checkpoint of this log"]
         except (EvidenceError, OSError) as error:

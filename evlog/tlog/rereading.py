@@ -39,16 +39,21 @@ def run(data: bytes, after: Link, count: int, *, seed: int) -> Run:
     offset, prev, time_us = after.end, after.prev, after.time_us
     leaves: list[bytes] = []
     hashes: list[bytes] = []
-    at, end, header = 0, len(data), HEADER.size
+    at, end, header, padding = 0, len(data), HEADER.size, bytes(ALIGNMENT)
+    unpack, extend, crc32c = HEADER.unpack_from, _extend, _crc32c
     while len(leaves) < count and at + header <= end:
-        magic, hcrc, size, bcrc, version, kind, flags, changes, here, now_us, _, link = HEADER.unpack_from(data, at)
+        magic, hcrc, size, bcrc, version, kind, flags, changes, here, now_us, _, link = unpack(data, at)
         start = at + header
         stop = start + size
         following = stop + -size % ALIGNMENT
-        if (magic, version, flags, here, link) != (MAGIC, FRAME_VERSION, _NO_FLAGS, offset, prev) or following > end:
+        if here != offset or link != prev or magic != MAGIC or version != FRAME_VERSION or flags or following > end:
             break
         body = data[start:stop]
-        if _extend(seed, data[at + 8 : start]) != hcrc or _crc32c(body) != bcrc or any(data[stop:following]):
+        if (
+            extend(seed, data[at + 8 : start]) != hcrc
+            or crc32c(body) != bcrc
+            or not padding.startswith(data[stop:following])
+        ):
             break
         if kind == RECORD and now_us > time_us:
             try:

@@ -122,6 +122,8 @@ def _copy(place: Path, signed: Signed, target: Path) -> Path:
     """Write a copy that replaces nothing newer, and remember where. Raises Refusal where that is what is there."""
     if target.exists() and not (target.is_dir() or target.is_file()):
         raise Refusal(f"{target}: is not a file")
+    if place.resolve() in (target.resolve(), *target.resolve().parents):
+        raise Refusal(f"{target}: a copy inside its store is put back, or lost, with it", "a place elsewhere")
     if not target.resolve().parent.is_dir():
         raise Refusal(f"{target.parent}: there is no such folder")
     try:

@@ -232,6 +232,29 @@ def put(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
     return {"ids": ids, "names": names, "start": start, "stop": stop, "cpu_s": cpu_s}
 
 
+def signing(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
+    """Put `one` artifacts, one a call, into a store with a key and one without, in four turns each. The 99th percentile, ms."""
+    walls: dict[str, list[float]] = {"plain": [], "signed": []}
+    opened = {}
+    for kind in walls:
+        store = open_store(place / kind)
+        type_id, log = put_type(store), Log.open(place / kind / LOG_FOLDER, writable=False)
+        store.close()
+        if kind == "signed":
+            os.environ[keys.VARIABLE] = str(place / "key")
+            keys.write(keys.new(log.origin), place / "key")
+        log.close()
+        opened[kind] = open_store(place / kind), type_id
+    for turn in range(4):
+        for kind, (store, type_id) in opened.items():
+            for number in range(sizes["one"]):
+                one = artifact(type_id, f"model-{turn}-{number}", number)
+                walls[kind].append(_ms(lambda store=store, one=one: store.put_artifacts([one])))  # type: ignore[misc]
+    for store, _ in opened.values():
+        store.close()
+    return {kind: sorted(found)[len(found) * 99 // 100] for kind, found in walls.items()}
+
+
 # Reading the log again -----------------------------------------------------------------------------------------------
 
 
@@ -399,7 +422,21 @@ def disk(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
     return {"wall_us": statistics.median(walls), "cpu_us": cpu / sizes["syncs"] * 1e6}
 
 
-MEASURES: Final = (make, threads, processes, put, replay, history, snapshot, verify, publish, opening, memory, disk)
+MEASURES: Final = (
+    make,
+    threads,
+    processes,
+    put,
+    signing,
+    replay,
+    history,
+    snapshot,
+    verify,
+    publish,
+    opening,
+    memory,
+    disk,
+)
 
 
 def main() -> None:

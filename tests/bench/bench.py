@@ -124,6 +124,7 @@ QUESTION_NAMES: Final = {
 }
 assert tuple(QUESTION_NAMES) == QUESTIONS, "a line for every question"
 GROWTH_MAX: Final = 3.0  # How much slower a question may be in the large store.
+SIGNED_MAX: Final = 1.5  # How much later the latest puts may be with a key.
 PAST_MAX: Final = 2.0  # How much slower a question may be as of a moment.
 # How fast a compressed log is read, of one that is not. One record costs the block or two that it is in; opening, a block a segment.
 READ_MIN: Final = {"read every record": 0.7, "verify": 0.8, "view as of the middle": 0.9, "a record anywhere": 0.5}
@@ -324,7 +325,21 @@ class Bench:
             ("16 threads putting", "one", "many", 1.0),
             ("16 threads, a sync of 5 ms", "slow_one", "slow_many", 10.0),
         )
-        return [_rate_line(name, runs, "one thread", one, many, target) for name, one, many, target in pairs]
+        signing = self._rounds("signing", self.sizes.threads)
+        signed, plain = (statistics.median(run[kind] for run in signing) for kind in ("signed", "plain"))
+        late = Line(
+            "a put, p99, with a key",
+            signed,
+            "ms",
+            None,
+            "without",
+            plain,
+            None,
+            signed / plain,
+            SIGNED_MAX,
+            at_most=True,
+        )
+        return [*(_rate_line(name, runs, "one thread", one, many, target) for name, one, many, target in pairs), late]
 
     def processes(self) -> list[Line]:
         """Four processes, one store."""

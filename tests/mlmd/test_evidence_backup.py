@@ -7,18 +7,14 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
+import stores
+from stores import run
 
-from mlmd import MetadataStore, opening
-from mlmd.cli import cli, keeping
-from mlmd.proto import metadata_store_pb2 as pb
+from mlmd import opening
+from mlmd.cli import keeping
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def run(*words: str | Path) -> Result:
-    return CliRunner().invoke(cli, [*map(str, words)], prog_name="evlog")
 
 
 def data(*words: str | Path) -> Any:
@@ -27,16 +23,10 @@ def data(*words: str | Path) -> Any:
     return json.loads(result.stdout)
 
 
-def opened(place: Path) -> MetadataStore:
-    return MetadataStore(pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(place))))
-
-
 def put(place: Path, *names: str) -> None:
-    store = opened(place)
-    for name in names:
-        store.put_context_type(pb.ContextType(name=name))
-    store.close()
-    run("-s", place, "checkpoint")  # Refused where the key signed another history.
+    """Put, then sign; that is refused where the key signed another history."""
+    stores.put(place, *names)
+    run("-s", place, "checkpoint")
 
 
 @pytest.fixture

@@ -7,40 +7,24 @@ watermark under test; every way into the store must tell, in a typed error or a 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
+from stores import opened, put, run
 
 from evlog import identity
 from evlog.errors import LostRecordsError, ReplacedLogError
 from evlog.files import RealFolder
 from evlog.tlog import keys
-from mlmd import MetadataStore, opening
-from mlmd.cli import cli
+from mlmd import opening
 from mlmd.opening import open_folder
-from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 OLD, NEW = 4, 7
-
-
-def run(*words: str | Path) -> Result:
-    return CliRunner().invoke(cli, [*map(str, words)], prog_name="evlog")
-
-
-def opened(place: Path) -> MetadataStore:
-    return MetadataStore(pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(place))))
-
-
-def put(place: Path, *names: str) -> None:
-    store = opened(place)
-    for name in names:
-        store.put_context_type(pb.ContextType(name=name))
-    store.close()
 
 
 def checkpoint(place: Path, *words: str | Path) -> None:
@@ -176,7 +160,8 @@ def test_anchors_that_cannot_be_read_hinder_nobody_and_are_told_by_verify(grown:
     assert (severity, "there is no copy" in what) == ("note", True)
     put(grown, "g")
     assert run("-s", grown, "checkpoint").exit_code == 0
-    (grown / "anchors").write_bytes(b"/nowhere\xff\n\n/dev/null\n")
+    os.mkfifo(grown.parent / "pipe")
+    (grown / "anchors").write_bytes(b"/nowhere\xff\n\n" + bytes(grown.parent / "pipe") + b"\n")
     put(grown, "h")
     assert len(findings()) == 2
 
@@ -192,9 +177,16 @@ def test_an_anchor_is_remembered_and_forgotten(grown: Path) -> None:
     put(grown, "g")
     checkpoint(grown)
     assert len([*elsewhere.iterdir()]) == 2
-    for name in ("a\nb", "a\udcff"):
+    for name, why in {
+        "a\nb": "one line of text",
+        "a\udcff": "one line of text",
+        "store": "inside its store",
+        "store/tlog/copy": "inside its store",
+        "none/copy": "no such folder",
+    }.items():
         result = run("-s", grown, "checkpoint", "--copy-to", grown.parent / name)
-        assert (result.exit_code, "one line of text" in result.stderr) == (1, True)
+        assert (result.exit_code, why in result.stderr) == (1, True), result.output
+    assert not (grown / "anchors").read_bytes(), "none of these is remembered"
     result = run("-s", grown, "checkpoint", "--forget", elsewhere)
     assert (result.exit_code, "no anchor" in result.stderr) == (1, True)
 
