@@ -64,11 +64,17 @@ class Author:
         return other
 
     def envelope(
-        self, api: str, wall_us: int, caller: Caller | None = None, answered: Answered | None = None
+        self,
+        api: str,
+        wall_us: int,
+        caller: Caller | None = None,
+        answered: Answered | None = None,
+        *,
+        sealed: bool = False,
     ) -> Envelope:
         """Return the envelope of one call of `api` made now, by this process or the caller that it speaks for.
 
-        answered: given with a transaction that the caller chose; any other gets an id of its own.
+        answered: given with a transaction that the caller chose; any other gets an id of its own. sealed: values are.
         """
         if caller is not None:
             return Envelope(
@@ -83,6 +89,7 @@ class Author:
                 0,
                 caller.reason,
                 answered,
+                sealed,
             )
         return Envelope(
             RECORD_VERSION,
@@ -95,6 +102,7 @@ class Author:
             self.host,
             self.pid,
             self.reason,
+            sealed=sealed,
         )
 
 

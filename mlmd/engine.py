@@ -353,7 +353,7 @@ class Engine:
                 draft = self._decided(put, now_us)
                 sealed = self._sealed(put, draft)
                 entry = group.add(
-                    Record(self._envelope(put, secret=sealed is not None), sealed or draft.changes), now_us
+                    Record(self._envelope(put, sealed=sealed is not None), sealed or draft.changes), now_us
                 )
             except (errors.StatusError, RecordTooLargeError) as error:
                 put.error = error  # A refusal: no trace, and the others go on.
@@ -407,13 +407,13 @@ class Engine:
             )
         return True
 
-    def _envelope(self, put: _Put, *, secret: bool) -> Envelope:
-        """Return the envelope of a put. secret: no hash of the request goes in: who guesses a personal value could tell by it."""
+    def _envelope(self, put: _Put, *, sealed: bool) -> Envelope:
+        """Return the envelope of a put. sealed: no hash of the request goes in: who guesses a personal value could tell by it."""
         answered = None
         if put.caller is not None and put.caller.transaction is not None:
-            request = b"" if secret else _request_hash(put)
+            request = b"" if sealed else _request_hash(put)
             answered = Answered(request, put.response.SerializeToString(deterministic=True))
-        return put.author.envelope(put.method.name, clock_us(), put.caller, answered)
+        return put.author.envelope(put.method.name, clock_us(), put.caller, answered, sealed=sealed)
 
     def _decided(self, put: _Put, now_us: int) -> Draft:
         """Return the draft of a put. Raises StatusError for a refusal."""

@@ -21,6 +21,7 @@ import msgspec
 from evlog import log as log_module
 from evlog import segment
 from evlog.log import Log
+from evlog.personal import sealed_values
 from evlog.records import (
     RECORD_VERSION,
     ArtifactPut,
@@ -37,6 +38,7 @@ from evlog.records import (
     ExecutionTypePut,
     ForeignRowKept,
     LogRecovered,
+    NodePut,
     ParentContextPut,
     PersonalDeclared,
     PersonalRule,
@@ -146,6 +148,7 @@ def write(folder: Path, records: list[list[Change]]) -> bytes:
                 "host",
                 7,
                 reason,
+                sealed=any(isinstance(change, NodePut) and [*sealed_values(change)] for change in of_record),
             )
             with log.claim() as group:
                 group.add(Record(envelope, of_record))
