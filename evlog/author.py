@@ -92,11 +92,17 @@ class Author:
         self.actor, self.auth, self.signer = named, SIGNED, signer
 
     def envelope(
-        self, api: str, wall_us: int, caller: Caller | None = None, answered: Answered | None = None
+        self,
+        api: str,
+        wall_us: int,
+        caller: Caller | None = None,
+        answered: Answered | None = None,
+        *,
+        sealed: bool = False,
     ) -> Envelope:
         """Return the envelope of one call of `api` made now, by this process or the caller that it speaks for.
 
-        answered: given with a transaction that the caller chose; any other gets an id of its own.
+        answered: given with a transaction that the caller chose; any other gets an id of its own. sealed: values are.
         """
         if caller is not None:
             return Envelope(
@@ -111,6 +117,7 @@ class Author:
                 0,
                 caller.reason,
                 answered,
+                sealed=sealed,
             )
         return Envelope(
             RECORD_VERSION,
@@ -123,6 +130,7 @@ class Author:
             self.host,
             self.pid,
             self.reason,
+            sealed=sealed,
         )
 
 

@@ -28,9 +28,10 @@ ERASED: Final = "[erased]"
 MAPS: Final = ("properties", "custom_properties")
 _TEXT: Final = "STRING"
 _REPORT_RECORDS: Final = 1_000
-# Where these bytes are not in a frame, it holds no such thing; where they are, it may.
-HAS_SEALED: Final = b"\xa1t\xa6sealed"
-HAS_ERASED: Final = b"\xa1t\xa6erased"
+_HAS_ERASED: Final = (
+    b"\xa1t\xa6erased"  # Where these bytes are not in a frame, it erases nothing; where they are, it may.
+)
+_HAS_SEALED: Final = b"\xa6sealed"  # Likewise: a word of the envelope.
 
 
 class Erasures:
@@ -59,7 +60,7 @@ class Erasures:
 
     def _take(self, start: int, stop: int) -> None:
         for frame in self._frames(start, stop):
-            if HAS_ERASED in frame.body:
+            if _HAS_ERASED in frame.body:
                 for change in codec.decode(frame).changes:
                     if isinstance(change, Erased):
                         self._erased.update(change.keys)
@@ -118,13 +119,13 @@ def stored_entries(log: Log, stop: int, progress: Callable[[int, int], None] | N
     for frame in log.frames(0, stop):
         if progress is not None and frame.offset % _REPORT_RECORDS == 0:
             progress(frame.offset, stop)
-        if HAS_SEALED in frame.body or HAS_ERASED in frame.body:
+        if _HAS_SEALED in frame.body or _HAS_ERASED in frame.body:
             yield Entry(frame.offset, frame.time_us, codec.decode(frame))
 
 
 def erases(log: Log, start: int, stop: int) -> bool:
     """Tell whether one of the records [start, stop) may erase something: what was made of earlier ones is not to be used then."""
-    return any(HAS_ERASED in frame.body for frame in log.frames(start, stop))
+    return any(_HAS_ERASED in frame.body for frame in log.frames(start, stop))
 
 
 def sealed_values(change: Change | NodePut) -> Iterator[tuple[str, str, Sealed]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from evlog import codec, segment
 from evlog.errors import CorruptLogError, LogError, MissingSegmentError, ReplacedLogError, UnknownTagError
 from evlog.frame import CONTROL, RECORD, BadFrame
-from evlog.personal import HAS_SEALED
 from evlog.records import Entry
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class Reader:
         def decode(frame: Frame) -> Record:
             nonlocal opener
             record = codec.decode(frame)
-            if HAS_SEALED not in frame.body:
+            if not record.envelope.sealed:
                 return record
             opener = opener or self._opener()
             return opener.open(record, frame.offset)

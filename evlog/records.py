@@ -300,6 +300,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     transaction: a UUID, names the put across retries; `answered` is there if the caller chose it. auth: how the actor is known
     ("os", "asserted", "tls", "signed"); never more than was checked. host, pid: of the caller; pid is 0 where only its address is known. wall_us: the writer's clock as it read, while the frame's time never goes back.
+    sealed: values in the changes are sealed; without it nobody looks for any.
     """
 
     v: int
@@ -314,6 +315,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     reason: str | None = None
     answered: Answered | None = None
     signature: ActorSignature | None = None
+    sealed: bool = False
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

@@ -352,7 +352,7 @@ class Engine:
                 now_us = group.now()
                 draft = self._decided(put, now_us)
                 sealed = self._sealed(put, draft)
-                record = Record(self._envelope(put, secret=sealed is not None), sealed or draft.changes)
+                record = Record(self._envelope(put, sealed=sealed is not None), sealed or draft.changes)
                 signer = put.author.signer if put.caller is None else None  # Nobody signs for somebody else.
                 entry = group.add(record, now_us, signer)
             except (errors.StatusError, RecordTooLargeError, EvidenceError) as error:
@@ -407,13 +407,13 @@ class Engine:
             )
         return True
 
-    def _envelope(self, put: _Put, *, secret: bool) -> Envelope:
-        """Return the envelope of a put. secret: no hash of the request goes in: who guesses a personal value could tell by it."""
+    def _envelope(self, put: _Put, *, sealed: bool) -> Envelope:
+        """Return the envelope of a put. sealed: no hash of the request goes in: who guesses a personal value could tell by it."""
         answered = None
         if put.caller is not None and put.caller.transaction is not None:
-            request = b"" if secret else _request_hash(put)
+            request = b"" if sealed else _request_hash(put)
             answered = Answered(request, put.response.SerializeToString(deterministic=True))
-        return put.author.envelope(put.method.name, clock_us(), put.caller, answered)
+        return put.author.envelope(put.method.name, clock_us(), put.caller, answered, sealed=sealed)
 
     def _decided(self, put: _Put, now_us: int) -> Draft:
         """Return the draft of a put. Raises StatusError for a refusal."""

@@ -24,6 +24,7 @@ from evlog import log as log_module
 from evlog import resume, segment
 from evlog.actors import SIGNED, Signer
 from evlog.log import Log
+from evlog.personal import sealed_values
 from evlog.records import (
     RECORD_VERSION,
     ArtifactPut,
@@ -42,6 +43,7 @@ from evlog.records import (
     LogRecovered,
     LossAccepted,
     Mended,
+    NodePut,
     ParentContextPut,
     PersonalDeclared,
     PersonalRule,
@@ -191,6 +193,7 @@ def write(
                 "host",
                 7,
                 reason,
+                sealed=any(isinstance(change, NodePut) and [*sealed_values(change)] for change in of_record),
             )
             with log.claim() as group:
                 group.add(Record(envelope, of_record), signer=signer)

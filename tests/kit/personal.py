@@ -90,10 +90,10 @@ def seal_for(place: Path, subject: str) -> None:
 # The log alone --------------------------------------------------------------------------------------------------------
 
 
-def append(log: Log, *changes: Change) -> int:
+def append(log: Log, *changes: Change, sealed: bool = False) -> int:
     """Append a record; return its offset."""
     with log.claim() as group:
-        entry = group.add(Record(AUTHOR.envelope("Test", 1), list(changes)))
+        entry = group.add(Record(AUTHOR.envelope("Test", 1, sealed=sealed), list(changes)))
         group.commit()
     return entry.offset
 
@@ -105,7 +105,7 @@ def append_sealed(log: Log, subject: str, value: Value = NAME, number: int = 1) 
         context = Context(log.id, "execution", number, "properties", "operator")
         sealed = Cipher(key.key_id, key.key).seal(value, context)
         change = ExecutionPut(number, 1, 1, 1, properties={"operator": sealed, "plain": "p"})
-        group.add(Record(AUTHOR.envelope("Test", 1), [change]))
+        group.add(Record(AUTHOR.envelope("Test", 1, sealed=True), [change]))
         group.commit()
     return key.key_id
 
