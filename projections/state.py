@@ -68,6 +68,8 @@ _TABLE: Final[dict[type, str]] = {
     AssociationPut: "associations",
     ParentContextPut: "parent_contexts",
 }
+_OWN: Final = {"artifacts": ("uri", "state"), "executions": ("state",), "contexts": ()}
+_PLAIN: Final = frozenset({int, str, bool})
 
 
 class Row(NamedTuple):
@@ -147,12 +149,10 @@ def row_of(change: Change | TypePut | NodePut, since: int) -> Row | None:
         return None
     match change:
         case NodePut():
-            own = (change.uri,) if isinstance(change, ArtifactPut) else ()
-            state = (change.state,) if isinstance(change, ArtifactPut | ExecutionPut) else ()
+            own = [getattr(change, name) for name in _OWN[table]]
             times = (clipped(change.create_time_ms), clipped(change.update_time_ms))
             maps = (canonical(change.properties), canonical(change.custom_properties))
-            node = (change.id, change.type_id, change.name, change.external_id)
-            return row(table, *node, *own, *state, *times, *maps, since)
+            return row(table, change.id, change.type_id, change.name, change.external_id, *own, *times, *maps, since)
         case TypePut():
             about = (change.name, change.version or "", change.description, change.external_id, change.base_type)
             forms = (
@@ -179,7 +179,7 @@ def canonical(value: Any) -> Any:
     if isinstance(value, float):
         return value if value == value else math.nan  # noqa: PLR0124 - what NaN is not
     if isinstance(value, dict):
-        return {key: canonical(item) for key, item in value.items()}
+        return {key: item if item.__class__ in _PLAIN else canonical(item) for key, item in value.items()}
     if isinstance(value, list):
         return [canonical(item) for item in value]
     if isinstance(value, Struct):

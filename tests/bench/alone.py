@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,9 +34,12 @@ from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER
 from mlmd.proto import metadata_store_pb2 as pb
 from projections.duck import database
 from projections.duck.reading import open_view
+from projections.sqlite.view import View
 from replay import analytics
 from replay import snapshot as snapshots
+from replay.follow import bring_up
 from replay.rebuild import build
+from replay.state import Replayed
 from replay.verify import verify_log
 
 if TYPE_CHECKING:
@@ -331,14 +335,35 @@ def _ms(call: Callable[[], object]) -> float:
 
 
 def verify(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
-    """Verify the log of a store alone, `rounds` times."""
+    """Verify the log of a store alone, `rounds` times, by one process and by two."""
     folder = RealFolder(place / LOG_FOLDER)
     records = verify_log(folder).records
 
-    def once() -> None:
-        assert verify_log(folder).sound, "the log is sound"
+    def once(jobs: int) -> None:
+        assert verify_log(folder, jobs=jobs).sound, "the log is sound"
 
-    return _rates(once, records, sizes["rounds"])
+    return {name: _rates(partial(once, jobs), records, sizes["rounds"]) for name, jobs in (("one", 1), ("two", 2))}
+
+
+def deep(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
+    """Compute the state of a store by the three ways of `verify --deep`, `rounds` times each."""
+    log, views = Log.open(place / LOG_FOLDER, writable=False), place / VIEWS_FOLDER
+    analytics.bring_up(log, views)
+    view = View.open(views, log.id, BODIES, writable=False)
+
+    def replay() -> None:
+        bring_up(log, Replayed({log.end}), log.end)
+
+    ways = {
+        "replay": replay,
+        "current": lambda: view.look(deep=True),
+        "history": lambda: analytics.look(log, views, deep=True),
+    }
+    try:
+        return {name: _rates(once, log.end, sizes["rounds"]) for name, once in ways.items()}
+    finally:
+        view.close()
+        log.close()
 
 
 def publish(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
@@ -357,12 +382,18 @@ def publish(place: Path, sizes: dict[str, int]) -> dict[str, Any]:
 def _rates(once: Callable[[], None], records: int, rounds: int, after: Callable[[], object] = bool) -> dict[str, Any]:
     per_s, cpu_us = [], []
     for _ in range(rounds):
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), _cpu_s()
         once()
         per_s.append(records / (time.perf_counter() - wall))
-        cpu_us.append((time.process_time() - cpu) / records * 1e6)
+        cpu_us.append((_cpu_s() - cpu) / records * 1e6)
         after()
     return {"records": records, "per_s": per_s, "cpu_us": cpu_us}
+
+
+def _cpu_s() -> float:
+    """Return the processor time of this process and of those that worked for it."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 # A large store -------------------------------------------------------------------------------------------------------
@@ -432,6 +463,7 @@ MEASURES: Final = (
     history,
     snapshot,
     verify,
+    deep,
     publish,
     opening,
     memory,
