@@ -99,6 +99,11 @@ def create_tables(connection: apsw.Connection) -> None:
 
 def look_at(connection: apsw.Connection, at: int) -> None:
     """Let the tables' names mean, on this connection alone, what they held after the first `at` records."""
+    with connection:  # One look at the store, and one change of the temporary schema instead of twenty.
+        _name_tables(connection, at)
+
+
+def _name_tables(connection: apsw.Connection, at: int) -> None:
     for table in _VERSIONED:
         names = _columns(connection, table)
         last = _last(connection, table, partial(_was_put, connection, table, at=at))
