@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 256),
     metavar="N",
     help="Processes that check the log, a segment at a time each; else one for each core, as far as there are segments.",
 )

@@ -220,7 +220,7 @@ def test_a_device_that_cannot_read_a_file_is_damage_and_the_rest_is_checked(
     monkeypatch.setattr(RealFile, "read", fail)
     result = audit(RealFolder(place))
     assert [(fault.file, fault.offset) for fault in result.faults] == [(sick, 16)]
-    assert "Input/output" in result.faults[0].reason
+    assert "Input/output" in result.faults[0].reason  # As the system says it.
     assert result.records == RECORDS - 8
 
 
@@ -331,6 +331,15 @@ def test_modules_in_the_callers_folder_are_not_those_that_work(place: Path, monk
         (place.parent / name).write_text("raise SystemExit(7)")
     monkeypatch.chdir(place.parent)
     assert faults(Path("log"), jobs=2) == []
+
+
+def test_a_folder_whose_name_is_no_text_is_checked_all_the_same(place: Path) -> None:
+    odd = place.rename(os.fsdecode(os.fsencode(place.parent) + b"/\xff\n"))
+    data = bytearray(segments(odd)[2].read_bytes())
+    data[300] ^= 1
+    segments(odd)[2].write_bytes(data)
+    assert audit(RealFolder(odd), jobs=3) == audit(RealFolder(odd))
+    assert len(faults(odd, jobs=3)) == 1
 
 
 def test_a_check_of_one_segment_says_where_it_begins_and_ends(place: Path) -> None:
