@@ -15,6 +15,7 @@ from evlog import manifest
 from evlog.errors import EvidenceError, LogError
 from evlog.files import RealFolder
 from evlog.restore import check
+from evlog.segment import base_of
 from evlog.tlog import review
 from evlog.tlog.note import encode64
 from evlog.tlog.review import Promise
@@ -107,10 +108,10 @@ def verify(
             "since": paths,
             "state": views.row(),
         }
-        show_one(settings, {**summary, "findings": [asdict(finding) for finding in findings]})
+        show_one(settings, {**summary, "findings": [_row(finding) for finding in findings]})
     else:
-        rows = [asdict(finding) for finding in findings]
-        show_rows(settings, rows, ["severity", "what", "file", "position", "offset"])
+        rows = [_row(finding) for finding in findings]
+        show_rows(settings, rows, ["severity", "what", "file", "segment", "position", "offset"])
     if damaged:
         raise click.exceptions.Exit(DAMAGE)
 
@@ -148,6 +149,11 @@ def _paths(tlog: Path, anchors: list[Promise]) -> tuple[list[Row], list[Finding]
             row |= {"to_size": new.size, "path": [encode64(digest) for digest in path]}
         rows.append(row)
     return rows, findings
+
+
+def _row(finding: Finding) -> Row:
+    """Return a finding as a row; segment: the base of the one that it is about, None where it is about another file."""
+    return asdict(finding) | {"segment": base_of(Path(finding.file).name) if finding.file is not None else None}
 
 
 def _tell_promises(kept: int, paths: list[Row]) -> None:

@@ -151,6 +151,7 @@ def test_a_finding_has_file_position_and_offset_whatever_the_number_of_jobs(plac
     found = [verified(place, "--jobs", jobs, code=3)["findings"] for jobs in ("1", "3")]
     assert found[0] == found[1]
     assert found[0][0]["file"] == str(path)
+    assert found[0][0]["segment"] == 5
     assert 0 < found[0][0]["position"] <= len(data) // 2
     assert 5 <= found[0][0]["offset"] < 10
 
