@@ -83,7 +83,7 @@ class _Worker:
 
     def __init__(self, task: _Task) -> None:
         self._child = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-P", "-c", _PROGRAM, *filter(None, sys.path)],
+            [sys.executable, "-c", _PROGRAM, *filter(None, sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # Its traceback helps nobody; that it died is told.
