@@ -410,11 +410,11 @@ class Log:
 
     def frame(self, offset: int) -> Frame:
         """Return the frame of one record, as it is stored. Raises as `read`."""
+        self._reached(offset + 1)
         return next(self.frames(offset, offset + 1))
 
     def frames(self, start: int, stop: int) -> Iterator[Frame]:
-        """Yield the frames of the records [start, stop), as they are stored. Raises as `read`."""
-        self._reached(stop)
+        """Yield the frames of the records [start, stop), as they are stored; the caller knows that they are there."""
         return self._reader.frames(start, stop)
 
     def opener(self) -> Opener:
