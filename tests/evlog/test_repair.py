@@ -256,9 +256,14 @@ def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool)
         committed = rng.choice([NOTHING, published])
         try:
             done = mended(folder, copy, committed=committed)
-        except RepairError:
+        except RepairError as error:
             assert bytes_of(folder) == before, seed
             refused += 1
+            if isinstance(error, LackingError):  # Then so many are left, and the log goes on with them.
+                told = accept(folder, error.offset, copy, committed=committed)
+                with closing(Log.open(folder)) as log:
+                    assert numbers(log) == list(range(told.end)), seed
+                assert sound(folder), seed
             continue
         repaired += done is not None
         with closing(Log.open(folder)) as log:
@@ -353,6 +358,22 @@ def test_who_has_the_log_open_goes_on_or_opens_it_again(tmp_path: Path, base: in
 
 
 # Accepting a loss -------------------------------------------------------------------------------------------------------
+
+
+def test_what_nothing_commits_to_is_lost_too(whole: MemoryFolder) -> None:
+    folder, copy = copy_of(whole), copy_of(whole)
+    for offset in range(13, 8, -1):
+        spoil(folder, offset)
+    for offset in (13, 12):
+        spoil(copy, offset)
+    name = name_of(8)  # Also the headers, of which each names the leaf before.
+    with closing(Log.open(whole, writable=False)) as log:
+        start, stop = log.frame(9).position, log.frame(14).position
+    folder.files[name][start:stop] = bytes(stop - start)
+    with pytest.raises(LackingError, match="no copy at hand has record 12") as caught:
+        mended(folder, copy)
+    assert caught.value.offset == 9
+    assert accept(folder, 9, copy).end == 9
 
 
 def accept(
