@@ -54,7 +54,7 @@ class _Damaged(NamedTuple):
 
 def _sources(function: FC) -> FC:
     """Give a command the options that name copies and checkpoints."""
-    path = click.Path(path_type=Path, exists=True)
+    path = click.Path(path_type=Path, exists=True, file_okay=False)
     options: list[Callable[[FC], FC]] = [
         click.option(
             "--from",
