@@ -6,10 +6,12 @@
       HEAD                       how far it is acknowledged (head.py)
       00000000000000000000.seg   segments, named by their first record (segment.py); the last one is active, others may be .seg.zst
       COMPRESS                   flock of the one who compresses a segment (compression.py)
-      quarantine/                every byte recovery ever cut (recovery.py)
+      quarantine/                every byte recovery ever cut (recovery.py), every file a repair replaced (repair.py)
+      ballast                    room to recover with when the device is full (ballast.py)
 
 Append is the commit point: frames in one write, one sync, then HEAD. A record is acknowledged only after that, and from then on
-no crash loses it. After a failed write or sync this object appends no more; opening anew recovers.
+no crash loses it. After a failed write or sync this object appends no more; opening anew recovers. Only a write that found no room, and
+could be taken back, leaves it open.
 """
 
 from __future__ import annotations
