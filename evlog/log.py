@@ -510,9 +510,8 @@ class Group:
         self._index: list[int] = []
         self._first_us = active.first_us
         self._noted = active.is_due
-        if (
-            self._noted
-        ):  # It rides along: whatever it speaks of is durable already, and no write or sync is made for it alone.
+        if self._noted:
+            # It rides along: what it speaks of is durable already, and no write or sync is made for it alone.
             self._frames.append(resume.pack_state(active.state, self._tip, seed=log.seed))
             self._position += len(self._frames[0])
 
