@@ -42,6 +42,7 @@ from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
 from evlog.head import NAME as HEAD_NAME
 from evlog.head import Head
 from evlog.lookout import Lookout
+from evlog.manifest import NAME as MANIFEST_NAME
 from evlog.personal import Erasures, Opener
 from evlog.reader import Reader
 from evlog.records import Entry, Record
@@ -421,7 +422,11 @@ class Log:
 
     def opener(self) -> Opener:
         """Return what opens sealed values, for one read."""
-        return Opener(self.subject_keys, self._erasures, self.id)
+        return Opener(self.subject_keys, self._erasures, self.id, apart=self.is_backup)
+
+    def is_backup(self) -> bool:
+        """Tell whether this is a backup, looked at as one: a folder with a manifest, open for reading."""
+        return not self.writable and MANIFEST_NAME in self.folder.names()
 
     def _end_of_all(self) -> int:
         """Return how far the log goes, whoever appends: a writer learns of others' records only when it claims."""

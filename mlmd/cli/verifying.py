@@ -220,7 +220,7 @@ def _personal_findings(settings: Settings, place: Path, report: Report) -> list[
             closing(Log.open(place / LOG_FOLDER, writable=False)) as log,
             progress_of(settings, "opening what is sealed") as progress,
         ):
-            return verify_personal(log, progress, keys_apart=manifest.NAME in log.folder.names())
+            return verify_personal(log, progress)
     except LogError as error:
         return [Finding("damage", str(error))]
 

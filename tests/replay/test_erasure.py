@@ -86,8 +86,6 @@ def test_lost_keys_are_put_on_record_so_that_the_rest_can_be_read(tmp_path: Path
     Path(log.subject_keys.folder.describe(f"{lost.hex()}.key")).unlink()
     [finding] = verify_personal(log)
     assert (finding.severity, finding.offset) == ("damage", 0)
-    [finding] = verify_personal(log, keys_apart=True)
-    assert finding.severity == "note"
     done = erase(log, erasure.LOST)
     assert done.keys == [lost]
     assert operators(log) == [ERASED, NAME]
@@ -175,15 +173,10 @@ def life(seed: int) -> str:
     return "acknowledged" if acknowledged else "begun" if begun else "done" if erased else "nothing"
 
 
-def test_an_erasure_that_fails_at_any_step_is_finished_or_never_began() -> None:
-    states = {life(seed) for seed in range(400)}
-    assert states >= {"acknowledged", "begun", "nothing"}
-
-
 @pytest.mark.faults
-def test_an_erasure_that_fails_at_any_step_many_times() -> None:
-    for seed in range(400, 5_000):
-        life(seed)
+def test_an_erasure_that_fails_at_any_step_is_finished_or_never_began(full: bool) -> None:
+    states = {life(seed) for seed in range(10_000 if full else 300)}
+    assert states >= {"acknowledged", "begun", "nothing"}
 
 
 def killed(*_given: object) -> None:
