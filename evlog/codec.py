@@ -5,6 +5,7 @@ A stored change is one byte that tells its form (0: plain MessagePack) and the b
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from evlog.frame import Frame
 
 PLAIN: Final = b"\x00"
+_U32: Final = struct.Struct("<I")
 
 _encoder = msgspec.msgpack.Encoder()
 _envelope_decoder = msgspec.msgpack.Decoder(Envelope)
@@ -33,11 +35,34 @@ def encode(record: Record) -> tuple[bytes, list[bytes]]:
 
 def decode(frame: Frame) -> Record:
     """Return the record in a frame that passed its checks. Raises as `decode_stored`."""
+    if frame.changes == 1 and (record := _decode_usual(frame.body)) is not None:
+        return record
     try:
         envelope, changes = unpack_body(frame.body, frame.changes)
     except ValueError as error:
         raise UnknownTagError(str(error), offset=frame.offset) from error
     return decode_stored(envelope, changes, offset=frame.offset)
+
+
+def _decode_usual(body: bytes) -> Record | None:
+    """Return the record in a body that is as by far the most are, of one plain change and of this version; None for any other.
+
+    What is wrong with a body is for the long way to tell. This one takes two thirds of its time, and it is what every view waits for.
+    """
+    size = len(body)
+    if size <= _U32.size:
+        return None
+    change_at = _U32.size + _U32.unpack_from(body)[0]
+    plain_at = change_at + _U32.size
+    if plain_at >= size or plain_at + _U32.unpack_from(body, change_at)[0] != size or body[plain_at] != PLAIN[0]:
+        return None
+    try:
+        envelope = _envelope_decoder.decode(body[_U32.size : change_at])
+        if envelope.v == RECORD_VERSION:
+            return Record(envelope, [_change_decoder.decode(body[plain_at + 1 :])])
+    except ValueError:  # DecodeError is one.
+        pass
+    return None
 
 
 def decode_stored(envelope_bytes: bytes, stored: list[bytes], *, offset: int) -> Record:

@@ -58,6 +58,14 @@ def test_not_set_and_empty_stay_apart() -> None:
     assert codec.decode(stored(Record(ENVELOPE, changes))).changes == changes
 
 
+def test_a_body_of_one_change_that_is_cut_or_grown_anywhere_is_refused() -> None:
+    whole = stored(Record(ENVELOPE, [ArtifactPut(1, 2, 3, 4, properties={"p": 1})]))
+    bodies = [whole.body[:size] for size in range(len(whole.body))] + [whole.body + b"\0", whole.body + whole.body]
+    for body in bodies:
+        with pytest.raises(UnknownTagError):
+            codec.decode(msgspec.structs.replace(whole, body=body))
+
+
 def test_a_record_may_hold_no_change() -> None:
     assert codec.decode(stored(Record(ENVELOPE, []))) == Record(ENVELOPE, [])
 
