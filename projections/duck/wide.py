@@ -62,8 +62,7 @@ def _columns(
     taken = {*fields, *_LAST}
     for key, declared in properties.items():
         column = free(taken, *([key] if key else []), f"property_{key}")
-        value, sql_type = f"properties[{text(key)}]", _SQL_TYPES.get(declared)
-        value = f"try_cast({value} as {sql_type})" if sql_type else value
+        value = _as_declared(f"properties[{text(key)}]", declared)
         columns.append(
             (column, value, f"Property {key} of the type: {declared or 'not the same in all its versions'}.")
         )
@@ -77,6 +76,18 @@ def _columns(
     )
     columns.append(("custom_properties", "custom_properties", f"{kind}s.custom_properties"))
     return columns
+
+
+def _as_declared(value: str, declared: str) -> str:
+    """Return a property as the type that it was declared with, null where it cannot be; as it is where it was not declared as one."""
+    sql_type = _SQL_TYPES.get(declared)
+    if sql_type is None:
+        return value
+    cast = f"try_cast({value} as {sql_type})"
+    if declared != "INT":
+        return cast
+    # DuckDB keeps numbers of which none is negative as UBIGINT: read as that they come whole vectors at a time, 50 times as fast.
+    return f"coalesce(try_cast(try_cast({value} as ubigint) as bigint), {cast})"
 
 
 def _merged(declared: Iterable[dict[str, str]]) -> dict[str, str]:
