@@ -63,7 +63,7 @@ compat: $(VENV)/dev .reference/tried  ## both wheels beside TFX on CPython 3.12 
 
 # The lowest version of every dependency that pyproject.toml admits.
 OLDEST := apsw==3.54.1.0 click==8.2.0 google-crc32c==1.5.0 msgspec==0.19.0 protobuf==4.25.0 rich==13.7.0 \
-  watchfiles==1.0.0 grpcio==1.62.0 grpcio-health-checking==1.62.0 grpcio-reflection==1.62.0 duckdb==2.0.1 cryptography==43.0.0
+  watchfiles==1.0.0 grpcio==1.62.0 grpcio-health-checking==1.62.0 grpcio-reflection==1.62.0 duckdb==2.0.1 nanoarrow==0.6.0 cryptography==43.0.0
 
 oldest:  ## all tests but the compiler's, with the oldest libraries admitted
 	$(PYTHON) -m venv $(VENV)-oldest

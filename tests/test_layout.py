@@ -13,6 +13,7 @@ LAYERS = ["evlog", "projections", "replay", "mlmd"]
 HOMES = {
     "apsw": "projections/sqlite",
     "duckdb": "projections/duck",
+    "nanoarrow": "projections/duck",
     "grpc": "mlmd",
     "grpc_health": "mlmd/server.py",
     "grpc_reflection": "mlmd/server.py",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from projections.errors import MissingLibraryError
 
-try:
-    import duckdb as _duckdb  # noqa: F401 - so that whoever lacks it is told what to install, whatever is imported first
+try:  # So that whoever lacks one is told what to install, whatever is imported first.
+    import duckdb as _duckdb  # noqa: F401
+    import nanoarrow as _nanoarrow  # noqa: F401
 except ImportError as error:
-    raise MissingLibraryError("duckdb", extra="analytics") from error
+    raise MissingLibraryError(error.name or "duckdb", extra="analytics") from error

@@ -31,7 +31,11 @@ SCHEMA_VERSION: Final = 1
 MEMORY: Final = ":memory:"
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _MACROS: Final = Path(__file__).with_name("macros.sql").read_text(encoding="utf-8")
-_WRITER: Final[dict[str, Any]] = {"memory_limit": "1GB", "autoinstall_known_extensions": "false"}
+_WRITER: Final[dict[str, Any]] = {
+    "memory_limit": "1GB",
+    "autoinstall_known_extensions": "false",
+    "write_buffer_row_group_count": 1,  # Rows are compressed and written as they come, not all in the end.
+}
 _CONFINED: Final = {"enable_external_access": "false", "lock_configuration": "true"}
 # Reads no file but its own, loads nothing, and no SQL can change that.
 _READER: Final[dict[str, Any]] = {
@@ -142,10 +146,10 @@ def peek(path: Path, patience_s: float) -> Watermark:
         connection.close()
 
 
-def failed(path: str, error: duckdb.Error) -> ViewError:
-    """Return what to raise for an error of DuckDB."""
+def failed(path: str, error: Exception) -> ViewError:
+    """Return what to raise for an error of DuckDB, or of what it was to be fed with."""
     return ViewError(f"{path}: {_first_line(error)}; `evlog replay --view history` makes the view anew from the log")
 
 
-def _first_line(error: duckdb.Error) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0]

@@ -1,7 +1,7 @@
 """The analytics view, open for writing: a projector of its own transaction, fed by the one loop that feeds every view.
 
-Not safe for two writers: who opens it holds `history.lock` (`replay.analytics` does). Rows are made by a thread of DuckDB's while the
-records that follow are read and encoded here; `commit` waits for it, so that rows and applied offset become visible together.
+Not safe for two writers: who opens it holds `history.lock` (`replay.analytics` does). Rows are made in a thread of their own while the
+records that follow are read and gathered here; `commit` waits for it, so that rows and applied offset become visible together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from projections.duck import database
-from projections.duck.apply import Batch, known_of, load
+from projections.duck.apply import known_of, load
+from projections.duck.batch import Batch
 from projections.duck.wide import make_views
 from projections.errors import ViewError, WrongViewError
 
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 
     from evlog.records import Entry
 
-_CHUNK_BYTES: Final = 4 * 1024 * 1024  # Of lines handed over at once: some thousand records.
+_TAKEN_RECORDS: Final = 128  # Gathered at once: enough to save work, and few, for each may be large.
+_CHUNK_BYTES: Final = 8 * 1024 * 1024  # Handed over at once: some ten thousand records.
 
 
 class HistoryView:
     """An open analytics view of one log. `applied` is the offset of the next record to apply, `prev` the leaf prefix before it."""
 
-    # One transaction each: in a large one DuckDB writes rows to the file before the end, beside the reading of more records.
-    batch_records: Final = 1_000_000
+    # One transaction each: what fills a row group of DuckDB's. It keeps the rows of a larger one in memory: 600 MB for a million.
+    batch_records: Final = 122_880
 
     def __init__(self, path: Path | None, log_id: bytes, *, create: bool, patience_s: float = 0) -> None:
         """Open the view in a file, or make it there; in memory if `path` is None.
@@ -54,6 +56,7 @@ class HistoryView:
         self._worker = ThreadPoolExecutor(1, "history view")
         self._loading: Future[bool] | None = None
         self._batch = self._new_batch()
+        self._taken: list[Entry] = []  # What the batch has yet to take.
         self._types_changed = False
         self._applied_before = self.applied
 
@@ -69,7 +72,14 @@ class HistoryView:
 
     def apply(self, entry: Entry) -> None:
         """Take one record; see Projector."""
-        self._batch.add(entry)
+        self._taken.append(entry)
+        if len(self._taken) == _TAKEN_RECORDS:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Let the batch take the records that came, and hand it over once it is large."""
+        taken, self._taken = self._taken, []
+        self._batch.add(taken)
         if self._batch.size > _CHUNK_BYTES:
             self._hand_over()
 
@@ -88,12 +98,13 @@ class HistoryView:
         if loading is not None:
             try:
                 self._types_changed |= loading.result()
-            except duckdb.Error as error:
+            except (duckdb.Error, OverflowError, ValueError) as error:
                 raise database.failed(self.path, error) from error
 
     def commit(self, prev: bytes) -> None:
         """Make the rows visible, and the applied offset with them. prev: of the log at that offset."""
         try:
+            self._gather()
             self._hand_over()
             self._wait()
             if self._types_changed:
@@ -112,7 +123,7 @@ class HistoryView:
         with suppress(ViewError):
             self._wait()
         self.applied = self._applied_before
-        self._batch, self._types_changed = self._new_batch(), False
+        self._taken, self._batch, self._types_changed = [], self._new_batch(), False
         with suppress(duckdb.Error):  # After some errors the transaction is over already.
             self.connection.execute("rollback").fetchall()
 

@@ -22,7 +22,9 @@ from evlog.memory import MemoryFolder
 from evlog.records import (
     ArtifactPut,
     ArtifactTypePut,
+    AttributionPut,
     ContextPut,
+    Entry,
     EventPut,
     ExecutionPut,
     ForeignRowKept,
@@ -34,6 +36,8 @@ from evlog.records import (
 )
 from mlmd.engine import Engine
 from mlmd.opening import open_memory
+from projections.duck import apply
+from projections.duck.batch import VERSIONED, Batch, Known
 from projections.duck.view import HistoryView
 from projections.errors import ViewError, WrongViewError
 from projections.query import KINDS
@@ -92,6 +96,54 @@ def test_the_rows_do_not_depend_on_how_the_records_were_batched() -> None:
         assert rows(at_once, f"from {table} order by all") == rows(one_by_one, f"from {table} order by all"), table
     at_once.close()
     one_by_one.close()
+
+
+def test_the_rows_do_not_depend_on_how_many_are_gathered_and_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a type that gets properties, nodes put again, in one record and in others, and edges, far more than are gathered at once."""
+    log = Log.open(MemoryFolder(), create=True)
+    records.append(log, records.small_store())
+    for number in range(400):
+        again = records.artifact(number % 30 + 1, name=f"{number}")
+        edge = EventPut(id=number + 3, artifact_id=1, execution_id=1, type="INPUT", time_ms=number, path=[number, "x"])
+        changes = [[again], [again, records.artifact(number % 30 + 1, name="last")], [edge], []][number % 4]
+        records.append(log, [records.record(*changes)])
+    whole = in_memory(log, log.end)
+    monkeypatch.setattr("projections.duck.view._TAKEN_RECORDS", 3)
+    monkeypatch.setattr("projections.duck.view._CHUNK_BYTES", 4_000)
+    parts = in_memory(log, log.end)
+    for (table,) in rows(whole, "select table_name from duckdb_tables()"):
+        assert rows(whole, f"from {table} order by all") == rows(parts, f"from {table} order by all"), table
+    assert rows(whole, "select count(*), count(distinct id), sum(is_current::int) from artifacts") == [(211, 30, 30)]
+    whole.close()
+    parts.close()
+
+
+def test_a_batch_knows_how_much_it_holds() -> None:
+    long = "x" * 100_000
+    for change in (
+        records.artifact(1, uri=long),
+        records.artifact(1, name=long),
+        records.artifact(1, properties={"v": long}),
+        records.artifact(1, custom_properties={"v": Struct({"v": long})}),
+        ArtifactTypePut(id=1, name="T", description=long),
+        EventPut(id=1, artifact_id=1, execution_id=1, type="INPUT", time_ms=1, path=[long]),
+    ):
+        batch = Batch(0, Known({}, dict.fromkeys(VERSIONED, 0)))
+        batch.add([Entry(0, 1, records.record(change))])
+        assert 100_000 < batch.size < 102_000
+
+
+@pytest.mark.parametrize("change", [records.artifact(2**63), records.artifact(1, create_time_ms=2**64 - 1)])
+def test_a_number_that_no_column_holds_is_an_error_of_the_view(change: ArtifactPut) -> None:
+    log = Log.open(MemoryFolder(), create=True)
+    records.append(log, [records.types(), records.record(change, AttributionPut(context_id=1, artifact_id=1))])
+    view = HistoryView(None, log.id, create=True)
+    with pytest.raises(ViewError, match=r":memory:.*too (big|large)"):
+        bring_up(log, view, log.end)
+    assert view.applied == 0
+    bring_up(log, view, 1)
+    assert rows(view, "select count(*) from types") == [(3,)]
+    view.close()
 
 
 def test_the_records_say_who_put_what_and_why() -> None:
@@ -343,7 +395,7 @@ def test_a_failure_of_the_database_is_an_error_of_the_view(monkeypatch: pytest.M
     records.append(log, records.small_store())
     view = HistoryView(None, log.id, create=True)
     with monkeypatch.context() as patch:
-        patch.setattr("projections.duck.apply._RECORDS", "select $1::bigint")
+        patch.setitem(apply._INSERTS, "record", "select 'no number'::bigint from batch")
         with pytest.raises(ViewError, match="replay --view history"):
             bring_up(log, view, log.end)
     assert view.applied == 0

@@ -50,6 +50,20 @@ def test_a_value_keeps_the_type_it_was_put_with() -> None:
     assert values_of(*texts) == [(text, "VARCHAR") for text in texts]
 
 
+def test_where_there_are_no_properties_there_is_null_whatever_stands_beside_it() -> None:
+    for beside in (1, math.nan, Struct({}), "null"):
+        view = history(
+            records.types(),
+            records.record(
+                records.artifact(1, properties={}),
+                records.artifact(2, properties={"v": beside}, custom_properties={"{}": "{}"}),
+            ),
+        )
+        found = rows(view, "select properties is null, custom_properties is null from artifacts order by id")
+        assert found == [(True, True), (False, False)], beside
+        view.close()
+
+
 def test_a_struct_is_an_object_and_a_proto_an_array() -> None:
     fields = {"a": 1.0, "A": [None, "x", {"": math.inf}], "t": "struct", "unset": msgspec.msgpack.Ext(0, b"")}
     ((struct, struct_form), (proto, proto_form)) = values_of(Struct(fields), Proto("type/X", b"\0\xff"))
@@ -106,6 +120,23 @@ def test_a_type_has_a_view_with_a_column_for_each_property() -> None:
     ]
     forms = dict(rows(view, "select column_name, data_type from duckdb_columns() where table_name = 'type_Model'"))
     assert [forms[name] for name in declared] == ["BIGINT", "DOUBLE", "VARCHAR", "BOOLEAN", "VARIANT", "VARIANT"]
+    view.close()
+
+
+def test_an_int_in_the_view_of_its_type_is_exact() -> None:
+    numbers = [0, 7, -1, 2**53 + 1, 2**63 - 1, -(2**63)]
+    others = {2.5: 2, -1.5: -2, "12": 12, "-12": -12, str(2**64 - 1): None, "x": None, 1e19: None, math.nan: None}
+    put = [*numbers, *others, True, None]
+    view = history(
+        records.record(ArtifactTypePut(id=1, name="N", properties={"n": "INT"})),
+        *(
+            records.record(records.artifact(number, properties={} if value is None else {"n": value}))
+            for number, value in enumerate(put, 1)
+        ),
+    )
+    found = [value for (value,) in rows(view, "select n from type_N order by id")]
+    assert found == [*numbers, *others.values(), 1, None]
+    assert rows(view, "select try_cast(properties.n as bigint) from artifacts order by id") == [(one,) for one in found]
     view.close()
 
 

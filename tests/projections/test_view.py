@@ -15,8 +15,8 @@ from projections.errors import OutOfOrderError, ViewError, WrongViewError
 from projections.projector import catch_up
 from projections.query import After, Listing, OrderBy
 from projections.sqlite import database
-from projections.sqlite.apply import as_json
 from projections.sqlite.view import View, peek
+from projections.values import as_json, as_json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -297,6 +297,9 @@ def test_properties_become_json_that_keeps_types_apart() -> None:
     }
     text = as_json(properties)
     assert text is not None
+    assert as_json_lines([properties, {}, {"a": 1}]) == [text, b"{}", b'{"a":1}']
+    assert as_json_lines([{"a": 1, "b": "x\ny"}, {}]) == [b'{"a":1,"b":"x\\ny"}', b"{}"]
+    assert as_json_lines([]) == []
     sql = "select key, type, atom from json_each(jsonb(?))"
     rows: dict[str, tuple[str, object]] = {key: (form, atom) for key, form, atom in connection.execute(sql, (text,))}  # type: ignore[misc]
     assert rows["int"] == ("integer", 2**63 - 1)
