@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,11 +58,11 @@ def read(path: Path, *stops: int) -> tuple[list[bytes], list[bytes], bytes]:
     found = Leaves.of_segment(RealFolder(path), seed, 0)
     leaves: list[bytes] = []
     hashes: list[bytes] = []
-    for stop in stops:
-        more, their = found.read(stop)
-        leaves += more
-        hashes += their
-    found.close()
+    with closing(found):
+        for stop in stops:
+            more, their = found.read(stop)
+            leaves += more
+            hashes += their
     return leaves, hashes, found.tip.tree.root()
 
 
@@ -88,7 +89,8 @@ def test_a_byte_changed_anywhere_makes_no_other_leaf(path: Path) -> None:
 def test_nothing_is_run_past_that_is_not_a_record_in_its_place(path: Path) -> None:
     seed = Log.open(path, writable=False).seed
     data = (path / segment.name_of(0)).read_bytes()
-    frames = list(segment.walk(RealFolder(path).open(segment.name_of(0)), 0, seed=seed))
+    with closing(RealFolder(path).open(segment.name_of(0))) as file:
+        frames = list(segment.walk(file, 0, seed=seed))
     first = next(one for one in frames if isinstance(one, Frame) and one.kind == 1)
     assert run(data, Tip(), 9, seed=seed).stop == 0, "a segment's header is for the walk"
     rest = data[first.position :]
