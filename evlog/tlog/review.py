@@ -76,6 +76,8 @@ def compare(promise: Promise, result: Audit, keys: Sequence[VerifierKey]) -> Ite
     if root is None:
         reason = (
             f"the log ends at record {result.records}, the checkpoint is over {one.size}: it was cut, or is an old copy"
+            if not any(fault.severity == "damage" for fault in result.faults)
+            else f"the log can be read up to record {result.records}, the checkpoint is over {one.size}"
         )
         yield Fault("damage", reason, file, 0, result.records)
     elif root != one.root:

@@ -18,7 +18,7 @@ from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.restore import check
 from evlog.segment import base_of
-from evlog.tlog import anchors, review
+from evlog.tlog import anchors, review, tiles
 from evlog.tlog.note import encode64
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.comparing import Views, compare_views, tell_state
@@ -123,7 +123,7 @@ def verify(
     if settings.form == "table":
         _tell(settings, report, findings, took_s, min(jobs, report.segments))
         if not damaged:
-            _tell_promises(len(kept), paths)
+            _tell_promises(len(kept), paths, tiles=(tlog / tiles.FOLDER).is_dir())
             for key, count in sorted(signatures.items()):
                 click.echo(f"ok      {count:,} records signed by {key}")
             tell_state(views)
@@ -199,9 +199,9 @@ def _row(finding: Finding) -> Row:
     return asdict(finding) | {"segment": base_of(Path(finding.file).name) if finding.file is not None else None}
 
 
-def _tell_promises(kept: int, paths: list[Row]) -> None:
+def _tell_promises(kept: int, paths: list[Row], *, tiles: bool) -> None:
     if kept:
-        click.echo(f"ok      {kept:,} checkpoints of its own, and the tiles of the newest")
+        click.echo(f"ok      {kept:,} checkpoints of its own{', and the tiles of the newest' if tiles else ''}")
     for row in paths:
         shown = (
             f"; {len(row['path'])} hashes show that #{row['to_size']:,} goes on from it"

@@ -105,6 +105,8 @@ class Batch:
                 values = as_json_lines(values)
             elif form == "json":
                 values = [_encode(value) if value else None for value in values]
+            elif form == "message":  # An empty one says something else than none.
+                values = [_encode(value) if value is not None else None for value in values]
             if form != "number":
                 self.size += sum(map(len, filter(None, values)))
             columns[name] += values
@@ -145,7 +147,7 @@ def _fields(**named: str) -> dict[str, str]:
 
 
 _FORMS: Final[dict[str, Callable[[list[Any]], Any]]] = {
-    "number": arrow.numbers, "text": arrow.texts, "blob": arrow.blobs, "json": arrow.blobs, "properties": arrow.blobs,
+    "number": arrow.numbers, "text": arrow.texts, "blob": arrow.blobs, "json": arrow.blobs, "message": arrow.blobs, "properties": arrow.blobs,
 }  # fmt: skip
 _TYPE: Final = {"number": "id", "text": "name version description external_id base_type"}
 _NODE: Final = {"number": "id type_id create_time_ms update_time_ms", "properties": "properties custom_properties"}
@@ -153,7 +155,7 @@ _NODE: Final = {"number": "id type_id create_time_ms update_time_ms", "propertie
 _FIELDS: Final[dict[str, dict[str, str]]] = {
     RECORDS: _fields(text="actor auth application host api reason", number="pid", blob="transaction"),
     "artifact_type": _fields(**_TYPE, json="properties"),
-    "execution_type": _fields(**_TYPE, json="properties input_type output_type"),
+    "execution_type": _fields(**_TYPE, json="properties", message="input_type output_type"),
     "context_type": _fields(**_TYPE, json="properties"),
     "artifact": _fields(**_NODE, text="name external_id uri state"),
     "execution": _fields(**_NODE, text="name external_id state"),

@@ -26,7 +26,7 @@ _STATE: Final = {
     "view": "select log_id, applied, prev from view",
     **{table: f"select {columns} from {table} order by id" for table, columns in _VERSIONED.items()},
     **{
-        f"{table}_past": f"select {columns}, until from {table}_past order by id, until"
+        f"{table}_past": f"select {columns}, until, number from {table}_past order by id, until"
         for table, columns in _VERSIONED.items()
     },
     "event": "select id, artifact_id, execution_id, type, is_output, time, body, since from event order by id",

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,7 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
         return  # They end when they are told to, or need a loss: test_server.py, test_cli_follow.py, test_cli_repair.py run them.
     monkeypatch.chdir(place.parent)
     monkeypatch.setenv("EVLOG_STORE", str(place))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place.parent / "config"))
     if name == "import":  # The other examples name servers: see exchange/test_import_servers.py.
         made_database(place.parent / "metadata.db")
         examples = examples[:1]
@@ -257,7 +259,7 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
         shutil.copytree(place, place.parent / "my-store", symlinks=True)
     if name in ("restore", "compress", "repair"):
         fine("backup", "copy")
-    root = with_evidence(place, monkeypatch) if name in ("verify", "checkpoint", "prove", "check", "repair") else ""
+    root = with_evidence(place) if name in ("verify", "checkpoint", "prove", "check", "repair") else ""
     for number, example in enumerate(examples):
         words = shlex.split(example.replace("#100", "#10").replace("3b7e...", root))[1:]
         if ">" in words:  # For the shell.
@@ -280,10 +282,16 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
         assert result.exit_code == 0, (example, result.output)
 
 
-def with_evidence(place: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def with_evidence(place: Path) -> str:
     """Give a store a key, and what the examples name: a policy, a folder of checkpoints, a proof; return its root."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(place.parent / "config"))
     Path("archive").mkdir()
+    public = json.loads(fine("keys", "new", "--actor", "ana", "-k", "ana.key", "--json"))["public"]
+    Path("staff.keys").write_text(public, encoding="utf-8")
+    config = pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(place)))
+    with closing(MetadataStore(config)) as store, store.acting(key="ana.key"):
+        [model] = store.get_artifacts_by_id([2])
+        model.custom_properties["reviewed"].bool_value = True
+        store.put_artifacts([model])
     fine("keys", "new")
     root: str = json.loads(fine("checkpoint", "--copy-to", "archive", "--json"))["root"]
     fine("checkpoint", "--copy-to", "last.txt")
