@@ -18,6 +18,8 @@ from evlog.log import Log
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tally import Tally
+
 pytestmark = pytest.mark.faults
 PROGRAM = """
 import sys
@@ -41,11 +43,15 @@ def writer(path: Path, start: int, stop: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
-def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path: Path, small_segments: int, full: bool) -> None:
+def test_a_killed_writer_loses_nothing_it_acknowledged(
+    tmp_path: Path, small_segments: int, full: bool, tally: Tally
+) -> None:
     rng = random.Random(7)
     Log.open(tmp_path, create=True).close()
     acknowledged: list[int] = []
-    for turn in range(400 if full else 12):
+    turns = 400 if full else 12
+    tally("kill", turns)
+    for turn in range(turns):
         process = writer(tmp_path, turn * 100_000, turn * 100_000 + 90_000)
         assert process.stdout is not None
         told = [int(process.stdout.readline())]

@@ -176,6 +176,11 @@ def resume_at_head(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(recovery.Active, "go_on_from", go_on_from)
 
 
+# Going on after a failed sync, without repeating it, is harmless where the bytes are written again from memory at the same place; to repeat
+# it is not, and is a mutant above.
+EQUIVALENT = (
+    "one more is equivalent, so nothing could catch it: going on after a failed write that the next one writes over"
+)
 MUTANTS_OF_RESUMING = [
     resume_without_the_frontier,
     resume_without_the_index,

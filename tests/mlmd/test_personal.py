@@ -26,6 +26,8 @@ from replay.personal import verify_personal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tally import Tally
+
 SECRETS = (NAME.encode(), b"a secret note")
 
 
@@ -534,17 +536,20 @@ def test_writers_that_go_on_while_somebody_is_erased_lose_nothing_and_keep_nothi
 
 
 @pytest.mark.faults
-def test_an_erasure_that_is_killed_at_any_time_never_began_or_is_finished_by_the_next_opening(place: Path) -> None:
+def test_an_erasure_that_is_killed_at_any_time_never_began_or_is_finished_by_the_next_opening(
+    place: Path, full: bool, tally: Tally
+) -> None:
     import random
     import signal
     import subprocess
     import sys
     import time
 
-    rng, begun = random.Random(1), 0
+    rng, begun, turns = random.Random(1), 0, 40 if full else 6
+    tally("kill others", turns)
     declared(place).close()
     command = [sys.executable, "-m", "mlmd.cli", "-s", str(place), "erase", "u-17", "--reason", "kill"]
-    for turn in range(40):
+    for turn in range(turns):
         secret = f"secret {turn} of u-17"
         with closing(opened(place)) as store:
             number = put(store, operator=secret)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import personal
 import pytest
@@ -18,6 +19,9 @@ from evlog.personal import ERASED
 from evlog.records import Erased
 from replay import erasure
 from replay.personal import verify_personal
+
+if TYPE_CHECKING:
+    from tally import Tally
 
 STRIKES: list[Strike] = [
     "cut before",
@@ -181,8 +185,10 @@ def test_an_erasure_that_fails_at_any_step_is_finished_or_never_began() -> None:
 
 
 @pytest.mark.faults
-def test_an_erasure_that_fails_at_any_step_many_times() -> None:
-    for seed in range(400, 5_000):
+def test_an_erasure_that_fails_at_any_step_many_times(full: bool, tally: Tally) -> None:
+    seeds = range(400, 5_000 if full else 500)
+    tally("erase", len(seeds))
+    for seed in seeds:
         life(seed)
 
 
