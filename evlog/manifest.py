@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from evlog import identity, segment
-from evlog.errors import DamagedBackupError, FormatVersionError
+from evlog.errors import UNDECODABLE, DamagedBackupError, FormatVersionError
 from evlog.files import UNFINISHED, write_whole
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def read(folder: Folder) -> Manifest | None:
     place = folder.describe(NAME)
     try:
         found = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         _refuse_newer(data, place)
         raise DamagedBackupError(place, f"the manifest cannot be read ({error})") from None
     if found.format > FORMAT_VERSION:
@@ -88,7 +88,7 @@ def _refuse_newer(data: bytes, place: str) -> None:
     """Raise FormatVersionError for a manifest of a later release, whatever its other fields are."""
     try:
         said = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return
     version = said.get("format") if isinstance(said, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
