@@ -68,6 +68,8 @@ class Clock:
 class Life:
     """One store from its first byte, with everything it was told and has answered."""
 
+    STUBBORN = False
+
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.clock = Clock(self.rng)
@@ -112,12 +114,14 @@ class Life:
         for _ in range(self.rng.randint(1, 14)):
             number = self.rng.randrange(2)
             writer, self.writers[number] = self.writers[number], None
-            writer = writer or self.open()
+            if writer is None or writer._closed:
+                writer = self.open()
             if self.rng.random() < 0.15:
                 writer.close()
                 writer = self.open()
             if self.rng.random() < 0.15:
                 compress_all(self.disk, seed=writer.seed)
+            self.writers[number] = writer if self.STUBBORN else None  # Who failed is gone, but in one mutant.
             self.append(writer)
             self.writers[number] = writer
 
@@ -138,7 +142,7 @@ class Life:
     def take_over(self) -> None:
         """Let the writer that was not struck go on, on the same machine, without reopening."""
         for writer in self.writers:
-            if writer is not None:
+            if writer is not None and not writer._closed:
                 self.append(writer)
                 self.append(writer)
 
