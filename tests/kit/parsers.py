@@ -1,7 +1,7 @@
 """Every parser of bytes that somebody else may have written, with valid input to begin from: for Hypothesis and for atheris.
 
-A parser returns what it made of the input, or raises one of its typed errors: `read` then returns None. `authentic` says that the
-input carries its own proof, a signature or a checksum: whatever else is made of it, it is never read as valid with another content.
+A parser returns what it made of the input, or raises one of its typed errors: `read` then returns None. Where the input carries its own
+proof, a signature or a checksum, it is never read as valid with another content.
 """
 
 from __future__ import annotations
@@ -41,11 +41,15 @@ READ_MAX = 1 << 20
 
 
 class Parser(NamedTuple):
-    """One parser. read: what it makes of bytes, None where it refuses them; seeds: bytes that it does not refuse."""
+    """One parser. read: what it makes of bytes, None where it refuses them; seeds: bytes that it does not refuse.
+
+    authentic: the input bears a signature that is checked. summed: it bears a checksum, which chance does not meet, but a fuzzer may.
+    """
 
     read: Callable[[bytes], Any]
     seeds: Callable[[], list[bytes]]
     authentic: bool = False
+    summed: bool = False
 
 
 def refusing(parse: Callable[[bytes], Any], *refusals: type[Exception]) -> Callable[[bytes], Any]:
@@ -234,12 +238,12 @@ CONFIGS = [
     b'connection_config { fake_database {} }\nssl_config { server_key: "k" server_cert: "c" custom_ca: "a" client_verify: true }\n',
 ]
 PARSERS: dict[str, Parser] = {
-    "frame": Parser(_read_frame, _frames, authentic=True),
+    "frame": Parser(_read_frame, _frames, summed=True),
     "record": Parser(_read_record, _bodies),
     "control frame": Parser(_read_control, _control),
     "HEAD": Parser(lambda data: (head.newest(data, seed=SEED), head.checkpoint_in(data, seed=SEED)), _file_of("HEAD")),
     "LOGID": Parser(
-        refusing(_in_folder(identity.NAME, identity.read), CorruptLogError, FormatVersionError), _file_of("LOGID"), authentic=True
+        refusing(_in_folder(identity.NAME, identity.read), CorruptLogError, FormatVersionError), _file_of("LOGID"), summed=True
     ),
     "compressed segment": Parser(
         refusing(_in_folder(f"{name_of(0)}.zst", _read_compressed), CorruptLogError), _compressed
@@ -249,7 +253,7 @@ PARSERS: dict[str, Parser] = {
     "note": Parser(refusing(note.parse, EvidenceError), lambda: [_published()[1].data]),
     "checkpoint": Parser(refusing(_read_checkpoint, EvidenceError), lambda: [_published()[1].data], authentic=True),
     "policy": Parser(refusing(policy.parse, EvidenceError), _policies),
-    "vkey": Parser(refusing(_text(note.parse_vkey), EvidenceError), lambda: [_log()[1].verifier.vkey.encode()], authentic=True),
+    "vkey": Parser(refusing(_text(note.parse_vkey), EvidenceError), lambda: [_log()[1].verifier.vkey.encode()], summed=True),
     "signing key": Parser(refusing(_text(keys.parse), EvidenceError), lambda: [_log()[1].written().encode()]),
     "tiles": Parser(_read_tiles, lambda: list(_published()[0].files.values())),
     "proof": Parser(refusing(_read_proof, EvidenceError, UnknownTagError), _proofs, authentic=True),

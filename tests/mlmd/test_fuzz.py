@@ -49,7 +49,7 @@ def examine(name: str, data: bytes) -> None:
     """Read an input; fail for an untyped error, or for something authentic that nobody made."""
     parser = parsers.PARSERS[name]
     found = parser.read(data)
-    if parser.authentic and found is not None:
+    if (parser.authentic or parser.summed) and found is not None:
         assert found in [parser.read(seed) for seed in parser.seeds()], "it was forged, and is believed"
 
 
@@ -102,10 +102,8 @@ def test_no_input_makes_a_parser_stumble_or_believe(name: str, tally: Tally) -> 
 def test_a_fuzzer_that_sees_what_code_runs_finds_nothing_either(name: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris is not installed: it has no wheel for this interpreter")
     (tmp_path / "corpus").mkdir()
-    for number, seed in enumerate(parsers.PARSERS[name].seeds()):
-        (tmp_path / "corpus" / str(number)).write_bytes(seed)
     done = subprocess.run(
-        [sys.executable, str(FUZZER), name, f"-max_total_time={FUZZ_S}", "-timeout=20", "-rss_limit_mb=2048", "corpus"],
+        [sys.executable, str(FUZZER), name, "corpus", f"-max_total_time={FUZZ_S}", "-timeout=20", "-rss_limit_mb=2048"],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     for crash in [*tmp_path.glob("crash-*"), *tmp_path.glob("timeout-*"), *tmp_path.glob("oom-*")]:
