@@ -136,34 +136,39 @@ def _join(
         result.segments += 1
         result.records += one.records
         result.roots |= one.roots
-        result.losses += [Fault("note", loss.what, one.file, loss.position, loss.offset) for loss in one.losses]
+        file, is_last = _file(folder, one.base), one.base == bases[-1]
+        result.losses += [Fault("note", loss.what, file, loss.position, loss.offset) for loss in one.losses]
         if at is not None and one.base != at.end:
             reason = f"the segment with the records from {at.end} on is missing"
             faults.append(Fault("damage", reason, folder.describe(segment.name_of(at.end)), 0, at.end))
         elif at is not None and one.begins is not None and one.begins != at:
             reason = "the segment header does not continue the log before it"
-            faults.append(Fault("damage", reason, one.file, 0, one.base))
-        is_last = one.base == bases[-1]
+            faults.append(Fault("damage", reason, file, 0, one.base))
         last = one.stops if one.begins is not None else at or Point(one.base, last.root)
         if one.bad is not None:
-            faults.append(_fault(one, one.bad, mark, last.end, is_last=is_last))
+            faults.append(_fault(file, one, one.bad, mark, last.end, is_last=is_last))
         elif not is_last and not one.sealed:
             reason = "the segment is not the last and has no seal"
-            faults.append(Fault("damage", reason, one.file, one.size, last.end))
+            faults.append(Fault("damage", reason, file, one.size, last.end))
         elif not is_last and one.size > one.position:
             reason = "bytes follow the seal: opening would not find it"
-            faults.append(Fault("damage", reason, one.file, one.position, last.end))
+            faults.append(Fault("damage", reason, file, one.position, last.end))
         at = last if one.bad is None else None
     result.root = last.root
     _end(folder, at, mark, bases, result)
 
 
-def _fault(one: Checked, bad: BadFrame, mark: Mark | None, end: int, *, is_last: bool) -> Fault:
+def _file(folder: Folder, base: int) -> str:
+    """Return the name of a segment's file, in the form in which it is there."""
+    return folder.describe(next(iter(segment.files_of(folder, base)), segment.name_of(base)))
+
+
+def _fault(file: str, one: Checked, bad: BadFrame, mark: Mark | None, end: int, *, is_last: bool) -> Fault:
     if bad.newer:
         raise UnknownTagError(bad.reason, offset=end)
     if mark is None or not is_last or _acknowledged(mark, one.base, bad.position, end):
-        return Fault("damage", bad.reason, one.file, bad.position, end)
-    return Fault("note", f"{bad.reason}: a torn end nobody was told of; opening mends it", one.file, bad.position, end)
+        return Fault("damage", bad.reason, file, bad.position, end)
+    return Fault("note", f"{bad.reason}: a torn end nobody was told of; opening mends it", file, bad.position, end)
 
 
 def _acknowledged(mark: Mark, base: int, position: int, offset: int) -> bool:

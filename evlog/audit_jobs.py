@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
     from evlog.segment_audit import Tell
 
-_COMMAND: Final = (sys.executable, "-P", "-m", "evlog.audit_jobs")  # -P: the caller's folder is no place for modules.
+# The modules are those of the parent, and none of the folder that it was called in.
+_PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from evlog.audit_jobs import main; main()"
 
 
 class _Task(msgspec.Struct):
-    folder: str
+    folder: bytes  # As the system names it: it need not be text.
     seed: int
     sizes: list[int]
+    index_step: int  # As the parent has it.
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -52,7 +54,7 @@ def check_all(
 
     Raises WorkerDiedError, and LogError for what a process met that is no finding.
     """
-    task = _Task(str(folder.path.absolute()), seed, sorted(sizes))
+    task = _Task(os.fsencode(folder.path.absolute()), seed, sorted(sizes), segment.INDEX_STEP)
     workers: list[_Worker] = []
     idle: SimpleQueue[_Worker] = SimpleQueue()
 
@@ -81,13 +83,11 @@ class _Worker:
     """A child at work, used by one thread at a time."""
 
     def __init__(self, task: _Task) -> None:
-        path = [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._child = subprocess.Popen(  # noqa: S603 - our own module
-            _COMMAND,
+        self._child = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-c", _PROGRAM, *filter(None, sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # Its traceback helps nobody; that it died is told.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
             process_group=0,  # Ctrl-C is for the parent, which ends it.
         )
         self._task = msgspec.json.encode(task) + b"\n"  # Told with the first segment.
@@ -125,14 +125,15 @@ class _Worker:
 def main() -> None:
     """Check the segments that the parent names."""
     task = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Task)
-    folder, sizes = RealFolder(Path(task.folder)), frozenset(task.sizes)
+    folder, sizes = RealFolder(Path(os.fsdecode(task.folder))), frozenset(task.sizes)
+    segment.INDEX_STEP = task.index_step  # type: ignore[misc]
     try:
         for line in sys.stdin.buffer:
             try:
                 base = int(line)
                 found = check(folder, base, seed=task.seed, sizes=sizes, tell=lambda records: _say(_Line(records)))
             except LogError as error:
-                _say(_Line(failed=str(error)))
+                _say(_Line(failed=str(error).encode(errors="backslashreplace").decode()))
             else:
                 _say(_Line(found=found))
     except BrokenPipeError:
@@ -142,7 +143,3 @@ def main() -> None:
 def _say(line: _Line) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()

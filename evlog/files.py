@@ -372,7 +372,7 @@ class RealFolder:
     def lock(self, name: str) -> RealLock:
         """See Folder."""
         with _named("cannot open the lock", self.describe(name)):
-            fd = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            fd = os.open(self.path / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, self._mode)
         return RealLock(fd, self.describe(name))
 
     def describe(self, name: str) -> str:

@@ -6,10 +6,12 @@
       HEAD                       how far it is acknowledged (head.py)
       00000000000000000000.seg   segments, named by their first record (segment.py); the last one is active, others may be .seg.zst
       COMPRESS                   flock of the one who compresses a segment (compression.py)
-      quarantine/                every byte recovery ever cut (recovery.py)
+      quarantine/                every byte recovery ever cut (recovery.py), every file a repair replaced (repair.py)
+      ballast                    room to recover with when the device is full (ballast.py)
 
 Append is the commit point: frames in one write, one sync, then HEAD. A record is acknowledged only after that, and from then on
-no crash loses it. After a failed write or sync this object appends no more; opening anew recovers.
+no crash loses it. After a failed write or sync this object appends no more; opening anew recovers. Only a write that found no room, and
+could be taken back, leaves it open.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from evlog.frame import BODY_MAX, RECORD, SYNC, pack, pack_body, seed_of
 from evlog.head import NAME as HEAD_NAME
 from evlog.head import Head
 from evlog.lookout import Lookout
+from evlog.manifest import NAME as MANIFEST_NAME
 from evlog.personal import Erasures, Opener
 from evlog.reader import Reader
 from evlog.records import Entry, Record
@@ -410,16 +413,20 @@ class Log:
 
     def frame(self, offset: int) -> Frame:
         """Return the frame of one record, as it is stored. Raises as `read`."""
+        self._reached(offset + 1)
         return next(self.frames(offset, offset + 1))
 
     def frames(self, start: int, stop: int) -> Iterator[Frame]:
-        """Yield the frames of the records [start, stop), as they are stored. Raises as `read`."""
-        self._reached(stop)
+        """Yield the frames of the records [start, stop), as they are stored; the caller knows that they are there."""
         return self._reader.frames(start, stop)
 
     def opener(self) -> Opener:
         """Return what opens sealed values, for one read."""
-        return Opener(self.subject_keys, self._erasures, self.id)
+        return Opener(self.subject_keys, self._erasures, self.id, apart=self.is_backup)
+
+    def is_backup(self) -> bool:
+        """Tell whether this is a backup, looked at as one: a folder with a manifest, open for reading."""
+        return not self.writable and MANIFEST_NAME in self.folder.names()
 
     def _end_of_all(self) -> int:
         """Return how far the log goes, whoever appends: a writer learns of others' records only when it claims."""
@@ -508,9 +515,8 @@ class Group:
         self._index: list[int] = []
         self._first_us = active.first_us
         self._noted = active.is_due
-        if (
-            self._noted
-        ):  # It rides along: whatever it speaks of is durable already, and no write or sync is made for it alone.
+        if self._noted:
+            # It rides along: what it speaks of is durable already, and no write or sync is made for it alone.
             self._frames.append(resume.pack_state(active.state, self._tip, seed=log.seed))
             self._position += len(self._frames[0])
 

@@ -305,11 +305,12 @@ class Planner:
             if choice is None:
                 if stop is None and tip.end >= known:
                     break
-                return self._lack(f"{reason}: no copy at hand has record {tip.end:,}", before.end, tip.end)
+                what = f"{reason}: no copy at hand has record {tip.end:,}"
+                return self._lack(what, before.end, self._certain(chosen, before.end))
             tip.pass_over(choice.piece.leaf, choice.piece.time_us)
             chosen.append(choice)
             if (why := self._contradiction(tip)) is not None:
-                return self._lack(why, before.end, before.end)
+                return self._lack(why, before.end, self._certain([], before.end))
         taken = [*self._taken(chosen, before.end)]
         return Mend(before.end, number, reason, before, tip, order, chosen, stop, taken)
 
@@ -341,6 +342,11 @@ class Planner:
         if self._committed.leaf(offset) is not None:
             return BY_TILE
         return BY_LINK if offset >= self._covered and offset in self._links else BY_TREE
+
+    def _certain(self, chosen: list[Choice], start: int) -> int:
+        """Return up to which offset the log can be made whole, given what was chosen of a segment that cannot."""
+        unsure = [one for one in [*self._pending, *self._taken(chosen, start)] if one.committed == BY_TREE]
+        return min([start + len(chosen), *(one.start for one in unsure if one.stop > self._covered)])
 
     def _uncommitted(self, one: Taken) -> LackingError:
         reason = f"nothing at hand says that the records {one.start:,} to {one.stop - 1:,} of {one.source} are those that were lost"

@@ -1,7 +1,8 @@
 """Sealed values, opened for whoever reads the log: the one place that knows what a reader gets for each.
 
 With its key a value is what was put. Where a record says that the key was erased, a text reads ERASED and any other value is absent,
-because no number may stand for one that is gone. Where the key is missing and no record says so, reading stops: that is damage.
+because no number may stand for one that is gone. Where the key is missing and no record says so, reading stops: that is damage. Only
+whoever looks at a backup, which never holds keys, gets SEALED instead.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from evlog.subject_keys import SubjectKeys
 
 ERASED: Final = "[erased]"
+SEALED: Final = "[sealed]"
 MAPS: Final = ("properties", "custom_properties")
 _TEXT: Final = "STRING"
 _REPORT_RECORDS: Final = 1_000
@@ -69,9 +71,10 @@ class Erasures:
 class Opener:
     """Opens the sealed values of the records of one read. Not kept: a key is read anew each time, and forgotten after."""
 
-    def __init__(self, keys: SubjectKeys, erasures: Erasures, log_id: bytes) -> None:
-        self._keys, self._erasures, self._log_id = keys, erasures, log_id
-        self._ciphers: dict[bytes, Cipher | None] = {}  # None: erased.
+    def __init__(self, keys: SubjectKeys, erasures: Erasures, log_id: bytes, *, apart: Callable[[], bool]) -> None:
+        """Begin a read. apart: tells whether this is a look at a backup."""
+        self._keys, self._erasures, self._log_id, self._apart = keys, erasures, log_id, apart
+        self._ciphers: dict[bytes, Cipher | str] = {}  # A word: what texts read whose key is not to be had.
 
     def open(self, record: Record, offset: int) -> Record:
         """Return a record with what is sealed in it. Raises MissingKeyError, BrokenSealError."""
@@ -87,27 +90,29 @@ class Opener:
             for name, value in getattr(change, field).items():
                 if not isinstance(value, Sealed):
                     values[name] = value
-                elif (cipher := self.cipher(value.key_id, offset)) is not None:
+                elif isinstance(cipher := self.cipher(value.key_id, offset), Cipher):
                     values[name] = _unsealed(cipher, value, context_of(self._log_id, change, field, name), offset)
                 elif value.type == _TEXT:
-                    values[name] = ERASED
+                    values[name] = cipher
             opened[field] = values
         return msgspec.structs.replace(change, **opened) if opened else change
 
-    def cipher(self, key_id: bytes, offset: int = -1) -> Cipher | None:
-        """Return what opens values of a key, None where it was erased. Raises MissingKeyError, BrokenSealError."""
+    def cipher(self, key_id: bytes, offset: int = -1) -> Cipher | str:
+        """Return what opens values of a key, or what texts read instead: ERASED or SEALED. Raises MissingKeyError, BrokenSealError."""
         if key_id not in self._ciphers:
             self._ciphers[key_id] = self._find(key_id, offset)
         return self._ciphers[key_id]
 
-    def _find(self, key_id: bytes, offset: int) -> Cipher | None:
+    def _find(self, key_id: bytes, offset: int) -> Cipher | str:
         # The hint first: a key that was put back after it was erased is not to be believed.
         if self._keys.erased_at(key_id) is None and (found := self._keys.key(key_id)) is not None:
             return Cipher(key_id, found.key)
         if self._erasures.names(key_id):
-            return None
+            return ERASED
         if (found := self._keys.key(key_id)) is not None:  # The hint was wrong.
             return Cipher(key_id, found.key)
+        if self._apart():
+            return SEALED
         raise MissingKeyError(key_id=key_id, place=self._keys.place, offset=offset)
 
 

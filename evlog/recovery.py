@@ -142,10 +142,10 @@ class Active:
         """Take note of a CHECKPOINT frame at a position, behind all records so far."""
         self.noted_end, self.noted_position = self.tip.end, position
 
-    def go_on_from(self, frame: Frame | BadFrame | None) -> None:
-        """Stand behind a CHECKPOINT frame of this segment, as if all before it had been read; stay where it is none."""
-        state = resume.decode_state(frame) if isinstance(frame, Frame) and frame.kind == CHECKPOINT else ""
-        if isinstance(frame, Frame) and isinstance(state, resume.State) and state.base == self.base:
+    def go_on_from(self, frame: Frame) -> None:
+        """Stand behind a CHECKPOINT frame of this segment, as if all before it had been read; stay where it does not fit."""
+        state = resume.decode_state(frame)
+        if isinstance(state, resume.State) and state.base == self.base:
             self.tip = Tip(Frontier(frame.offset, state.frontier), frame.prev, frame.time_us)
             self.first_us, self.index, self.position, self.synced = state.first_us, state.index, frame.stop, True
             self.note(frame.position)
@@ -218,7 +218,7 @@ def begin(
                 active = Active(file, base=base, number=header.number, tip=tip)
                 if checkpoint is not None and checkpoint.base == base:
                     frame = next(segment.walk(file, checkpoint.position, seed=seed), None)
-                    if isinstance(frame, Frame) and (stop is None or frame.offset <= stop):
+                    if isinstance(frame, Frame) and frame.kind == CHECKPOINT and (stop is None or frame.offset <= stop):
                         active.go_on_from(frame)
                 on_error.pop_all()
                 return active

@@ -6,6 +6,7 @@ So segments can be checked in any order, by several processes (`audit_jobs`), an
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -58,7 +59,6 @@ class Checked(msgspec.Struct, frozen=True):
     """
 
     base: int
-    file: str
     begins: Point | None = None
     stops: Point = Point()
     records: int = 0
@@ -75,14 +75,12 @@ def check(folder: Folder, base: int, *, seed: int, sizes: Collection[int], tell:
 
     sizes: of trees whose roots are wanted. Raises StorageError where the file may not be read; a device that fails is a bad frame.
     """
-    name = folder.describe(segment.name_of(base))
     try:
         file = segment.open_file(folder, base)
     except FileNotFoundError:
-        return Checked(base, name, bad=BadFrame(0, "the file went while the log was checked"))
+        return Checked(base, bad=BadFrame(0, "the file went while the log was checked"))
     except CorruptLogError as error:  # A compressed segment whose table of blocks cannot be read.
-        return Checked(base, error.file, bad=BadFrame(error.position, error.reason))
-    name = file.name
+        return Checked(base, bad=BadFrame(error.position, error.reason))
     with closing(file):
         active, begins = None, None
         roots: dict[int, bytes] = {}
@@ -96,12 +94,13 @@ def check(folder: Folder, base: int, *, seed: int, sizes: Collection[int], tell:
         except StorageError as error:
             if error.errno != errno.EIO:
                 raise
-            bad = BadFrame(active.position if active is not None else 0, str(error))
+            bad = BadFrame(
+                active.position if active is not None else 0, f"the device fails: {os.strerror(error.errno)}"
+            )
         active = active or recovery.Active(file, base=base, number=0, tip=Tip())
         tip = active.tip
         return Checked(
             base,
-            name,
             Point(base, begins.root, begins.prev, begins.time_us) if begins is not None else None,
             Point(tip.end, tip.tree.root(), tip.prev, tip.time_us),
             tip.end - base if begins is not None else 0,

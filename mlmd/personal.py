@@ -179,7 +179,7 @@ class Sealer:
         if not isinstance(stored, Sealed):
             return None
         cipher = self._opener.cipher(stored.key_id)
-        return cipher if cipher is not None and same(cipher.unseal(stored, context), value) else None
+        return cipher if isinstance(cipher, Cipher) and same(cipher.unseal(stored, context), value) else None
 
     def _cipher(self, subject: str) -> Cipher:
         if subject not in self._by_subject:

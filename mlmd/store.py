@@ -160,7 +160,11 @@ class MetadataStore:
     @property
     def log(self) -> Log:
         """The log of the store, every record in order, for `replay`. Raises UnimplementedError for a store of a server and a past one."""
-        return self._engine("the log").log
+        if not isinstance(self._backend, Engine):
+            raise errors.UnimplementedError(
+                "only an open store of this machine has its log at hand: open the store itself"
+            )
+        return self._backend.log
 
     def diff(self, since: At | str, until: At | str = "now", types: Collection[str] | None = None) -> replay.Diff:
         """Return what happened between two moments, in either order: what was added, changed field by field, linked, and by whom.

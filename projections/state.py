@@ -53,13 +53,13 @@ _SUM_BYTES: Final = 256
 _MODULUS: Final = 1 << 8 * _SUM_BYTES
 _U64_BYTES: Final = 8
 _encode: Final = msgspec.msgpack.Encoder(order="deterministic").encode
-_KINDS: Final[dict[type, str]] = {
+TYPE_KINDS: Final[dict[type, str]] = {
     ArtifactTypePut: "artifact",
     ExecutionTypePut: "execution",
     ContextTypePut: "context",
 }
 _TABLE: Final[dict[type, str]] = {
-    **dict.fromkeys(_KINDS, "types"),
+    **dict.fromkeys(TYPE_KINDS, "types"),
     ArtifactPut: "artifacts",
     ExecutionPut: "executions",
     ContextPut: "contexts",
@@ -160,7 +160,7 @@ def row_of(change: Change | TypePut | NodePut, since: int) -> Row | None:
                 if isinstance(change, ExecutionTypePut)
                 else (None, None)
             )
-            return row(table, change.id, _KINDS[change.__class__], *about, change.properties, *forms, since)
+            return row(table, change.id, TYPE_KINDS[change.__class__], *about, change.properties, *forms, since)
         case EventPut():
             ends = (change.artifact_id, change.execution_id)
             return row(table, change.id, *ends, change.type, change.time_ms, change.path, since)

@@ -20,12 +20,9 @@ if TYPE_CHECKING:
     from replay.follow import Progress
 
 
-def verify_personal(log: Log, progress: Progress | None = None, *, keys_apart: bool = False) -> list[Finding]:
-    """Open every sealed value of a log. One without a key is damage, unless a record erased that key.
-
-    keys_apart: of a backup, which holds no keys: a missing one is then a note.
-    """
-    check = _Check(log, keys_apart=keys_apart)
+def verify_personal(log: Log, progress: Progress | None = None) -> list[Finding]:
+    """Open every sealed value of a log. One without a key is damage, unless a record erased that key; of a backup a note."""
+    check = _Check(log)
     for entry in stored_entries(log, log.refresh(), progress):
         for change in entry.record.changes:
             check.take(change, entry.offset)
@@ -35,8 +32,8 @@ def verify_personal(log: Log, progress: Progress | None = None, *, keys_apart: b
 class _Check:
     """What was seen so far. Which keys were erased is known only at the end: a record may erase what came before it."""
 
-    def __init__(self, log: Log, *, keys_apart: bool) -> None:
-        self._keys, self._log_id, self._keys_apart = log.subject_keys, log.id, keys_apart
+    def __init__(self, log: Log) -> None:
+        self._keys, self._log_id, self._is_backup = log.subject_keys, log.id, log.is_backup()
         self._ciphers: dict[
             bytes, Cipher | str | None
         ] = {}  # A text: what is wrong with the key. None: it is not there.
@@ -81,7 +78,7 @@ class _Check:
                 what = (
                     f"{values:,} values are sealed under key {key_id.hex()}, which is not here, and no record erased it"
                 )
-                yield self._of_key(key_id, "note" if self._keys_apart else "damage", what)
+                yield self._of_key(key_id, "note" if self._is_backup else "damage", what)
         for key_id in sorted(set(self._keys.ids()) & set(self._erased)):
             what = f"key {key_id.hex()} was erased by #{self._erased[key_id]}, and its file is here again: erase the subject again"
             yield Finding("damage", what, self._keys.place)

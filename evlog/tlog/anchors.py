@@ -123,22 +123,24 @@ def check(promises: list[Promise], tlog: Path, place: str) -> None:
             raise ReplacedLogError(reason, place=place, offset=old.size) from error
 
 
-def copy(signed: Signed, ident: Identity, place: Path) -> Path:
+def copy(signed: Signed, ident: Identity, place: Path, tlog: Path) -> Path:
     """Write a copy of a checkpoint to a place, in which it replaces nothing newer; return the file.
 
-    Raises EvidenceError where another log's is there, ReplacedLogError where a newer one, or one with another history, is.
+    tlog: the published folder, whose tree must begin with the newest copy there. Raises EvidenceError where another log's is there, ReplacedLogError where a newer one, or one with another history, is.
     """
     new = signed.checkpoint
     for one in copies_at(place, ident)[-1:]:
         try:
-            old = read(one, ident).signed.checkpoint
+            promise = read(one, ident)
         except EvidenceError as error:
             raise EvidenceError(f"{error}; it stays as it is") from error
+        old = promise.signed.checkpoint
         if old.size > new.size or (old.size == new.size and old.root != new.root):
             reason = (
                 f"{one} holds a checkpoint over {old.size:,} records with another history than this log of {new.size:,}"
             )
             raise ReplacedLogError(reason, place=ident.origin, offset=new.size)
+        check([promise], tlog, ident.origin)
     target = place / f"{ident.log_id.hex()}-{new.size:020d}{SUFFIX}" if place.is_dir() else place
     shelf = FolderShelf(target.parent)
     if shelf.read(target.name) != signed.data:
@@ -146,12 +148,12 @@ def copy(signed: Signed, ident: Identity, place: Path) -> Path:
     return target
 
 
-def copy_to_all(store: Path, signed: Signed, ident: Identity) -> Iterator[LogError]:
+def copy_to_all(store: Path, signed: Signed, ident: Identity, tlog: Path) -> Iterator[LogError]:
     """Copy a checkpoint to all anchors of a store; yield what hindered it, place by place."""
     for place in places_of(store):
         try:
             if not place.parent.is_dir():
                 raise EvidenceError(f"{place}: the anchor cannot be reached")
-            copy(signed, ident, place)
+            copy(signed, ident, place, tlog)
         except LogError as error:
             yield error

@@ -84,7 +84,7 @@ class Checkpointer:
         now_s = time.monotonic()
         if self._stop.is_set() or now_s - self._anchored_s >= ANCHORED_S:
             self._anchored_s = now_s
-            for error in anchors.copy_to_all(self._place.parent, signed, self._ident):
+            for error in anchors.copy_to_all(self._place.parent, signed, self._ident, self._place):
                 self._tell(error)
 
     def _tell(self, error: Exception) -> None:

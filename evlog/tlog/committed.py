@@ -25,7 +25,8 @@ class Published:
     def __init__(self, shelf: Shelf, checkpoints: Sequence[Checkpoint]) -> None:
         self.sizes = {one.size: one.root for one in checkpoints}
         self._tiles = Tiles(shelf)
-        self._tiled = max((size for size, root in self.sizes.items() if self._tiles.root(size) == root), default=0)
+        newest_first = sorted(self.sizes.items(), reverse=True)
+        self._tiled = next((size for size, root in newest_first if self._tiles.root(size) == root), 0)
         self._node = self._tiles.node(self._tiled)
         self._checked: dict[int, list[bytes]] = {}
 

@@ -92,7 +92,7 @@ def checkpoint(
         "published_in": str(place / TLOG_FOLDER),
         "copy": str(_copy(place, signed, copy)) if copy is not None else None,
     }
-    for error in anchors.copy_to_all(place, signed, identity_of(place)):
+    for error in anchors.copy_to_all(place, signed, identity_of(place), place / TLOG_FOLDER):
         if isinstance(error, ReplacedLogError):
             raise error
         talk(settings, str(error))
@@ -128,7 +128,7 @@ def _copy(place: Path, signed: Signed, target: Path) -> Path:
         raise Refusal(f"{target.parent}: there is no such folder")
     try:
         anchors.check_name(target)
-        written = anchors.copy(signed, identity_of(place), target)
+        written = anchors.copy(signed, identity_of(place), target, place / TLOG_FOLDER)
     except ReplacedLogError as error:
         raise Refusal(error.reason, f"evlog -s {place} verify --since {target}", DAMAGE) from error
     anchors.remember(place, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -146,7 +147,8 @@ def _ask_reason(place: Path, subject: str) -> str:
     """Return why, as somebody at a terminal says. Raises Refusal where nobody can be asked."""
     if not sys.stdin.isatty():
         what = "why? an erasure cannot be undone, and its reason goes on record"
-        raise Refusal(what, f'evlog -s {place} erase {subject or "--lost-keys"} --reason "..."', USAGE)
+        named = shlex.quote(subject) if subject else "--lost-keys"
+        raise Refusal(what, f'evlog -s {place} erase {named} --reason "..."', USAGE)
     said: str = click.prompt(f"erase {subject or 'what lost keys sealed'}, for good; why", err=True)
     return said
 

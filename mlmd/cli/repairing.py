@@ -54,7 +54,7 @@ class _Damaged(NamedTuple):
 
 def _sources(function: FC) -> FC:
     """Give a command the options that name copies and checkpoints."""
-    path = click.Path(path_type=Path, exists=True)
+    path = click.Path(path_type=Path, exists=True, file_okay=False)
     options: list[Callable[[FC], FC]] = [
         click.option(
             "--from",
@@ -99,7 +99,7 @@ def repair(
 
     Examples:
     evlog repair --from copy --dry-run     what would be taken
-    evlog repair --from copy --from /mnt/replica --reason "disk 3 replaced"
+    evlog repair --from copy --from my-store --reason "disk 3 replaced"
     evlog repair                           what needs no copy: identity, HEAD, headers, seals
     evlog repair --from copy --checkpoint last.txt --policy my.policy
 

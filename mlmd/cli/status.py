@@ -55,10 +55,10 @@ def status_of(store: Store) -> Row:
         "records": store.end,
         "root": log.tip_at(store.end).tree.root().hex(),
         "segments": len(bases),
-        "segments_compressed": sum(segment.name_of(base) not in names for base in bases),
+        "compressed": sum(segment.name_of(base) not in names for base in bases),
         "bytes": size,
         "bytes_on_disk": on_disk,
-        "compression_ratio": round(size / on_disk, 2) if on_disk else None,
+        "ratio": round(size / on_disk, 2) if on_disk else None,
         "last_put": None,
         "types": max(0, links.pop("type") - len(SYSTEM_TYPES)),  # Those that `evlog types` lists.
         **counts,

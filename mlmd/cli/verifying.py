@@ -17,6 +17,7 @@ from evlog.errors import EvidenceError, LogError
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.restore import check
+from evlog.segment import base_of
 from evlog.tlog import anchors, review
 from evlog.tlog.note import encode64
 from mlmd.cli.command import command, with_settings
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 256),
     metavar="N",
     help="Processes that check the log, a segment at a time each; else one for each core, as far as there are segments.",
 )
@@ -137,10 +138,10 @@ def verify(
             "signatures": signatures,
             "state": views.row(),
         }
-        show_one(settings, {**summary, "findings": [asdict(finding) for finding in findings]})
+        show_one(settings, {**summary, "findings": [_row(finding) for finding in findings]})
     else:
-        rows = [asdict(finding) for finding in findings]
-        show_rows(settings, rows, ["severity", "what", "file", "position", "offset"])
+        rows = [_row(finding) for finding in findings]
+        show_rows(settings, rows, ["severity", "what", "file", "segment", "position", "offset"])
     if damaged:
         raise click.exceptions.Exit(DAMAGE)
 
@@ -193,6 +194,11 @@ def _paths(tlog: Path, copies: list[Promise]) -> tuple[list[Row], list[Finding]]
     return rows, findings
 
 
+def _row(finding: Finding) -> Row:
+    """Return a finding as a row; segment: the base of the one that it is about, None where it is about another file."""
+    return asdict(finding) | {"segment": base_of(Path(finding.file).name) if finding.file is not None else None}
+
+
 def _tell_promises(kept: int, paths: list[Row]) -> None:
     if kept:
         click.echo(f"ok      {kept:,} checkpoints of its own, and the tiles of the newest")
@@ -214,7 +220,7 @@ def _personal_findings(settings: Settings, place: Path, report: Report) -> list[
             closing(Log.open(place / LOG_FOLDER, writable=False)) as log,
             progress_of(settings, "opening what is sealed") as progress,
         ):
-            return verify_personal(log, progress, keys_apart=manifest.NAME in log.folder.names())
+            return verify_personal(log, progress)
     except LogError as error:
         return [Finding("damage", str(error))]
 

@@ -1,4 +1,4 @@
-"""Columns -> rows, many at a time: each kind of change in one statement. DuckDB needs no lock of Python for it, but for the columns' sake.
+"""Columns -> rows, many at a time: one statement for each kind of change, during which DuckDB needs no lock of Python.
 
 Pure: the same records give the same rows, in batches of any size.
 """
@@ -40,7 +40,7 @@ def _insert(into: str, *columns: str) -> str:
 def _node(kind: str, *own: str) -> str:
     times = (_time("create_time_ms"), _time("update_time_ms"))
     properties = (f"nullif(decode({name}), '{{}}')::json::variant" for name in ("properties", "custom_properties"))
-    return _insert(f"{kind}s", "id, type, type_id, name, external_id", *own, *times, *properties, _VERSION)
+    return _insert(f"{kind}s", "id, type_name, type_id, name, external_id", *own, *times, *properties, _VERSION)
 
 
 def _type(kind: str) -> str:

@@ -80,6 +80,7 @@ class Batch:
             self._put_kind(kind, [row for row in placed if row[2].__class__ is kind])
 
     def _put_kind(self, kind: type[Change], placed: Sequence[Placed]) -> None:
+        """Add changes of one kind, and note what is known by them: names of types, and whether versions end."""
         offsets, times, puts = zip(*placed, strict=True)
         tag = _TAGS[kind]
         self._put(tag, offsets, times, puts)
@@ -90,7 +91,7 @@ class Batch:
         if issubclass(kind, TypePut):
             self._type_names.update(zip(ids, (put.name for put in puts), strict=True))
         else:
-            self._columns[tag]["type"] += map(self._type_names.get, [put.type_id for put in puts])
+            self._columns[tag]["type_name"] += map(self._type_names.get, [put.type_id for put in puts])
 
     def _put(self, kind: str, offsets: Sequence[int], times_us: Sequence[int], puts: Sequence[Any]) -> None:
         """Add fields of records or changes to their columns."""
@@ -120,8 +121,8 @@ class Batch:
         for kind, columns in self._columns.items():
             fields = {"offset": "number", "time_us": "number", **_FIELDS[kind]}
             made = {name: _FORMS[form](columns[name]) for name, form in fields.items()}
-            if "type" in columns and "type" not in made:
-                made["type"] = arrow.texts(columns["type"])
+            if "type_name" in columns:
+                made["type_name"] = arrow.texts(columns["type_name"])
             if kind == RECORDS:
                 changes = {"kind": arrow.texts(columns["kinds"]), "id": arrow.numbers(columns["ids"])}
                 made["changes"] = arrow.lists(columns["counts"], changes)

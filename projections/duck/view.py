@@ -30,8 +30,8 @@ _CHUNK_BYTES: Final = 8 * 1024 * 1024  # Handed over at once: some ten thousand 
 class HistoryView:
     """An open analytics view of one log. `applied` is the offset of the next record to apply, `prev` the leaf prefix before it."""
 
-    # One transaction each: in a large one DuckDB writes rows to the file before the end, beside the reading of more records.
-    batch_records: Final = 1_000_000
+    # One transaction each: what fills a row group of DuckDB's. It keeps the rows of a larger one in memory: 600 MB for a million.
+    batch_records: Final = 122_880
 
     def __init__(self, path: Path | None, log_id: bytes, *, create: bool, patience_s: float = 0) -> None:
         """Open the view in a file, or make it there; in memory if `path` is None.

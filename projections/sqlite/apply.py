@@ -9,14 +9,11 @@ import msgspec
 from evlog.records import (
     REMARKS,
     ArtifactPut,
-    ArtifactTypePut,
     AssociationPut,
     AttributionPut,
     ContextPut,
-    ContextTypePut,
     EventPut,
     ExecutionPut,
-    ExecutionTypePut,
     NodePut,
     ParentContextPut,
     PersonalDeclared,
@@ -25,6 +22,7 @@ from evlog.records import (
 from projections.query import KINDS
 from projections.sqlite.order import Order
 from projections.sqlite.past import SEQ_BITS
+from projections.state import TYPE_KINDS
 from projections.values import as_json
 
 if TYPE_CHECKING:
@@ -37,12 +35,6 @@ if TYPE_CHECKING:
 _json: Final = msgspec.json.Encoder().encode
 _msgpack: Final = msgspec.msgpack.Encoder().encode
 LANDMARK_STEP: Final = 256
-
-_TYPE_KINDS: Final[dict[type, str]] = {
-    ArtifactTypePut: "artifact",
-    ExecutionTypePut: "execution",
-    ContextTypePut: "context",
-}
 
 
 class Bodies(Protocol):
@@ -121,9 +113,7 @@ class Applier:
         self.newest: int | None = None  # The highest update time of all nodes, None if that has to be looked up.
         self._type_names: dict[int, str] = {}  # A type's name never changes, so it may be kept across writers.
         self._appliers: dict[type, Callable[[Any], None]] = {
-            ArtifactTypePut: self._type,
-            ExecutionTypePut: self._type,
-            ContextTypePut: self._type,
+            **dict.fromkeys(TYPE_KINDS, self._type),
             ArtifactPut: self._node,
             ExecutionPut: self._node,
             ContextPut: self._node,
@@ -178,7 +168,7 @@ class Applier:
             (
                 change.id,
                 self._offset,
-                _TYPE_KINDS[type(change)],
+                TYPE_KINDS[type(change)],
                 change.name,
                 change.version or "",
                 change.external_id,

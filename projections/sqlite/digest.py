@@ -34,6 +34,9 @@ _STATE: Final = {
     "association": "select context_id, execution_id, seq from association order by context_id, execution_id",
     "parent_context": "select id, parent_id, child_id, since from parent_context order by id",
     "answered": "select transaction_id, request, response from answered order by transaction_id",
+    # No answer holds these two, but answers depend on them.
+    "landmark": "select offset, update_time from landmark order by offset",
+    "disorder": "select tab, col from disorder order by tab, col",
 }
 _PERSONAL: Final = "select offset, rules from personal"
 _encode: Final = msgspec.msgpack.Encoder().encode

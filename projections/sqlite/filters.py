@@ -33,6 +33,10 @@ class Driver(NamedTuple):
     link: str = ""
     of_node: bool = False
 
+    def table(self, kind: Kind) -> str:
+        """Return the name of the nodes that a condition on themselves finds: see `past`."""
+        return f"{kind}_found" if self.property is None else f"{kind}_valued"
+
     def by_one(self, far_id: int) -> Driver:
         """Return the search by one neighbour."""
         return Driver(Sql(self.link, (far_id,)), ascending=True)

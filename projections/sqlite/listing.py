@@ -73,7 +73,7 @@ class _Select(NamedTuple):
         if driver is None:
             return Sql(f"{kind}_recent n" if self.listing.order_by is OrderBy.UPDATE_TIME else f"{kind} n"), "n.id"
         if driver.of_node:
-            source, node_id = Sql(f"{kind}_found n"), "n.id"
+            source, node_id = Sql(f"{driver.table(kind)} n"), "n.id"
         else:
             ids = driver.sql.text if driver.ascending else f"select distinct id from ({driver.sql.text})"
             source, node_id = Sql(f"({ids}) d cross join {kind} n on n.id = d.id", driver.sql.values), "d.id"
@@ -164,27 +164,27 @@ def _density(connection: apsw.Connection, kind: Kind, driver: Driver) -> float:
 
 def _counted(connection: apsw.Connection, kind: Kind, driver: Driver, limit: int) -> tuple[int, int, int]:
     """Return the number of ids that a driver finds, `limit` at most, and the lowest and highest of those."""
-    found = f"select id from {kind}_found n where {driver.sql.text}" if driver.of_node else driver.sql.text
+    found = f"select id from {driver.table(kind)} n where {driver.sql.text}" if driver.of_node else driver.sql.text
     sql = f"select count(*), min(id), max(id) from (select id from ({found}) limit ?)"
     rows: Any = connection.execute(sql, (*driver.sql.values, limit)).fetchall()
     return rows[0]
 
 
 def _tried(connection: apsw.Connection, select: _Select) -> list[Any] | None:
-    """Return the page if it is full after the next few nodes in the order asked; None where that is not known, or not so."""
+    """Return the page if it is full after the next few nodes in the order asked, or there are no more; None where that is not known."""
     listing = select.listing
     if listing.limit is None or not select.by_id:
         return None
+    last: Any = connection.execute(f"select id from {listing.kind} order by id desc limit 1").fetchall()
+    newest = last[0][0] if last else 0
     if listing.ascending:
         start = listing.after.id if listing.after is not None else 0
-        nodes = Sql("n.id between ? and ?", (start, start + TRIED_NODES))
+        nodes, rest = Sql("n.id between ? and ?", (start, min(newest, start + TRIED_NODES))), newest - start
     else:
-        last: Any = connection.execute(f"select id from {listing.kind} order by id desc limit 1").fetchall()
-        newest = last[0][0] if last else 0
         start = min(newest, listing.after.id) if listing.after is not None else newest
-        nodes = Sql("n.id between ? and ?", (start - TRIED_NODES, start))
+        nodes, rest = Sql("n.id between ? and ?", (start - TRIED_NODES, start)), start
     rows = select.rows(connection, None, nodes)
-    return rows if len(rows) == listing.limit else None
+    return rows if len(rows) == listing.limit or rest <= TRIED_NODES else None
 
 
 def _after(after: After, select: _Select, node_id: str) -> Sql:

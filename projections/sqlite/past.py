@@ -4,11 +4,13 @@ A row that is put again moves to the table's `_past`, with the offset of the rec
 replaces nothing pays nothing. Looking back is a matter of names: a connection of its own has temporary views that bear the tables'
 names, so every query runs unchanged. A version held at a moment if it was put before it (`since`) and not replaced (`until`).
 
-No one reading of the two tables is fast for every query, so a kind has four names: `artifact` for nodes that are found by their id or
-read one after the other, `artifact_found` for those found by a value that may have been another (a name, a uri, a property),
-`artifact_ever` for those that may be what is looked for, `artifact_recent` for the order of their update. Now all four are the same.
+No one reading of the two tables is fast for every query, so a kind has five names: `artifact` for nodes that are found by their id or
+read one after the other, `artifact_found` for those found by a value that may have been another (a name, a uri), `artifact_valued` for
+those found by a property, which many may share, `artifact_ever` for those that may be what is looked for, `artifact_recent` for the
+order of their update. Now all five are the same.
 
-The versions of a node lie together in `_past`, in the order of their ends, so the one that held is one look away.
+A replaced version has a `number`, id * 2^36 + until: those of a node lie together, in the order of their ends, so the one that
+held is one look away. The few ids that leave no room for that have versions with negative numbers, and an index that finds them.
 """
 
 from __future__ import annotations
@@ -27,14 +29,18 @@ if TYPE_CHECKING:
 _VERSIONED: Final = ("type", *KINDS)
 SEQ_BITS: Final = 24  # No record holds as many changes: each takes more than a byte of its 16 MiB.
 
-_SEARCHED: Final = {  # What replaced versions are found by; each index ends with the primary key.
+_SPAN: Final = 1 << 36  # More records than a log can hold.
+_NEAR: Final = 1 << 27  # Below are the ids whose versions have numbers in their order.
+
+# What replaced versions are found by; what else an index has lets a version that did not hold be passed over without its row.
+_SEARCHED: Final = {
     "until": "(until)",
     "name": "(name, type_id)",
-    "type": "(type_id)",
-    "update_time": "(update_time)",
+    "update_time": "(update_time, id, until, since)",
     "external_id": "(external_id) where external_id is not null",
 }
 INDEXES: Final = (
+    *(f"create index {table}_past_id on {table}_past (id, until, since)" for table in _VERSIONED),
     *(
         f"create index {kind}_past_{name} on {kind}_past {columns}"
         for kind in KINDS
@@ -50,7 +56,11 @@ _FIXED: Final[dict[str, set[str]]] = {
     **{kind: {"id", "type_id", "create_time"} for kind in KINDS},
 }
 _FEW: Final = 1_000
+_FEW_ROWS: Final = 128  # Each query looks at them.
+_A_WHILE: Final = 4_096  # Records.
+_TIME_MIN: Final = -(1 << 63)
 _TIME_MAX: Final = (1 << 63) - 1
+_NEVER: Final = _TIME_MAX  # An offset that no log reaches.
 
 
 # Versions that were replaced ----------------------------------------------------------------------------------------
@@ -70,17 +80,17 @@ def create_tables(connection: apsw.Connection) -> None:
     for table in _VERSIONED:
         names = _columns(connection, table)
         declared = ", ".join(f"{name} {form}" for name, form in _declared(connection, table))
-        connection.execute(
-            f"create table {table}_past ({declared}, until integer, primary key (id, until, since)) strict, without rowid"
-        )
+        connection.execute(f"create table {table}_past (number integer primary key, {declared}, until integer) strict")
+        near = f"old.id >= 0 and old.id < {_NEAR}"
+        far = f"(select min(0, coalesce(min(number), 0)) - 1 from {table}_past)"
         # Put twice by one record, the first was never to be seen.
         connection.execute(
             f"create trigger {table}_replaced before update on {table} when old.since < new.since begin"
-            f" insert into {table}_past ({', '.join(names)}, until)"
-            f" values ({', '.join(f'old.{name}' for name in names)}, new.since); end"
+            f" insert into {table}_past (number, {', '.join(names)}, until)"
+            f" values (iif({near}, old.id * {_SPAN} + new.since, {far}), {', '.join(f'old.{name}' for name in names)}, new.since); end"
         )
     for kind in KINDS:
-        for way in ("found", "ever", "recent"):
+        for way in ("found", "valued", "ever", "recent"):
             connection.execute(f"create view {kind}_{way} as select * from {kind}")
 
 
@@ -89,11 +99,15 @@ def create_tables(connection: apsw.Connection) -> None:
 
 def look_at(connection: apsw.Connection, at: int) -> None:
     """Let the tables' names mean, on this connection alone, what they held after the first `at` records."""
+    with connection:  # One look at the store, and one change of the temporary schema instead of twenty.
+        _name_tables(connection, at)
+
+
+def _name_tables(connection: apsw.Connection, at: int) -> None:
     for table in _VERSIONED:
         names = _columns(connection, table)
         last = _last(connection, table, partial(_was_put, connection, table, at=at))
-        in_order = ids_as_put(connection, table)
-        _view(connection, table, _one_by_one(table, names, at, last, ids_in_order=in_order))
+        _view(connection, table, _one_by_one(table, names, at, last))
         if table != "type":
             _view(
                 connection,
@@ -101,6 +115,7 @@ def look_at(connection: apsw.Connection, at: int) -> None:
                 f"{_now(table, names, at, last)} union all {_then(table, names, at, last)}",
             )
             _view(connection, f"{table}_ever", _ever(table, names))
+            _view(connection, f"{table}_valued", _valued(connection, table, names, at, last))
             _view(connection, f"{table}_recent", _recent(connection, table, names, at, last))
     for edge in ("event", "parent_context"):
         if ids_as_put(connection, edge):
@@ -116,21 +131,29 @@ def _view(connection: apsw.Connection, name: str, sql: str) -> None:
     connection.execute(f"create temp view {name} as {sql}")
 
 
-def _one_by_one(table: str, names: Sequence[str], at: int, last: int, *, ids_in_order: bool) -> str:
+def _one_by_one(table: str, names: Sequence[str], at: int, last: int) -> str:
     """Return the select for rows that are found by their id, or by what never changes, or all in their order.
 
     What held is looked up for each column that is asked for: a join would make every query one, for 5 us.
     """
-    held = f"from main.{table}_past p where p.id = n.id and p.until >= {at} order by p.until limit 1"
     columns = [
         f"n.{name}"
         if name in _FIXED[table]
-        else f"case when n.since < {at} then n.{name} else (select p.{name} {held}) end as {name}"
+        else f"case when n.since < {at} then n.{name} else {_held(table, name, at)} end as {name}"
         for name in names
     ]
-    # An id that is no higher than the last one was there, unless rows came in another order.
-    there = "" if ids_in_order else f" and (n.since < {at} or (select p.since {held}) < {at})"
-    return f"select {', '.join(columns)} from main.{table} n where n.id <= {last}{there}"
+    # An id that is no higher than the last one was there, unless rows came in another order, perhaps since this view was made.
+    in_order = f"not exists (select 1 from main.disorder where tab = '{table}' and col = 'id')"
+    there = f"n.since < {at} or {in_order} or {_held(table, 'since', at)} < {at}"
+    return f"select {', '.join(columns)} from main.{table} n where n.id <= {last} and ({there})"
+
+
+def _held(table: str, name: str, at: int) -> str:
+    """Return a column of the first version of the row `n` that was replaced after a moment."""
+    column = f"select p.{name} from main.{table}_past p where"
+    near = f"{column} p.number >= n.id * {_SPAN} + {at} and p.number < (n.id + 1) * {_SPAN} order by p.number limit 1"
+    far = f"{column} p.id = n.id and p.until >= {at} order by p.until limit 1"
+    return f"iif(n.id >= 0 and n.id < {_NEAR}, ({near}), ({far}))"
 
 
 def _now(table: str, names: Sequence[str], at: int, last: int) -> str:
@@ -149,26 +172,68 @@ def _ever(table: str, names: Sequence[str]) -> str:
     return f"select {listed} from main.{table} union all select {listed} from main.{table}_past"
 
 
+def _valued(connection: apsw.Connection, table: str, names: Sequence[str], at: int, last: int) -> str:
+    """Return the select for rows that a property's value finds, which many may share.
+
+    In the order of their ids, versions that did not hold are passed over until one did: after a late moment that is a long way, and the few
+    that were replaced since are looked at instead.
+    """
+    past = f"select {', '.join(names)} from main.{table}_past"
+    now, then = _now(table, names, at, last), f"{past} where since < {at} and +until >= {at} and id <= "
+    if not _few(connection, table, at, _FEW_ROWS):
+        return f"{now} union all {then} {last}"
+    few = _still_few(_applied(connection))
+    return (
+        f"{now} union all {then} (select iif({few}, -1, {last})) union all {past} indexed by {table}_past_until"
+        f" where since < {at} and until >= (select iif({few}, {at}, {_NEVER}))"
+    )
+
+
 def _recent(connection: apsw.Connection, table: str, names: Sequence[str], at: int, last: int) -> str:
     """Return the select for rows in the order of their update.
 
-    Few versions were replaced after a late moment: those are put in order once. At an early one most that were put last still held:
-    they are read in their order, from the last one on that was put by then.
+    Few versions were replaced after a late moment: those are put in order once, and those that are replaced from now on each time. At an
+    early one most that were put last still held: they are read in their order, from the last one on that was put by then.
     """
     newest = _newest(connection, table, at)
-    held = f"select update_time, id, until, since from main.{table}_past where since < {at} and"
-    few = f"select count(*) from (select 1 from ({held} until >= {at}) limit {_FEW})"
-    if _one(connection, few, ()) < _FEW:
-        columns = "update_time integer, id integer, until integer, since integer"
+    past = f"select update_time, id, number from main.{table}_past indexed by {table}_past"
+    many = f"{past}_update_time where since < {at} and until >= {at} and update_time <= "
+    if _few(connection, table, at, _FEW):
+        end = _applied(connection)
+        columns = "update_time integer, id integer, number integer"
         connection.execute(f"create temp table {table}_held ({columns}, primary key (update_time, id)) without rowid")
-        connection.execute(f"insert into temp.{table}_held {held} until >= {at}")
-        held = f"select * from temp.{table}_held"
-    else:  # The plus leaves the order to the index of update times.
-        held = f"{held} +until >= {at} and update_time <= {newest}"
+        known = f"{past}_until where since < {at} and until >= {at} and until < {end}"
+        connection.execute(f"insert into temp.{table}_held {known}")
+        few = _still_few(end)
+        held = [
+            f"select * from temp.{table}_held where update_time <= (select iif({few}, {newest}, {_TIME_MIN}))",
+            f"{past}_until where since < {at} and until >= (select iif({few}, {end}, {_NEVER}))",
+            f"{many} (select iif({few}, {_TIME_MIN}, {newest}))",
+        ]
+    else:
+        held = [f"{many} {newest}"]
     columns = ", ".join(f"h.{name}" if name in ("update_time", "id") else f"p.{name}" for name in names)
-    version = f"main.{table}_past p on p.id = h.id and p.until = h.until and p.since = h.since"
-    now = f"{_now(table, names, at, last)} and update_time <= {newest}"
-    return f"{now} union all select {columns} from ({held}) h cross join {version}"
+    return f"{_now(table, names, at, last)} and update_time <= {newest}" + "".join(
+        f" union all select {columns} from ({versions}) h cross join main.{table}_past p on p.number = h.number"
+        for versions in held
+    )
+
+
+def _few(connection: apsw.Connection, table: str, at: int, most: int) -> bool:
+    """Tell whether fewer versions than `most` were replaced after a moment."""
+    replaced = f"select count(*) from (select 1 from main.{table}_past where until >= {at} limit {most})"
+    count: int = _one(connection, replaced, ())
+    return count < most
+
+
+def _still_few(end: int) -> str:
+    """Return the condition that the store has not gone on for long since it had `end` records: each query asks."""
+    return f"(select applied < {end + _A_WHILE} from main.view)"
+
+
+def _applied(connection: apsw.Connection) -> int:
+    applied: int = _one(connection, "select applied from main.view", ())
+    return applied
 
 
 def _newest(connection: apsw.Connection, table: str, at: int) -> int:

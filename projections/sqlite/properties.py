@@ -97,9 +97,10 @@ def indexed(connection: apsw.Connection, kind: Kind) -> frozenset[tuple[str, str
 def create_index(connection: apsw.Connection, wanted: Property) -> None:
     """Make the index of a property, of what it is now and of what it was, unless it is there."""
     value = property_expression(wanted.column, wanted.key)
-    for kind in (f"{wanted.kind}_past", wanted.kind):
+    # A version that did not hold is passed over without its row.
+    for kind, held in ((f"{wanted.kind}_past", ", id, until, since"), (wanted.kind, "")):
         name = _prefix(kind, wanted.column) + wanted.key.encode().hex()
-        connection.execute(f'create index if not exists "{name}" on {kind} ({value}) where ({value}) is not null')
+        connection.execute(f'create index if not exists "{name}" on {kind} ({value}{held}) where ({value}) is not null')
 
 
 def worth_an_index(connection: apsw.Connection, wanted: Property, seconds: float) -> bool:

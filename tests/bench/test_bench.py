@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[bench.Bench, list[ben
 
 def test_every_measure_gives_its_lines_with_positive_figures(run: tuple[bench.Bench, list[bench.Line]]) -> None:
     _, lines = run
-    assert len(lines) == 86
+    assert len(lines) == 87
     assert len({line.name for line in lines}) == len(lines)
     for line in lines:
         assert line.value > 0 or line.unit == "puts", line

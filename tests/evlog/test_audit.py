@@ -78,18 +78,16 @@ def spoil(rng: random.Random, place: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_three_processes_find_what_one_finds_whatever_the_damage(place: Path, seed: int) -> None:
-    rng = random.Random(seed)
-    for _ in range(rng.choice([0, 1, 1, 2, 4])):
-        spoil(rng, place)
-    sizes = {0, 1, 8, 9, 30, RECORDS, RECORDS + 1}
-    alone = audit(RealFolder(place), None, sizes, jobs=1)
-    assert audit(RealFolder(place), None, sizes, jobs=3) == alone
-    since = segment.bases(RealFolder(place))[1]
-    assert audit(RealFolder(place), None, sizes, since=since, jobs=3) == audit(
-        RealFolder(place), None, sizes, since=since
-    )
+def test_three_processes_find_what_one_finds_whatever_the_damage(place: Path, full: bool) -> None:
+    sizes, since = {0, 1, 8, 9, 30, RECORDS, RECORDS + 1}, segment.bases(RealFolder(place))[1]
+    for seed in range(60 if full else 5):
+        rng, spoilt = random.Random(seed), place.with_name(f"spoilt-{seed}")
+        shutil.copytree(place, spoilt)
+        for _ in range(rng.choice([0, 1, 1, 2, 4])):
+            spoil(rng, spoilt)
+        folder = RealFolder(spoilt)
+        assert audit(folder, None, sizes, jobs=3) == audit(folder, None, sizes), seed
+        assert audit(folder, None, sizes, since=since, jobs=3) == audit(folder, None, sizes, since=since), seed
 
 
 def test_every_record_is_told_of_once_however_many_work(place: Path) -> None:
@@ -220,7 +218,7 @@ def test_a_device_that_cannot_read_a_file_is_damage_and_the_rest_is_checked(
     monkeypatch.setattr(RealFile, "read", fail)
     result = audit(RealFolder(place))
     assert [(fault.file, fault.offset) for fault in result.faults] == [(sick, 16)]
-    assert "Input/output" in result.faults[0].reason
+    assert "Input/output" in result.faults[0].reason  # As the system says it.
     assert result.records == RECORDS - 8
 
 
@@ -331,6 +329,15 @@ def test_modules_in_the_callers_folder_are_not_those_that_work(place: Path, monk
         (place.parent / name).write_text("raise SystemExit(7)")
     monkeypatch.chdir(place.parent)
     assert faults(Path("log"), jobs=2) == []
+
+
+def test_a_folder_whose_name_is_no_text_is_checked_all_the_same(place: Path) -> None:
+    odd = place.rename(os.fsdecode(os.fsencode(place.parent) + b"/\xff\n"))
+    data = bytearray(segments(odd)[2].read_bytes())
+    data[300] ^= 1
+    segments(odd)[2].write_bytes(data)
+    assert audit(RealFolder(odd), jobs=3) == audit(RealFolder(odd))
+    assert len(faults(odd, jobs=3)) == 1
 
 
 def test_a_check_of_one_segment_says_where_it_begins_and_ends(place: Path) -> None:

@@ -269,10 +269,10 @@ def test_what_the_device_gives_back_otherwise_than_it_was_written_is_thrown_away
         file.write = lambda data, position: write(bytes([data[0] ^ 1]) + data[1:], position)  # type: ignore[method-assign]
         return file
 
-    monkeypatch.setattr(MemoryFolder, "create", create_on_a_liar)
-    with pytest.raises(StorageError, match="not what was written"):
-        compress_all(folder, seed=seed)
-    monkeypatch.undo()
+    with monkeypatch.context() as lying:
+        lying.setattr(MemoryFolder, "create", create_on_a_liar)
+        with pytest.raises(StorageError, match="not what was written"):
+            compress_all(folder, seed=seed)
     assert set(forms(folder).values()) == {"raw"}
     assert not [name for name in folder.names() if name.endswith(".new")]
     assert contents(folder) == before

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from crash import numbers, record
 from device import mounted, stuff
-from disk import DeathError, Fault, SimulatedDisk
+from disk import DeathError, Fault, SimulatedDisk, SimulatedFile
 
 from evlog import ballast, log
 from evlog.errors import DiskFullError, LogClosedError
@@ -89,22 +89,36 @@ def test_a_put_that_was_refused_for_room_does_not_close_the_log() -> None:
 def test_what_was_written_of_a_refused_put_is_gone_before_anything_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
     disk = SimulatedDisk(capacity=8_000)
     writer, put = Log.open(disk, create=True), list[int]()
-    disk.fault = None
-    cut = writer._active.file.__class__.truncate  # type: ignore[union-attr]
 
     def fails(_file: object, _size: int) -> None:
         raise DiskFullError("truncate failed", file="x", cause=OSError(errno.ENOSPC, "full"))
 
-    monkeypatch.setattr(writer._active.file.__class__, "truncate", fails)  # type: ignore[union-attr]
-    with pytest.raises(DiskFullError):
-        fill(writer, put, 5_000)
-    monkeypatch.setattr(writer._active.file.__class__, "truncate", cut)  # type: ignore[union-attr]
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulatedFile, "truncate", fails)
+        with pytest.raises(DiskFullError):
+            fill(writer, put, 5_000)
     with pytest.raises(LogClosedError):
         fill(writer, put)
     disk.capacity = 100_000
     again = Log.open(disk)
     assert numbers(again) == put
     assert again.recovered is not None
+
+
+def test_a_sync_that_finds_no_room_closes_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = SimulatedDisk()
+    writer = Log.open(disk, create=True)
+
+    def fails(_file: object) -> None:  # Once: the next one works, and saves nothing of what the first lost.
+        monkeypatch.undo()
+        raise DiskFullError("sync failed", file="x", cause=OSError(errno.ENOSPC, "full"))
+
+    monkeypatch.setattr(SimulatedFile, "sync", fails)
+    with pytest.raises(DiskFullError), writer.claim() as group:
+        group.add(record(0))
+        group.commit()
+    with pytest.raises(LogClosedError):
+        writer.claim().__enter__()
 
 
 def torn(disk: SimulatedDisk) -> list[int]:

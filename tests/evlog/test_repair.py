@@ -15,11 +15,12 @@ from crash import numbers
 from evlog import head, identity
 from evlog.errors import LackingError, LogClosedError, LogError, RepairError, StorageError
 from evlog.files import RealFolder
-from evlog.frame import seed_of
+from evlog.frame import pack, seed_of, unpack_body
 from evlog.log import Log
 from evlog.records import LossAccepted, Repaired
 from evlog.repair import NAME, Copy, Means, accept_loss, finish, repair
 from evlog.segment import name_of
+from evlog.tip import leaf_of
 from evlog.tlog.checkpoint import Checkpoint
 from evlog.tlog.committed import Published
 from evlog.tlog.publisher import in_memory
@@ -262,9 +263,14 @@ def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool,
         committed = rng.choice([NOTHING, published])
         try:
             done = mended(folder, copy, committed=committed)
-        except RepairError:
+        except RepairError as error:
             assert bytes_of(folder) == before, seed
             refused += 1
+            if isinstance(error, LackingError):  # Then so many are left, and the log goes on with them.
+                told = accept(folder, error.offset, copy, committed=committed)
+                with closing(Log.open(folder)) as log:
+                    assert numbers(log) == list(range(told.end)), seed
+                assert sound(folder), seed
             continue
         repaired += done is not None
         with closing(Log.open(folder)) as log:
@@ -276,6 +282,58 @@ def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool,
         )  # Without a promise, and without HEAD, less may be all.
     assert repaired > 100
     assert refused > 10
+
+
+def forged(whole: MemoryFolder, offset: int) -> MemoryFolder:
+    """Return a copy in which one record is another, and the frame after it is packed anew to follow it."""
+    folder = copy_of(whole)
+    with closing(Log.open(whole, writable=False)) as log:
+        base = offset - offset % 8
+        tip, data = log.tip_at(base), bytes(whole.files[name_of(base)])
+        stored = data[: log.frame(base).position]
+        for one in range(base, base + 8):
+            frame = log.frame(one)
+            body = frame.body.replace(b"x" * 300, b"y" * 300) if one == offset else frame.body
+            stored += pack(
+                frame.kind,
+                body,
+                changes=frame.changes,
+                offset=one,
+                time_us=frame.time_us,
+                synced=frame.synced,
+                prev=tip.prev,
+                seed=log.seed,
+            )
+            tip.add(leaf_of(frame, *unpack_body(body, frame.changes)), frame.time_us)
+        stored += data[len(stored) :]
+    folder.files[name_of(base)] = bytearray(stored)
+    return folder
+
+
+def test_a_copy_with_one_forged_record_gives_nothing_that_the_tree_does_not_know(whole: MemoryFolder) -> None:
+    hostile, folder = forged(whole, 11), copy_of(whole)
+    del folder.files[name_of(8)]
+    with pytest.raises(LackingError, match="are not those of the tree that was promised"):
+        mended(copy_of(folder), hostile)
+    done = mended(folder, hostile, whole)
+    assert done is not None
+    assert [(one.source, one.committed) for one in done.mended[0].taken] == [("copy 1", "the tree")]
+    check_mended(folder, whole)
+
+
+def test_with_tiles_each_record_is_taken_from_whichever_copy_has_the_true_one(whole: MemoryFolder) -> None:
+    first, second, folder = forged(whole, 11), forged(whole, 13), copy_of(whole)
+    del folder.files[name_of(8)]
+    shelf = MemoryShelf()
+    with closing(Log.open(whole, writable=False)) as log:
+        committed = Published(shelf, [in_memory(log, shelf)])
+    with pytest.raises(LackingError):
+        mended(copy_of(folder), first, second)
+    done = mended(folder, first, second, committed=committed)
+    assert done is not None
+    taken = [(one.start, one.stop, one.source) for one in done.mended[0].taken]
+    assert taken == [(8, 11, "copy 0"), (11, 13, "copy 1"), (13, 16, "copy 0")]
+    check_mended(folder, whole)
 
 
 @pytest.mark.parametrize("base", [8, 32])
@@ -307,6 +365,22 @@ def test_who_has_the_log_open_goes_on_or_opens_it_again(tmp_path: Path, base: in
 
 
 # Accepting a loss -------------------------------------------------------------------------------------------------------
+
+
+def test_what_nothing_commits_to_is_lost_too(whole: MemoryFolder) -> None:
+    folder, copy = copy_of(whole), copy_of(whole)
+    for offset in range(13, 8, -1):
+        spoil(folder, offset)
+    for offset in (13, 12):
+        spoil(copy, offset)
+    name = name_of(8)  # Also the headers, of which each names the leaf before.
+    with closing(Log.open(whole, writable=False)) as log:
+        start, stop = log.frame(9).position, log.frame(14).position
+    folder.files[name][start:stop] = bytes(stop - start)
+    with pytest.raises(LackingError, match="no copy at hand has record 12") as caught:
+        mended(folder, copy)
+    assert caught.value.offset == 9
+    assert accept(folder, 9, copy).end == 9
 
 
 def accept(

@@ -172,6 +172,7 @@ def test_what_cannot_be_repaired_is_refused_and_left_alone(place: Path, tmp_path
         assert why in refused(code, "-s", str(place), *words)[0], words
     for words in (
         ["repair", "--from", "nowhere"],
+        ["repair", "--from", "last.txt"],
         ["repair", "--checkpoint", "store"],
         ["accept-loss", "--offset", "-1"],
     ):

@@ -151,12 +151,13 @@ def test_a_finding_has_file_position_and_offset_whatever_the_number_of_jobs(plac
     found = [verified(place, "--jobs", jobs, code=3)["findings"] for jobs in ("1", "3")]
     assert found[0] == found[1]
     assert found[0][0]["file"] == str(path)
+    assert found[0][0]["segment"] == 5
     assert 0 < found[0][0]["position"] <= len(data) // 2
     assert 5 <= found[0][0]["offset"] < 10
 
 
 def test_a_process_that_dies_is_a_refusal_with_a_next_step(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_jobs, "_COMMAND", (sys.executable, "-c", "raise SystemExit(9)"))
+    monkeypatch.setattr(audit_jobs, "_PROGRAM", "raise SystemExit(9)")
     result = run("-s", str(place), "verify", "--jobs", "2")
     assert result.exit_code == 1
     assert "ended with 9" in result.stderr
@@ -168,6 +169,7 @@ def test_a_process_that_dies_is_a_refusal_with_a_next_step(place: Path, monkeypa
     [
         (["--jobs", "0"], "--jobs"),
         (["--jobs", "many"], "--jobs"),
+        (["--jobs", "1000"], "--jobs"),
         (["--deep", "--log-only"], "--log-only leaves out"),
     ],
 )

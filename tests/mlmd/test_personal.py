@@ -545,7 +545,7 @@ def test_an_erasure_that_is_killed_at_any_time_never_began_or_is_finished_by_the
     import sys
     import time
 
-    rng, begun, turns = random.Random(1), 0, 40 if full else 6
+    rng, begun, turns = random.Random(1), 0, 60 if full else 3
     tally("kill others", turns)
     declared(place).close()
     command = [sys.executable, "-m", "mlmd.cli", "-s", str(place), "erase", "u-17", "--reason", "kill"]
@@ -569,4 +569,4 @@ def test_an_erasure_that_is_killed_at_any_time_never_began_or_is_finished_by_the
         begun += gone
         if not gone:
             subprocess.run(command, check=True, capture_output=True)
-    assert begun > 0
+    assert begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from replay import rebuild
 from replay import snapshot as snapshots
 from replay.personal import verify_personal
 
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 SUBJECTS = ["ana", "ben", "eve"]
 NODES = 3
 TEXTS = [f"secret {letter * 12}" for letter in "abcd"]
@@ -117,7 +119,7 @@ def compare(store: MetadataStore, model: Model) -> None:
     assert seen == {number: model.read(state) for number, state in model.now.items()}
 
 
-def play(place: Path, history: list[Any], *, parquet: bool = False) -> None:
+def play(place: Path, history: list[Any], *, parquet: bool) -> None:
     store, model = declared(place), Model()
     model.states[store.log.end] = {}
     for what, *rest in history:
@@ -164,16 +166,9 @@ def look_at_parquet(store: MetadataStore, model: Model, place: Path) -> None:
         assert found == [expected.get(name) for name in ("operator", "age", "note_1")]
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=20)
+@pytest.mark.deep
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=500 if DEEP else 20)
 @given(histories)
 def test_every_read_of_every_moment_forgets_what_was_erased(history: list[Any]) -> None:
     with TemporaryDirectory() as folder:
-        play(Path(folder) / "store", history)
-
-
-@pytest.mark.deep
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=300)
-@given(histories)
-def test_every_read_of_every_moment_forgets_what_was_erased_in_many_histories(history: list[Any]) -> None:
-    with TemporaryDirectory() as folder:
-        play(Path(folder) / "store", history, parquet=True)
+        play(Path(folder) / "store", history, parquet=DEEP)  # A snapshot takes half a second.

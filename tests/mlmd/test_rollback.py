@@ -131,6 +131,10 @@ def test_a_clone_that_was_written_to_is_told_by_tiles_key_and_anchor(grown: Path
     assert f"the first {NEW} records are not those" in result.stderr, "the key remembers"
     memory(grown).unlink()
     checkpoint(grown)
+    result = run("-s", grown, "checkpoint", "--copy-to", grown.parent / "elsewhere")
+    assert (result.exit_code, f"checkpoint over {NEW} records" in result.stderr) == (3, True), (
+        "nor is it put beside the other"
+    )
     memory(grown).write_bytes(held)
     (grown.parent / "anchors").rename(grown / "anchors")
     for writable in (True, False):

@@ -120,6 +120,10 @@ def test_equal_digests_do_not_depend_on_the_order_of_rows_in_the_file(tmp_path: 
         "update parent_context set parent_id = 2, child_id = 1",
         "update context set external_id = null",
         "update view set applied = applied + 1",
+        "update landmark set update_time = update_time + 1 where offset = 0",
+        "delete from landmark",
+        "insert into landmark values (1, 0)",
+        "insert into disorder values ('event', 'id')",
     ],
 )
 def test_every_change_of_state_changes_the_digest(tmp_path: Path, change: str) -> None:

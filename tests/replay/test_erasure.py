@@ -90,8 +90,6 @@ def test_lost_keys_are_put_on_record_so_that_the_rest_can_be_read(tmp_path: Path
     Path(log.subject_keys.folder.describe(f"{lost.hex()}.key")).unlink()
     [finding] = verify_personal(log)
     assert (finding.severity, finding.offset) == ("damage", 0)
-    [finding] = verify_personal(log, keys_apart=True)
-    assert finding.severity == "note"
     done = erase(log, erasure.LOST)
     assert done.keys == [lost]
     assert operators(log) == [ERASED, NAME]
@@ -179,17 +177,12 @@ def life(seed: int) -> str:
     return "acknowledged" if acknowledged else "begun" if begun else "done" if erased else "nothing"
 
 
-def test_an_erasure_that_fails_at_any_step_is_finished_or_never_began() -> None:
-    states = {life(seed) for seed in range(400)}
-    assert states >= {"acknowledged", "begun", "nothing"}
-
-
 @pytest.mark.faults
-def test_an_erasure_that_fails_at_any_step_many_times(full: bool, tally: Tally) -> None:
-    seeds = range(400, 5_000 if full else 500)
+def test_an_erasure_that_fails_at_any_step_is_finished_or_never_began(full: bool, tally: Tally) -> None:
+    seeds = range(10_000 if full else 300)
+    states = {life(seed) for seed in seeds}
+    assert states >= {"acknowledged", "begun", "nothing"}
     tally("erase", len(seeds))
-    for seed in seeds:
-        life(seed)
 
 
 def killed(*_given: object) -> None:

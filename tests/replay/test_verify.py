@@ -51,9 +51,10 @@ def test_a_sound_store_has_no_findings_and_the_root_of_its_log(place: Path) -> N
     log.close()
 
 
-def test_a_row_changed_behind_our_back_is_damage(place: Path) -> None:
+@pytest.mark.parametrize("change", ["artifact set uri = 'elsewhere' where id = 7", "landmark set update_time = 1"])
+def test_a_row_changed_behind_our_back_is_damage(place: Path, change: str) -> None:
     connection = apsw.Connection(str(database.FILES.current(place / "views")))
-    connection.execute("update artifact set uri = 'elsewhere' where id = 7")
+    connection.execute(f"update {change}")
     connection.close()
     report = check(place)
     assert not report.sound

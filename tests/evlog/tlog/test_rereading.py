@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,27 +43,30 @@ def path(tmp_path: Path, small_segments: int, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path / "log"
 
 
+def seed_of(path: Path) -> int:
+    with closing(Log.open(path, writable=False)) as log:
+        return log.seed
+
+
 def careful(path: Path, stop: int) -> tuple[list[bytes], list[bytes], bytes]:
     """Return leaves, hashes and root by the walk alone."""
-    folder, log = RealFolder(path), Log.open(path, writable=False)
+    folder, seed = RealFolder(path), seed_of(path)
     tip = leaves_module._Kept(Tip())
     active = recovery.Active(folder.open(segment.name_of(0)), base=0, number=0, tip=tip)
-    assert recovery.advance(active, folder, seed=log.seed, writable=False, stop=stop) is None
+    assert recovery.advance(active, folder, seed=seed, writable=False, stop=stop) is None
     active.file.close()
     return tip.leaves, tip.hashes, tip.tree.root()
 
 
 def read(path: Path, *stops: int) -> tuple[list[bytes], list[bytes], bytes]:
-    seed = Log.open(path, writable=False).seed
-    found = Leaves.of_segment(RealFolder(path), seed, 0)
     leaves: list[bytes] = []
     hashes: list[bytes] = []
-    for stop in stops:
-        more, their = found.read(stop)
-        leaves += more
-        hashes += their
-    found.close()
-    return leaves, hashes, found.tip.tree.root()
+    with closing(Leaves.of_segment(RealFolder(path), seed_of(path), 0)) as found:
+        for stop in stops:
+            more, their = found.read(stop)
+            leaves += more
+            hashes += their
+        return leaves, hashes, found.tip.tree.root()
 
 
 @pytest.mark.parametrize("slice_bytes", [200, 1_000, 64 * 1024])
@@ -86,7 +90,7 @@ def test_a_byte_changed_anywhere_makes_no_other_leaf(path: Path) -> None:
 
 
 def test_nothing_is_run_past_that_is_not_a_record_in_its_place(path: Path) -> None:
-    seed = Log.open(path, writable=False).seed
+    seed = seed_of(path)
     data = (path / segment.name_of(0)).read_bytes()
     frames = list(segment.walk(RealFolder(path).open(segment.name_of(0)), 0, seed=seed))
     first = next(one for one in frames if isinstance(one, Frame) and one.kind == 1)
