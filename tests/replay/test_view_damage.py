@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.faults, pytest.mark.once]
 WORKERS = 4
 SQLITE_STEP, SQLITE_STEP_DAILY = 11, 997
-DUCK_STEP, DUCK_STEP_DAILY = 397, 40_009
+DUCK_STEP, DUCK_STEP_DAILY = 2_003, 40_009
 
 
 @pytest.fixture
