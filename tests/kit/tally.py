@@ -10,7 +10,7 @@ import importlib.metadata
 import platform
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
@@ -91,11 +91,16 @@ class Tally:
 
     def __init__(self, properties: list[tuple[str, object]]) -> None:
         self._properties = properties
+        self._counts: dict[str, list[Any]] = {}  # What stands in the properties: row, tried, note.
 
     def __call__(self, row: str, tried: int = 1, note: str = "") -> None:
         """Say that so many faults of a row were tried; note: what the table shall say beside."""
         assert row in ROWS, row
-        self._properties.append((PROPERTY, [row, tried, note]))
+        if row not in self._counts:
+            self._counts[row] = [row, 0, ""]
+            self._properties.append((PROPERTY, self._counts[row]))
+        self._counts[row][1] += tried
+        self._counts[row][2] = note or self._counts[row][2]
 
 
 class Ledger:
