@@ -46,11 +46,16 @@ $(VENV)/spark: | $(VENV)/dev
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pyspark>=4'
 	@touch $@
 
-deep: $(VENV)/dev $(VENV)/spark .reference/tried  ## property and conformance tests, long
+# Fuzzes the parsers in the long tests. It has wheels for Linux alone; without it those tests say so and are skipped.
+$(VENV)/atheris: | $(VENV)/dev
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary atheris 'atheris>=3'
+	@touch $@
+
+deep: $(VENV)/dev $(VENV)/spark $(VENV)/atheris .reference/tried  ## property and conformance tests, long
 	HYPOTHESIS_PROFILE=deep $(PYTEST) $(PARALLEL) -q -m deep --timeout 7200
 
-faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full
-	EVLOG_FAULTS=full $(PYTEST) $(PARALLEL) -q -m faults --timeout 7200
+faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full; writes docs/faults.md
+	EVLOG_FAULTS=full EVLOG_FAULTS_REPORT=docs/faults.md $(PYTEST) $(PARALLEL) -q -m faults --timeout 7200
 
 soak: $(VENV)/dev  ## 32 clients on one server for a minute: no error, no lost write, memory flat
 	$(BIN)/python tests/bench/soak.py

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evlog import upcast
-from evlog.errors import FormatVersionError, UnknownTagError
+from evlog.errors import UNDECODABLE, FormatVersionError, UnknownTagError
 from evlog.frame import unpack_body
 from evlog.records import RECORD_VERSION, Change, Envelope, Record
 
@@ -53,7 +53,7 @@ def decode_envelope(stored: bytes, *, offset: int) -> Envelope:
     """Return a stored envelope. Raises UnknownTagError where it is none."""
     try:
         return _envelope_decoder.decode(stored)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise UnknownTagError(str(error), offset=offset) from error
 
 
@@ -73,7 +73,7 @@ def _decode_usual(body: bytes) -> Record | None:
         envelope = _envelope_decoder.decode(body[_U32.size : change_at])
         if envelope.v == RECORD_VERSION:
             return Record(envelope, [_change_decoder.decode(body[plain_at + 1 :])])
-    except ValueError:  # DecodeError is one.
+    except (ValueError, RecursionError):  # DecodeError is a ValueError.
         pass
     return None
 
@@ -92,7 +92,7 @@ def decode_stored(envelope_bytes: bytes, stored: list[bytes], *, offset: int) ->
             raise FormatVersionError(f"record {offset}", found=envelope.v, known=RECORD_VERSION)
         else:
             changes = [_old(_plain(change, offset), envelope.v) for change in stored]
-    except (msgspec.DecodeError, ValueError, KeyError) as error:  # ValidationError is a DecodeError.
+    except (*UNDECODABLE, ValueError, KeyError) as error:
         raise UnknownTagError(str(error), offset=offset) from error
     return Record(envelope, changes)
 

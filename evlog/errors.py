@@ -32,6 +32,12 @@ LogError
 from __future__ import annotations
 
 import errno
+from typing import Final
+
+import msgspec
+
+# What msgspec raises for bytes that are not what they should be: text that is no UTF-8, and nesting without end, have errors of their own.
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class LogError(Exception):

@@ -251,7 +251,8 @@ class RealLock:
     def release(self) -> None:
         """See Lock."""
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            with _named("cannot unlock", self._name):
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
         finally:
             self._threads.release()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from evlog import identity, segment
-from evlog.errors import DamagedBackupError, FormatVersionError
+from evlog.errors import UNDECODABLE, DamagedBackupError, FormatVersionError
 from evlog.files import UNFINISHED, write_whole
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ STARTED: Final = (
 )
 FORMAT_VERSION: Final = 1
 _SHA256_HEX: Final = 64
+_LOG_ID_HEX: Final = 32
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -73,7 +74,7 @@ def read(folder: Folder) -> Manifest | None:
     place = folder.describe(NAME)
     try:
         found = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         _refuse_newer(data, place)
         raise DamagedBackupError(place, f"the manifest cannot be read ({error})") from None
     if found.format > FORMAT_VERSION:
@@ -87,7 +88,7 @@ def _refuse_newer(data: bytes, place: str) -> None:
     """Raise FormatVersionError for a manifest of a later release, whatever its other fields are."""
     try:
         said = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return
     version = said.get("format") if isinstance(said, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -104,15 +105,17 @@ def _fault(found: Manifest) -> str | None:
     if not bases or bases[0] != 0 or bases[-1] > found.end:
         return "the manifest lists other segments than its records are in"
     if any(file.size < 0 for file in found.files) or not all(
-        map(_is_sha256, [found.root, *(file.sha256 for file in found.files)])
+        _is_hex(text, _SHA256_HEX) for text in [found.root, *(file.sha256 for file in found.files)]
     ):
         return "the manifest holds a size or a hash that is none"
+    if not _is_hex(found.log_id, _LOG_ID_HEX):
+        return "the manifest holds an id of a log that is none"
     return "the time has no zone" if found.made.tzinfo is None else None
 
 
-def _is_sha256(text: str) -> bool:
+def _is_hex(text: str, digits: int) -> bool:
     try:
-        return len(bytes.fromhex(text)) * 2 == len(text) == _SHA256_HEX
+        return len(bytes.fromhex(text)) * 2 == len(text) == digits
     except ValueError:
         return False
 

@@ -16,7 +16,7 @@ import msgspec
 
 from evlog import head, identity, segment
 from evlog.author import Author, clock_us, transaction_id
-from evlog.errors import CorruptLogError, LackingError, NoLogError, RepairError, StorageError
+from evlog.errors import UNDECODABLE, CorruptLogError, LackingError, NoLogError, RepairError, StorageError
 from evlog.files import UNFINISHED, held, write_whole
 from evlog.frame import seed_of
 from evlog.head import Head
@@ -235,7 +235,7 @@ def read_intent(folder: Folder) -> Intent | None:
         data = file.read(file.size(), 0)
     try:
         return msgspec.json.decode(data, type=Intent)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise RepairError(
             f"{folder.describe(NAME)}: it cannot be read ({error}); it only says what an interrupted repair was about to put on record:"
             " move it away, and repair again"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from evlog.errors import UNDECODABLE
 from evlog.frame import CHECKPOINT, pack
 from evlog.merkle import Frontier
 
@@ -58,6 +59,6 @@ def decode_state(frame: Frame) -> State | str:
     try:
         state = msgspec.msgpack.decode(frame.body, type=State)
         fits = Frontier(frame.offset, state.frontier).root() == state.root
-    except (msgspec.DecodeError, ValueError) as error:
+    except (*UNDECODABLE, ValueError) as error:
         return str(error)
     return state if fits else "the root in the frame is not that of its frontier"

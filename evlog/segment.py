@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from evlog.errors import CorruptLogError, ReadOnlyError, StorageError
+from evlog.errors import UNDECODABLE, CorruptLogError, ReadOnlyError, StorageError
 from evlog.frame import ALIGNMENT, HEADER, SEAL, SEGMENT, BadFrame, Frame, pack, unpack
 from evlog.seekable import SeekableFile
 
@@ -207,7 +207,7 @@ def _decode(frame: Frame, form: type[_Form], kind: int) -> _Form | str:
     (size,) = _U32.unpack_from(frame.body)
     try:
         return msgspec.msgpack.decode(frame.body[_U32.size : _U32.size + size], type=form)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         return str(error)
 
 

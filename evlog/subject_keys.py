@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from evlog.errors import BrokenKeysError, BrokenSealError
+from evlog.errors import UNDECODABLE, BrokenKeysError, BrokenSealError
 from evlog.files import held, write_whole
 from evlog.records import Envelope, Erased  # noqa: TC001 - msgspec looks them up when it reads an Intent
 from evlog.sealing import KEY_BYTES, KEY_ID_BYTES
@@ -41,6 +41,7 @@ _ERASING: Final = "ERASING"
 _COPIES: Final = "COPIES"
 _LOCK: Final = "LOCK"
 _FORMAT: Final = 1
+_OFFSET_DIGITS_MAX: Final = 19
 _PIECE_BYTES: Final = 64 * 1024
 
 
@@ -98,7 +99,7 @@ class SubjectKeys:
         try:
             stored = msgspec.json.decode(data, type=_Stored)
             key = bytes.fromhex(stored.key)
-        except (msgspec.DecodeError, ValueError):
+        except (*UNDECODABLE, ValueError):
             raise self._damaged(key_id, "is no key") from None
         if stored.format != _FORMAT:
             raise self._damaged(key_id, f"has format {stored.format}, this release reads {_FORMAT}: upgrade evlog-mlmd")
@@ -112,7 +113,7 @@ class SubjectKeys:
     def erased_at(self, key_id: bytes) -> int | None:
         """Return the offset that the hint of an erased key names, None where there is none."""
         data = self._read(key_id.hex() + BURIED)
-        return int(data) if data is not None and data.isdigit() else None
+        return int(data) if data is not None and data.isdigit() and len(data) <= _OFFSET_DIGITS_MAX else None
 
     def ids(self, ending: str = KEY) -> list[bytes]:
         """Return the ids of the keys that are there, or with BURIED of those that a hint calls erased."""
@@ -223,7 +224,7 @@ class SubjectKeys:
         data = self._read(name)
         try:
             return None if data is None else decode(data, type=kind)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise BrokenKeysError(f"{self.folder.describe(name)}: cannot be read: {error}: {advice}") from None
 
 

@@ -40,7 +40,7 @@ def rules_of(text: str) -> list[PersonalRule]:
 
     try:
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # A number without end is a plain ValueError.
         raise Invalid(f"this is no TOML: {error}") from None
     if unknown := sorted(found.keys() - {"personal"}):
         raise Invalid(f"{unknown[0]}: each rule is a table [[personal]], and there is nothing else")

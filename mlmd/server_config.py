@@ -6,7 +6,7 @@ texts). Whatever would be silently different here is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf import text_format
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+BYTES_MAX: Final = 1024 * 1024
+
+
 class ServerConfigError(Exception):
     """A configuration of the published server cannot be followed; the text says what and why."""
 
@@ -24,10 +27,13 @@ class ServerConfigError(Exception):
 def read(path: Path) -> pb.MetadataStoreServerConfig:
     """Return the configuration in a file. Raises ServerConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(BYTES_MAX + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise ServerConfigError(f"{path}: {reason}") from None
+    if len(text) > BYTES_MAX:
+        raise ServerConfigError(f"{path}: over the limit of {BYTES_MAX:,} bytes")
     try:
         config = text_format.Parse(text, pb.MetadataStoreServerConfig())
     except text_format.ParseError as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tally import Ledger, Tally
 
 from evlog import log, segment
 from mlmd import MetadataStore
@@ -15,7 +17,6 @@ from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 settings.register_profile("dev", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
@@ -55,3 +56,16 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> int:
 def full() -> bool:
     """Tell whether the fault tests run in their full size: EVLOG_FAULTS=full."""
     return os.environ.get("EVLOG_FAULTS") == "full"
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """Take counts of faults for docs/faults.md: `tally(row, tried)`, rows as in kit/tally.py."""
+    return Tally(request.node.user_properties)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add up what the fault tests tried, where the run is to be reported: EVLOG_FAULTS_REPORT=FILE."""
+    place = os.environ.get("EVLOG_FAULTS_REPORT")
+    if place and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Ledger(Path(place), os.environ.get("EVLOG_FAULTS", "of every day")))

@@ -14,6 +14,7 @@ from evlog.author import Author
 from evlog.files import RealFolder
 from evlog.log import Log
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.evidence import read_file
 from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store, store_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
     from replay.erasure import Erasure, Found
 
+_RULES_BYTES_MAX = 1024 * 1024
 _COLUMNS = ("property", "kind", "type", "subject_property", "subject")
 
 
@@ -69,7 +71,10 @@ def personal(settings: Settings, file: Path | None, reason: str | None) -> None:
 
 def _text_of(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        data = read_file(file, _RULES_BYTES_MAX)
+        if len(data) > _RULES_BYTES_MAX:
+            raise Refusal(f"{file}: over the limit of {_RULES_BYTES_MAX:,} bytes", "evlog personal --help")
+        return data.decode()
     except UnicodeDecodeError as error:
         raise Refusal(f"{file}: is no text: {error.reason}", "evlog personal --help") from None
 

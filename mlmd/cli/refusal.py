@@ -82,6 +82,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
         case OpenError() | StatusError():
             code = DAMAGE if error.error_code == DATA_LOSS else REFUSED
             return Refusal(str(error), f"{command} verify" if code == DAMAGE else "evlog init FOLDER", code)
+        case RuntimeError() if "Symlink loop" in str(error):  # So pathlib calls it, up to 3.12.
+            return Refusal(str(error))
         case OSError() if error.strerror:
             place = f"{error.filename}: " if error.filename else ""
             return Refusal(f"{place}{error.strerror}", f"{command} status")

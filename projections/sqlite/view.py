@@ -227,11 +227,18 @@ class View:
         """Return what the view holds, all of one moment; deep: its state too. Raises ViewError where the file cannot be read."""
         try:
             with self._only or nullcontext(), self._connection:
+                self._check_pages()
                 applied, digest = self.state()
                 state = state_of(self._connection, self._bodies) if deep else None
         except (apsw.Error, ValueError) as error:
             raise ViewError(f"{self.path}: {error}; `evlog replay` makes the view anew from the log") from error
         return Look(applied, digest, state)
+
+    def _check_pages(self) -> None:
+        """Raise ValueError where the file is not sound: rows may be right, and the indexes, by which they are found, not."""
+        [[found], *_] = self._connection.execute("pragma integrity_check(1)").fetchall()
+        if found != "ok":
+            raise ValueError(" ".join(str(found).split()))
 
     def close(self) -> None:
         """Close every connection. A closed view is one file, without a write-ahead log beside it."""

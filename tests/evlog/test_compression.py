@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tally import Tally
+
     from evlog.files import Folder
 
 SEED_OF_CHANCE = 4
@@ -127,18 +129,19 @@ def test_every_look_into_a_compressed_log_answers_as_before() -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("strike", get_args(Strike))
 def test_whatever_stops_it_at_any_step_the_log_is_what_it_was_and_the_next_run_finishes(
-    strike: Strike, full: bool
+    strike: Strike, full: bool, tally: Tally
 ) -> None:
-    strike_at_every_step(strike, cuts=20 if full else 1)
+    tally("compress", strike_at_every_step(strike, cuts=20 if full else 1))
 
 
-def strike_at_every_step(strike: Strike, *, cuts: int) -> None:
-    """Strike a run at each of its steps; each time look at what goes on, and at so many power cuts after it."""
+def strike_at_every_step(strike: Strike, *, cuts: int) -> int:
+    """Strike a run at each of its steps; each time look at what goes on, and at so many power cuts after it; return how many states."""
     chance = random.Random(SEED_OF_CHANCE)
     clean = filled(SimulatedDisk(), 20)
     expected, seed = contents(clean), seed_of(clean)
     clean.sync_names()
-    for step in range(1, steps_of_compressing(clean, seed) + 1):
+    steps = steps_of_compressing(clean, seed)
+    for step in range(1, steps + 1):
         disk = copy.deepcopy(clean)
         disk.fault = Fault(disk.steps + step, strike, chance.choice([errno.EIO, errno.ENOSPC]))
         with suppress(PowerCutError, DeathError, StorageError):
@@ -150,6 +153,7 @@ def strike_at_every_step(strike: Strike, *, cuts: int) -> None:
             look_and_finish(disk.cut(chance), seed, expected, chance)
         if not strike.startswith("cut"):
             look_and_finish(disk, seed, expected, chance)
+    return steps * (cuts + 1)
 
 
 def steps_of_compressing(clean: SimulatedDisk, seed: int) -> int:
@@ -162,7 +166,11 @@ def steps_of_compressing(clean: SimulatedDisk, seed: int) -> int:
 @pytest.mark.parametrize(
     ("owner", "name"), [(SimulatedFile, "sync"), (SimulatedDisk, "sync_names")], ids=["no sync", "no sync of names"]
 )
-def test_a_run_that_leaves_out_a_sync_is_caught(owner: type, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_leaves_out_a_sync_is_caught(
+    owner: type, name: str, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    tally("mutants")
+
     def compress_carelessly(*arguments: object, **named: object) -> object:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(owner, name, lambda _self: None)

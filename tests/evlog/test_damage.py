@@ -18,6 +18,8 @@ from replay.verify import verify_log
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tally import Tally
+
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("small_segments")]
 RECORDS = 36  # Five segments of eight, so that every byte can be tried. In memory: damage needs no disk.
 ALL = list(range(RECORDS))
@@ -69,6 +71,13 @@ def reopened(files: Files) -> list[int] | None:
     return found
 
 
+def row_of(way: str, name: str, *, compressed: bool) -> str:
+    """Return the row of the table for a file of a log: flipped or cut."""
+    if base_of(name) is None:
+        return f"{way} {name}"
+    return f"{way} compressed" if compressed and name.endswith(".zst") else f"{way} raw"
+
+
 def flipped(data: bytes, position: int, mask: int) -> bytes:
     return data[:position] + bytes([data[position] ^ mask]) + data[position + 1 :]
 
@@ -79,7 +88,7 @@ def with_record_missing_or_changed(spoiled: Iterable[tuple[object, Files]]) -> l
 
 
 @BOTH_FORMS
-def test_a_flipped_bit_anywhere_is_refused_or_harmless(full: bool, compressed: bool) -> None:
+def test_a_flipped_bit_anywhere_is_refused_or_harmless(full: bool, compressed: bool, tally: Tally) -> None:
     files = written(compressed=compressed)
     masks = [1 << bit for bit in range(8)] if full else [0x10]
 
@@ -89,6 +98,8 @@ def test_a_flipped_bit_anywhere_is_refused_or_harmless(full: bool, compressed: b
             return range(len(files[name]))
         return range(segments(files).index(name) % 3, len(files[name]), 3)
 
+    for name in files:
+        tally(row_of("flip", name, compressed=compressed), len(positions(name)) * len(masks))
     spoiled = (
         ((name, position, mask), {**files, name: flipped(data, position, mask)})
         for name, data in files.items()
@@ -99,9 +110,12 @@ def test_a_flipped_bit_anywhere_is_refused_or_harmless(full: bool, compressed: b
 
 
 @BOTH_FORMS
-def test_a_flipped_bit_in_a_segment_is_found_and_located_by_verification(full: bool, compressed: bool) -> None:
+def test_a_flipped_bit_in_a_segment_is_found_and_located_by_verification(
+    full: bool, compressed: bool, tally: Tally
+) -> None:
     files = written(compressed=compressed)
     for name in segments(files):
+        tally(row_of("flip", name, compressed=compressed), len(range(0, len(files[name]), 1 if full else 11)))
         for position in range(0, len(files[name]), 1 if full else 11):
             folder = folder_of({**files, name: flipped(files[name], position, 4)})
             found = [finding for finding in verify_log(folder).findings if finding.severity == "damage"]
@@ -115,17 +129,30 @@ def test_a_flipped_bit_in_a_segment_is_found_and_located_by_verification(full: b
 
 
 @BOTH_FORMS
-def test_a_segment_cut_anywhere_is_refused_because_head_knows_better(full: bool, compressed: bool) -> None:
+def test_a_segment_cut_anywhere_is_refused_because_head_knows_better(
+    full: bool, compressed: bool, tally: Tally
+) -> None:
     files = written(compressed=compressed)
     for name in segments(files):
+        tally(row_of("cut", name, compressed=compressed), len(range(0, len(files[name]), 1 if full else 5)))
         for cut in range(0, len(files[name]), 1 if full else 5):
             assert reopened({**files, name: files[name][:cut]}) is None, (name, cut)
 
 
-def test_a_log_cut_anywhere_and_without_head_opens_with_a_prefix_of_what_was_written(full: bool) -> None:
+@pytest.mark.parametrize("name", ["HEAD", "LOGID"])
+def test_a_head_or_an_identity_cut_anywhere_is_refused_or_harmless(name: str, tally: Tally) -> None:
+    files = written()
+    tally(f"cut {name}", len(files[name]))
+    spoiled = ((cut, {**files, name: files[name][:cut]}) for cut in range(len(files[name])))
+    assert with_record_missing_or_changed(spoiled) == []
+
+
+def test_a_log_cut_anywhere_and_without_head_opens_with_a_prefix_of_what_was_written(full: bool, tally: Tally) -> None:
     files = written(4, head=False, sync=False)  # As if killed; a SYNC frame would be a witness.
     data = files[name_of(0)]
-    for cut in [*range(len(data.rstrip(b"\0")) + 9), *range(0, len(data) + 1, 1 if full else 997)]:
+    cuts = [*range(len(data.rstrip(b"\0")) + 9), *range(0, len(data) + 1, 1 if full else 997)]
+    tally("cut bare", len(cuts))
+    for cut in cuts:
         found = reopened({**files, name_of(0): data[:cut]})
         assert found is None or found == list(range(4))[: len(found)], cut
         assert found is not None, "whole frames and a torn one are what a power cut leaves"
@@ -134,11 +161,12 @@ def test_a_log_cut_anywhere_and_without_head_opens_with_a_prefix_of_what_was_wri
 @BOTH_FORMS
 @pytest.mark.parametrize("size", [8, 64, 512])
 def test_a_region_copied_zeroed_doubled_or_taken_out_is_refused_or_harmless(
-    full: bool, size: int, compressed: bool
+    full: bool, size: int, compressed: bool, tally: Tally
 ) -> None:
     files = written(compressed=compressed)
     for name in segments(files):
         data = files[name]
+        tally("region", 4 * len(range(0, len(data) - size, size if full else max(5 * size, 40))))
         for at in range(0, len(data) - size, size if full else max(5 * size, 40)):
             before, region, after = data[:at], data[at : at + size], data[at + size :]
             spoiled = (
@@ -151,9 +179,10 @@ def test_a_region_copied_zeroed_doubled_or_taken_out_is_refused_or_harmless(
 
 
 @BOTH_FORMS
-def test_a_segment_that_is_gone_doubled_or_of_another_log_is_refused(compressed: bool) -> None:
+def test_a_segment_that_is_gone_doubled_or_of_another_log_is_refused(compressed: bool, tally: Tally) -> None:
     files, other = written(compressed=compressed), written(compressed=compressed)
     names = segments(files)
+    tally("region", 3 * len(names) + 1)
     for name in names:
         assert reopened({kept: data for kept, data in files.items() if kept != name}) is None, name
         assert reopened({**files, name: other[name]}) is None, name
@@ -176,7 +205,10 @@ def test_a_refused_log_is_left_as_it_is(compressed: bool) -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize("mutant", mutants.MUTANTS_OF_READING, ids=lambda mutant: mutant.__name__)
-def test_a_reader_that_believes_too_much_is_caught(mutant: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_believes_too_much_is_caught(
+    mutant: object, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    tally("mutants")
     assert not misled(), "the log itself is not misled"
     mutant(monkeypatch)  # type: ignore[operator]
     assert misled()

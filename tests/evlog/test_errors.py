@@ -21,6 +21,8 @@ from evlog.log import Log
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tally import Tally
+
 pytestmark = pytest.mark.usefixtures("small_segments")
 CALLS = ["open", "pread", "pwrite", "fdatasync", "fsync", "ftruncate", "rename", "mkdir", "scandir"]
 
@@ -86,11 +88,12 @@ def live(path: Path, acknowledged: list[int]) -> None:
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_whichever_call_fails_nothing_is_lost_or_left_open_and_the_error_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, after: bool, full: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, after: bool, full: bool, tally: Tally
 ) -> None:
     expected = {errno.ENOSPC: DiskFullError, errno.EROFS: ReadOnlyError}.get(number, StorageError)
     before = open_files()
     for step in range(1, 1000, 1 if full else 3):
+        tally("call")
         path = tmp_path / str(step)
         acknowledged: list[int] = []
         with monkeypatch.context() as patch:
@@ -127,7 +130,9 @@ def mounted(*options: str, at: Path) -> Iterator[None]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-def test_a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest(tmp_path: Path) -> None:
+@pytest.mark.faults
+def test_a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest(tmp_path: Path, tally: Tally) -> None:
+    tally("full")
     with mounted("-t", "tmpfs", "-o", "size=256k", "tmpfs", at=tmp_path):
         log = Log.open(tmp_path / "log", create=True)
         acknowledged: list[int] = []
@@ -153,7 +158,9 @@ def test_a_full_disk_refuses_what_does_not_fit_and_keeps_the_rest(tmp_path: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
-def test_a_read_only_medium_is_read_and_not_written(tmp_path: Path) -> None:
+@pytest.mark.faults
+def test_a_read_only_medium_is_read_and_not_written(tmp_path: Path, tally: Tally) -> None:
+    tally("read-only", 3)
     with mounted("-t", "tmpfs", "-o", "size=1m", "tmpfs", at=tmp_path):
         log = Log.open(tmp_path / "log", create=True)
         put(log, 0)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tally import Tally
+
     from evlog.files import Folder
 
 pytestmark = [pytest.mark.usefixtures("small_segments"), pytest.mark.faults]
@@ -50,7 +52,8 @@ def refused(writer: Log, put: list[int]) -> None:
 
 
 @pytest.mark.parametrize("capacity", range(30_000, 34_000, 90))
-def test_a_put_without_room_leaves_no_trace_and_others_go_on_once_there_is_room(capacity: int) -> None:
+def test_a_put_without_room_leaves_no_trace_and_others_go_on_once_there_is_room(capacity: int, tally: Tally) -> None:
+    tally("full")
     disk = SimulatedDisk(capacity=capacity)
     writer, put = Log.open(disk, create=True), list[int]()
     refused(writer, put)
@@ -162,8 +165,10 @@ def test_without_ballast_a_full_disk_is_refused_and_can_be_read() -> None:
     assert numbers(Log.open(disk)) == put
 
 
-def test_whatever_call_finds_the_disk_full_the_log_can_be_opened_then_and_there(full: bool) -> None:
-    for seed in range(4_000 if full else 300):
+def test_whatever_call_finds_the_disk_full_the_log_can_be_opened_then_and_there(full: bool, tally: Tally) -> None:
+    seeds = range(4_000 if full else 300)
+    tally("full", len(seeds))
+    for seed in seeds:
         rng = random.Random(seed)
         disk = SimulatedDisk(capacity=100_000)
         put: list[int] = []
@@ -214,7 +219,8 @@ def open_in(place: Path) -> tuple[Folder, Log]:
 
 
 @pytest.mark.parametrize("small", [512, 1_024, 2_048, 8_192], indirect=True)
-def test_a_real_device_that_is_full_is_written_on_once_there_is_room(small: Path) -> None:
+def test_a_real_device_that_is_full_is_written_on_once_there_is_room(small: Path, tally: Tally) -> None:
+    tally("full")
     folder, writer = open_in(small)
     put: list[int] = []
     with writer.claim() as group:
@@ -239,7 +245,8 @@ def test_a_real_device_that_is_full_is_written_on_once_there_is_room(small: Path
 
 
 @pytest.mark.parametrize("small", [1_024, 2_048, 8_192], indirect=True)
-def test_a_torn_end_on_a_real_full_device_is_recovered_with_the_ballast(small: Path) -> None:
+def test_a_torn_end_on_a_real_full_device_is_recovered_with_the_ballast(small: Path, tally: Tally) -> None:
+    tally("full")
     folder, writer = open_in(small)
     with writer.claim() as group:
         group.add(record(0))

@@ -28,6 +28,8 @@ from evlog.tlog.shelf import MemoryShelf
 from replay.verify import verify_log
 
 if TYPE_CHECKING:
+    from tally import Tally
+
     from evlog.memory import MemoryFolder
 
 pytestmark = pytest.mark.usefixtures("small_segments")
@@ -77,8 +79,11 @@ def test_a_sound_log_is_left_alone(whole: MemoryFolder) -> None:
 
 
 @pytest.mark.faults
-def test_a_flipped_byte_anywhere_is_mended_from_a_copy_or_is_no_damage(whole: MemoryFolder, full: bool) -> None:
+def test_a_flipped_byte_anywhere_is_mended_from_a_copy_or_is_no_damage(
+    whole: MemoryFolder, full: bool, tally: Tally
+) -> None:
     for name in sorted(name for name, data in whole.files.items() if data):
+        tally("mend", len(range(0, len(whole.files[name]), 1 if full else 89)))
         for position in range(0, len(whole.files[name]), 1 if full else 89):
             folder = copy_of(whole)
             flip(folder, name, position)
@@ -240,12 +245,14 @@ def hurt(folder: MemoryFolder, rng: random.Random) -> None:
 
 
 @pytest.mark.faults
-def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool) -> None:
+def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool, tally: Tally) -> None:
     shelf = MemoryShelf()
     with closing(Log.open(whole, writable=False)) as log:
         published = Published(shelf, [in_memory(log, shelf)])
     repaired = refused = 0
-    for seed in range(8_000 if full else 250):
+    seeds = range(8_000 if full else 250)
+    tally("mend", len(seeds))
+    for seed in seeds:
         rng = random.Random(seed)
         folder, copy = copy_of(whole), copy_of(whole)
         for _ in range(rng.randint(1, 4)):
@@ -385,8 +392,9 @@ def accept(
 
 
 @pytest.mark.faults
-def test_a_loss_anywhere_can_be_accepted_and_the_log_goes_on(whole: MemoryFolder, full: bool) -> None:
+def test_a_loss_anywhere_can_be_accepted_and_the_log_goes_on(whole: MemoryFolder, full: bool, tally: Tally) -> None:
     for name in sorted(name for name in whole.files if name.endswith(".seg")):
+        tally("mend", len(range(0, len(whole.files[name]), 11 if full else 101)))
         for position in range(0, len(whole.files[name]), 11 if full else 101):
             folder = copy_of(whole)
             flip(folder, name, position)

@@ -22,6 +22,8 @@ from replay.verify import verify_log
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tally import Tally
+
     from evlog.memory import MemoryFolder
 
 pytestmark = [pytest.mark.usefixtures("small_segments"), pytest.mark.faults]
@@ -71,10 +73,14 @@ def reported(disk: SimulatedDisk, kind: type) -> list[Repaired | LossAccepted]:
 
 
 @pytest.mark.parametrize("worker", range(3))
-def test_whatever_stops_a_repair_it_can_be_done_again_and_is_on_record_once(worker: int, full: bool) -> None:
+def test_whatever_stops_a_repair_it_can_be_done_again_and_is_on_record_once(
+    worker: int, full: bool, tally: Tally
+) -> None:
     whole = log_of()
     broken = damaged(whole)
-    for seed in range(worker, 6_000 if full else 240, 3):
+    seeds = range(worker, 6_000 if full else 240, 3)
+    tally("repair", 4 * len(seeds))
+    for seed in seeds:
         disk = until_done(
             disk_of(broken),
             lambda disk: repair(disk, Means([Copy("copy", whole)], NOTHING), AUTHOR),
@@ -105,10 +111,12 @@ def accept(disk: SimulatedDisk) -> None:
 
 
 @pytest.mark.parametrize("worker", range(3))
-def test_whatever_stops_the_accepting_of_a_loss_it_can_be_done_again(worker: int, full: bool) -> None:
+def test_whatever_stops_the_accepting_of_a_loss_it_can_be_done_again(worker: int, full: bool, tally: Tally) -> None:
     broken = log_of()
     spoil(broken, LOST_AT)
-    for seed in range(worker, 6_000 if full else 240, 3):
+    seeds = range(worker, 6_000 if full else 240, 3)
+    tally("repair", 4 * len(seeds))
+    for seed in seeds:
         disk = until_done(disk_of(broken), accept, random.Random(seed))
         report = verify_log(disk)
         assert report.sound, (seed, report.findings)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tally import Tally
+
 
 EVERY = 5
 
@@ -292,7 +294,10 @@ def test_whatever_stands_in_a_checkpoint_it_is_read_or_refused_in_words() -> Non
 @pytest.mark.faults
 @pytest.mark.parametrize("mutant", mutants.MUTANTS_OF_RESUMING, ids=lambda mutant: mutant.__name__)
 @pytest.mark.usefixtures("small_segments")
-def test_an_opening_that_resumes_wrongly_is_caught(mutant: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_opening_that_resumes_wrongly_is_caught(
+    mutant: object, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    tally("mutants")
     monkeypatch.setattr(resume, "RECORDS", 3)
     mutant(monkeypatch)  # type: ignore[operator]
     with pytest.raises((AssertionError, CorruptLogError, IndexError)):

@@ -1,6 +1,6 @@
 """Lives of a log on a disk that crashes: append, fail, restart, lose power, reopen, and check what is left.
 
-`live` plays one life from a seed and returns how many states it checked. Two writers share the disk: when a fault strikes
+`live` plays one life from a seed and returns how many faults struck, of each kind, after which it looked. Two writers share the disk: when a fault strikes
 one, the machine loses power, or the process starts again, or the other writer, open all the while, takes over. It fails with
 AcknowledgedLostError, PhantomError or the log's own refusal, whatever broke first; a note names the seed.
 """
@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import itertools
 import random
+from collections import Counter
 from hashlib import sha256
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 from unittest import mock
 
 import disk
@@ -25,9 +26,6 @@ from evlog.compression import compress_all
 from evlog.errors import CorruptLogError, StorageError
 from evlog.log import Log
 from evlog.records import ContextPut, LogRecovered, Record
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 AUTHOR = Author(actor="test", application="crash", reason=None)
 AUTHOR.host, AUTHOR.pid = "host", 1  # A seed plays the same life everywhere.
@@ -70,6 +68,8 @@ class Clock:
 class Life:
     """One store from its first byte, with everything it was told and has answered."""
 
+    STUBBORN = False
+
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.clock = Clock(self.rng)
@@ -79,7 +79,7 @@ class Life:
         self.acknowledged: list[int] = []
         self.pending: list[int] = []
         self.end = 0
-        self.checked = 0
+        self.struck: Counter[str] = Counter()
 
     def play(self) -> None:
         """Let faults strike, and look at what they leave."""
@@ -93,16 +93,14 @@ class Life:
 
     def suffer(self, steps: int) -> None:
         """Work until a fault strikes within so many steps; what it leaves is not looked at here."""
-        self.disk.fault = Fault(
-            self.disk.steps + self.rng.randint(1, steps),
-            self.rng.choice(STRIKES),
-            self.rng.choice([errno.EIO, errno.ENOSPC]),
-        )
+        at, strike = self.disk.steps + self.rng.randint(1, steps), self.rng.choice(STRIKES)
+        self.disk.fault = Fault(at, strike, self.rng.choice([errno.EIO, errno.ENOSPC]))
         try:
             self.work()
         except PowerCutError:
             self.lose_power()
         except (DeathError, StorageError):
+            self.struck["death" if strike.startswith("death") else "error"] += 1
             self.disk.restart()
             if self.rng.random() < 0.5:
                 self.take_over()
@@ -116,12 +114,14 @@ class Life:
         for _ in range(self.rng.randint(1, 14)):
             number = self.rng.randrange(2)
             writer, self.writers[number] = self.writers[number], None
-            writer = writer or self.open()
+            if writer is None or writer._closed:
+                writer = self.open()
             if self.rng.random() < 0.15:
                 writer.close()
                 writer = self.open()
             if self.rng.random() < 0.15:
                 compress_all(self.disk, seed=writer.seed)
+            self.writers[number] = writer if self.STUBBORN else None  # Who failed is gone, but in one mutant.
             self.append(writer)
             self.writers[number] = writer
 
@@ -142,12 +142,12 @@ class Life:
     def take_over(self) -> None:
         """Let the writer that was not struck go on, on the same machine, without reopening."""
         for writer in self.writers:
-            if writer is not None:
+            if writer is not None and not writer._closed:
                 self.append(writer)
                 self.append(writer)
-                self.checked += 1
 
     def lose_power(self) -> None:
+        self.struck["cut"] += 1
         self.disk = self.disk.cut(self.rng)
         self.writers = [None, None]
 
@@ -158,7 +158,6 @@ class Life:
     def look(self) -> None:
         """Reopen and compare with what was acknowledged."""
         log = self.open()
-        self.checked += 1
         self.compare(log)
         times = [entry.time_us for entry in log.read(0)]
         assert times == sorted(set(times)), "the times of records go back"
@@ -200,8 +199,8 @@ class Life:
             )
 
 
-def live(seed: int) -> int:
-    """Play one life; return how many states were checked."""
+def live(seed: int) -> Counter[str]:
+    """Play one life; return how many faults struck, by kind: cut, error, death."""
     life = Life(seed)
     try:
         with mock.patch.object(log_module, "Author", lambda: AUTHOR):
@@ -209,17 +208,15 @@ def live(seed: int) -> int:
     except (AssertionError, CorruptLogError) as error:
         error.add_note(f"seed {seed}")
         raise
-    return life.checked
+    return life.struck
 
 
-def lives(seeds: range, progress: Callable[[int], None] | None = None) -> int:
-    """Play many lives; return how many states were checked."""
-    states = 0
+def lives(seeds: range) -> Counter[str]:
+    """Play many lives; return how many faults struck, by kind."""
+    struck: Counter[str] = Counter()
     for seed in seeds:
-        states += live(seed)
-        if progress is not None:
-            progress(states)
-    return states
+        struck += live(seed)
+    return struck
 
 
 __all__ = ["AcknowledgedLostError", "PhantomError", "disk", "live", "lives", "numbers", "record"]

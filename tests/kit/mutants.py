@@ -5,8 +5,10 @@ Each is a name and a function that breaks the code through pytest's monkeypatch.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+import crash
 from disk import SimulatedDisk, SimulatedFile
 
 from evlog import frame, identity, log, merkle, recovery, resume
@@ -176,6 +178,28 @@ def resume_at_head(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(recovery.Active, "go_on_from", go_on_from)
 
 
+def go_on_after_a_failure(patch: pytest.MonkeyPatch) -> None:
+    """Leave the log open whatever fails, the roll to another segment included."""
+    patch.setattr(log.Log, "_poison", lambda _self, _error: None)
+    patch.setattr(crash.Life, "STUBBORN", True)
+
+
+def go_on_after_a_failed_write(patch: pytest.MonkeyPatch) -> None:
+    """Leave the log open if a group cannot be written or synced.
+
+    Equivalent: whoever claims next finds bytes behind HEAD, and reads, writes and syncs them again before it goes on.
+    """
+
+    def poison(self: log.Log, error: BaseException) -> None:
+        if sys._getframe(1).f_code.co_name != "_write":
+            original(self, error)
+
+    original = log.Log._poison
+    patch.setattr(log.Log, "_poison", poison)
+    patch.setattr(crash.Life, "STUBBORN", True)
+
+
+EQUIVALENT = "`go_on_after_a_failed_write` is equivalent, and not among them: nothing is lost by it"
 MUTANTS_OF_RESUMING = [
     resume_without_the_frontier,
     resume_without_the_index,
@@ -192,5 +216,6 @@ MUTANTS_OF_WRITING = [
     believe_every_frame,
     forget_the_names_that_another_made,
     report_only_what_this_opening_cut,
+    go_on_after_a_failure,
 ]
 MUTANTS_OF_READING = [believe_every_body, believe_every_header, cut_without_looking_further, ignore_head]

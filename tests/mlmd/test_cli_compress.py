@@ -23,6 +23,8 @@ from mlmd.proto import metadata_store_pb2 as pb
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tally import Tally
+
 pytestmark = pytest.mark.usefixtures("small_segments", "_one_form_at_a_time")
 PUTS = 45
 
@@ -196,8 +198,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "EVLOG_COM
 
 @pytest.mark.faults
 def test_a_run_that_is_killed_at_any_moment_changes_nothing_and_the_next_one_finishes(
-    place: Path, tmp_path: Path, full: bool
+    place: Path, tmp_path: Path, full: bool, tally: Tally
 ) -> None:
+    tally("kill others", 60 if full else 3)
     started = time.monotonic()
     shutil.copytree(place, tmp_path / "probe", symlinks=True)
     command = [sys.executable, "-m", "mlmd.cli", "-q", "compress", "-s"]

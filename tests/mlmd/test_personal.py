@@ -26,6 +26,8 @@ from replay.personal import verify_personal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tally import Tally
+
 SECRETS = (NAME.encode(), b"a secret note")
 
 
@@ -535,7 +537,7 @@ def test_writers_that_go_on_while_somebody_is_erased_lose_nothing_and_keep_nothi
 
 @pytest.mark.faults
 def test_an_erasure_that_is_killed_at_any_time_never_began_or_is_finished_by_the_next_opening(
-    place: Path, full: bool
+    place: Path, full: bool, tally: Tally
 ) -> None:
     import random
     import signal
@@ -543,10 +545,11 @@ def test_an_erasure_that_is_killed_at_any_time_never_began_or_is_finished_by_the
     import sys
     import time
 
-    rng, begun = random.Random(1), 0
+    rng, begun, turns = random.Random(1), 0, 60 if full else 3
+    tally("kill others", turns)
     declared(place).close()
     command = [sys.executable, "-m", "mlmd.cli", "-s", str(place), "erase", "u-17", "--reason", "kill"]
-    for turn in range(60 if full else 3):
+    for turn in range(turns):
         secret = f"secret {turn} of u-17"
         with closing(opened(place)) as store:
             number = put(store, operator=secret)

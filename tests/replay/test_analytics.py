@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tally import Tally
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[Log]:
@@ -232,8 +234,11 @@ analytics.bring_up(log, Path(sys.argv[1]) / "views")
 
 
 @pytest.mark.faults
-def test_a_kill_in_the_middle_leaves_rows_and_offset_of_one_moment(log: Log, views: Path) -> None:
-    rng, full = random.Random(5), os.environ.get("EVLOG_FAULTS") == "full"
+def test_a_kill_in_the_middle_leaves_rows_and_offset_of_one_moment(
+    log: Log, views: Path, full: bool, tally: Tally
+) -> None:
+    rng = random.Random(5)
+    tally("kill others", 60 if full else 4)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     bring_up(log, views)
     for _ in range(60 if full else 4):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import personal
 import pytest
@@ -18,6 +19,9 @@ from evlog.personal import ERASED
 from evlog.records import Erased
 from replay import erasure
 from replay.personal import verify_personal
+
+if TYPE_CHECKING:
+    from tally import Tally
 
 STRIKES: list[Strike] = [
     "cut before",
@@ -174,9 +178,11 @@ def life(seed: int) -> str:
 
 
 @pytest.mark.faults
-def test_an_erasure_that_fails_at_any_step_is_finished_or_never_began(full: bool) -> None:
-    states = {life(seed) for seed in range(10_000 if full else 300)}
+def test_an_erasure_that_fails_at_any_step_is_finished_or_never_began(full: bool, tally: Tally) -> None:
+    seeds = range(10_000 if full else 300)
+    states = {life(seed) for seed in seeds}
     assert states >= {"acknowledged", "begun", "nothing"}
+    tally("erase", len(seeds))
 
 
 def killed(*_given: object) -> None:

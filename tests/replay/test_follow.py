@@ -35,6 +35,8 @@ from replay.rebuild import build
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tally import Tally
+
 FOLLOW = sys.modules["replay.follow"]  # `replay.follow` is the function.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 WRITER = """
@@ -413,8 +415,9 @@ def rows(projector: Any) -> list[Any]:
 
 @pytest.mark.faults
 def test_a_follower_killed_again_and_again_under_load_has_the_rows_of_a_plain_replay(
-    tmp_path: Path, full: bool
+    tmp_path: Path, full: bool, tally: Tally
 ) -> None:
+    tally("kill others", 150 if full else 6)
     store, program = tmp_path / "store", tmp_path / "owners.py"
     program.write_text(example(), encoding="utf-8")
     (store).mkdir()

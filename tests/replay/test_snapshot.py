@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tally import Tally
+
 FULL = os.environ.get("EVLOG_FAULTS") == "full"
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 DAYS = 3
@@ -345,8 +347,9 @@ STEPS: list[tuple[Any, str, int]] = [
     "step", STEPS if FULL else STEPS[1::3], ids=lambda step: f"{step[0].__name__}.{step[1]}-{step[2]}"
 )
 def test_a_run_stopped_at_any_step_leaves_the_former_snapshot_and_the_next_one_goes_on(
-    template: Path, tmp_path: Path, step: tuple[Any, str, int], after: bool
+    template: Path, tmp_path: Path, step: tuple[Any, str, int], after: bool, tally: Tally
 ) -> None:
+    tally("snapshot")
     shutil.copytree(template, tmp_path / "place", symlinks=True)
     place, (owner, name, nth) = Place(tmp_path / "place"), step
     before = place.state()
@@ -383,7 +386,10 @@ def test_a_full_disk_leaves_nothing_of_the_run_behind(template: Path, tmp_path: 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", range(20 if FULL else 2))
-def test_a_run_killed_at_any_time_leaves_a_snapshot_that_the_next_one_completes(place: Place, seed: int) -> None:
+def test_a_run_killed_at_any_time_leaves_a_snapshot_that_the_next_one_completes(
+    place: Place, seed: int, tally: Tally
+) -> None:
+    tally("kill others")
     place.fill().take()
     place.more(20)
     run = subprocess.Popen([sys.executable, "-c", RUN, str(place.folder)], stdout=subprocess.PIPE)
