@@ -91,7 +91,7 @@ def spoil(place: Path, *offsets: int) -> None:
 
 
 def files_of(place: Path) -> dict[str, bytes]:
-    names = ("LOCK", "-shm", "-wal")  # What reading makes.
+    names = ("LOCK", "COMPRESS", "-shm", "-wal")  # What reading makes, and looking.
     return {
         str(path): path.read_bytes() for path in place.rglob("*") if path.is_file() and not str(path).endswith(names)
     }
