@@ -17,17 +17,26 @@ import msgspec
 
 from evlog import compression, head, identity, segment
 from evlog.author import Author, clock_us, transaction_id
-from evlog.errors import CorruptLogError, LackingError, NoLogError, RepairError, StorageError
+from evlog.errors import (
+    BrokenSealError,
+    CorruptLogError,
+    LackingError,
+    MissingKeyError,
+    NoLogError,
+    RepairError,
+    StorageError,
+)
 from evlog.files import UNFINISHED, held, write_whole
 from evlog.frame import seed_of
 from evlog.head import Head
 from evlog.identity import Identity
 from evlog.log import LOCK_NAME, Log
 from evlog.mending import Planner
-from evlog.records import LossAccepted, Mended, Record, Repaired
+from evlog.records import Erased, LossAccepted, Mended, Record, Repaired
 from evlog.recovery import QUARANTINE
 from evlog.rewrite import write_new
 from evlog.salvage import Source, readable
+from evlog.subject_keys import BURIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -228,12 +237,29 @@ def finish(folder: Folder, author: Author) -> list[Repaired | LossAccepted]:
         if not any(entry.record.envelope.transaction == intent.transaction for entry in log.read(intent.end)):
             envelope = author.envelope(_API[type(intent.changes[-1])], clock_us())
             envelope = msgspec.structs.replace(envelope, transaction=intent.transaction)
-            group.add(Record(envelope, [*intent.changes]), signer=author.signer)
+            again = _erased_again(log, group.end) if intent.loss is not None else []
+            group.add(Record(envelope, [*intent.changes, *again]), signer=author.signer)
             group.commit()
     _sweep(folder)
     folder.remove(NAME)
     folder.sync_names()
     return intent.changes
+
+
+def _erased_again(log: Log, offset: int) -> list[Erased]:
+    """Return what puts an erasure on record again, at an offset, if the record that told of it is among the lost ones.
+
+    The keys stay destroyed: without such a record, what they sealed would be damage, and nobody could read past it.
+    """
+    keys, opener = log.subject_keys, log.opener()
+    gone = []
+    for key_id in sorted(keys.ids(BURIED)):
+        try:
+            opener.cipher(key_id)
+        except (MissingKeyError, BrokenSealError):
+            keys.bury(key_id, offset)
+            gone.append(key_id)
+    return [Erased("", gone, "erased before: the record that said so was lost")] if gone else []
 
 
 def _sweep(folder: Folder) -> None:

@@ -56,6 +56,12 @@ def whole() -> MemoryFolder:
     return log_of()
 
 
+def compressed(whole: MemoryFolder) -> MemoryFolder:
+    folder = copy_of(whole)
+    assert compress_all(folder, seed=seed_of(identity.read(folder).log_id))
+    return folder
+
+
 def check_mended(folder: MemoryFolder, whole: MemoryFolder) -> None:
     """Fail unless a log is what it was, and a record says that it was repaired."""
     report = verify_log(folder)
@@ -249,7 +255,7 @@ def test_any_damage_is_mended_or_left_as_it_was(whole: MemoryFolder, full: bool)
     repaired = refused = 0
     for seed in range(8_000 if full else 250):
         rng = random.Random(seed)
-        folder, copy = copy_of(whole), copy_of(whole)
+        folder, copy = (compressed(whole) if rng.random() < 0.4 else copy_of(whole) for _ in range(2))
         for _ in range(rng.randint(1, 4)):
             hurt(folder, rng)
         for _ in range(rng.choice([0, 0, 1, 2])):
@@ -448,12 +454,6 @@ def test_a_log_of_which_nothing_is_left_begins_anew(whole: MemoryFolder) -> None
 
 
 # Compressed segments ----------------------------------------------------------------------------------------------------
-
-
-def compressed(whole: MemoryFolder) -> MemoryFolder:
-    folder = copy_of(whole)
-    assert compress_all(folder, seed=seed_of(identity.read(folder).log_id))
-    return folder
 
 
 @pytest.mark.parametrize("form", ["raw", "compressed", "without HEAD"])
