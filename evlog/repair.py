@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from evlog import compression, head, identity, segment
+from evlog import compression, head, identity, manifest, segment
 from evlog.author import Author, clock_us, transaction_id
 from evlog.errors import (
     BrokenSealError,
@@ -104,8 +104,13 @@ def look(folder: Folder, means: Means, *, cut: int | None = None) -> Looked:
     """Return what it takes to make a log whole; nothing is changed.
 
     cut: records to keep, if the loss of the rest is accepted. Raises LackingError where it cannot be done, RepairError where not even the
-    log's id is left.
+    log's id is left, and of a backup: the record of a repair would make it a log that goes on apart from the store.
     """
+    if manifest.NAME in folder.names():
+        raise RepairError(
+            f"{folder.describe('')}: this is a backup, and nothing is written to one: back up to a new folder; where it is all that is left,"
+            f" repair a copy of it, without the file {manifest.NAME}"
+        )
     ident, named = _identity(folder, means)
     seed = seed_of(ident.log_id)
     sources = [Source(copy.folder, seed, copy.name) for copy in means.copies]

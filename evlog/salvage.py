@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from evlog import merkle, segment
 from evlog.errors import CorruptLogError, StorageError, UnknownTagError
 from evlog.frame import CONTROL, HEADER, MAGIC, RECORD, BadFrame, Frame, unpack, unpack_body
+from evlog.log import SEGMENT_BYTES_MAX
 from evlog.tip import leaf_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from evlog.files import File, Folder
 
+_BYTES_MAX: Final = 2 * SEGMENT_BYTES_MAX
 _PART_BYTES: Final = 128 * 1024  # What is lost together, where a segment is stored in blocks.
 _SECTOR_BYTES: Final = 4096  # What is lost together, where a device fails.
 
@@ -95,6 +97,8 @@ class Source:
         for form in forms:
             try:
                 with closing(form()) as file:
+                    if file.size() > _BYTES_MAX:
+                        continue  # No segment, whoever made it: nobody's memory is to be filled with it.
                     name, data = file.name, b"".join(readable(file))
             except (FileNotFoundError, CorruptLogError):
                 continue  # Or not even how its bytes lie is to be found out.
