@@ -114,6 +114,18 @@ class Head:
         self._raw = raw[:at] + data + raw[at + len(data) :]
         self._file.write(data, at)
 
+    def point_nowhere(self) -> None:
+        """Say that it is not known where a CHECKPOINT frame stands. Durable when this returns."""
+        if len(self._raw) < SIZE:
+            return  # Made anew, and whole, with the next mark.
+        self._raw = self._raw[:_PLACE_POSITION] + bytes(_PLACE.size) + self._raw[_PLACE_POSITION + _PLACE.size :]
+        self._file.write(bytes(_PLACE.size), _PLACE_POSITION)
+        self._file.sync()
+
+    def sync(self) -> None:
+        """Return when what was written is on stable storage."""
+        self._file.sync()
+
     def close(self) -> None:
         """Release the file."""
         self._file.close()

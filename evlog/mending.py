@@ -9,23 +9,26 @@ leaf is committed, which is to say that something the copy has no part in names 
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from evlog import head, segment
-from evlog.errors import CorruptLogError, LackingError, UnknownTagError
-from evlog.frame import RECORD, SEAL, SEGMENT, BadFrame
+from evlog.errors import CorruptLogError, LackingError, StorageError, UnknownTagError
+from evlog.frame import CONTROL, RECORD, SEAL, SEGMENT, BadFrame
 from evlog.records import Taken
 from evlog.recovery import Active, refuse_damage
 from evlog.salvage import Source, whole_frame
+from evlog.segment_audit import control_fault
 from evlog.tip import PREV_BYTES, Tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from evlog.files import File, Folder
+    from evlog.files import Folder
     from evlog.frame import Frame
     from evlog.head import Mark
     from evlog.salvage import Piece
@@ -119,7 +122,7 @@ class Planner:
         known = [acknowledged, self._mark.end if self._mark else 0, *committed.sizes, *self._bases]
         self.known = max(known) if cut is None else cut
         self._roots: dict[int, bytes] = {}  # Of the segment that is looked at, by the log itself.
-        self._links: dict[int, bytes] = {}
+        self._links: dict[int, set[bytes]] = {}
         self._covered = 0  # A root that is committed was met here.
         self._head_is_wrong = False
         self._pending: list[Taken] = []  # What was taken, and no root was met since.
@@ -163,6 +166,10 @@ class Planner:
             return "the segment is missing"
         except CorruptLogError as error:  # Of the form in which it is stored.
             return error.reason
+        except StorageError as error:
+            if error.errno != errno.EIO:
+                raise
+            return f"the device fails: {os.strerror(error.errno)}"
 
     def _fault(self, active: Active) -> str | None:
         for frame in segment.walk(active.file, 0, seed=self._seed):
@@ -179,8 +186,8 @@ class Planner:
         if frame.kind == RECORD and active.tip.end == self._cut:
             return "what follows is lost"
         reason = active.take(frame)
-        if reason is None and frame.kind == SEAL:
-            reason = _seal_fault(active.file, frame)
+        if reason is None and frame.kind >= CONTROL:
+            reason = control_fault(active, frame)
         if reason is None and frame.kind == RECORD:
             reason = self._contradiction(active.tip)
         elif reason is None and frame.kind == SEGMENT:
@@ -276,21 +283,24 @@ class Planner:
     def _learn(self, stop: int | None) -> None:
         """Note what the log itself says of the records of a segment: the root at its end, and what came before each frame."""
         self._roots = {}
-        self._links = {offset - 1: piece.prev for offset, piece in self._own.records.items()}
+        self._links = {offset - 1: {one.prev for one in pieces} for offset, pieces in self._own.records.items()}
         for offset, controls in self._own.controls.items():
             for control in controls:
-                self._links.setdefault(offset - 1, control.prev)
+                self._link(offset - 1, control.prev)
                 seal = segment.decode_seal(whole_frame(control.stored, self._seed)) if control.kind == SEAL else ""
                 if not isinstance(seal, str):
                     self._roots.setdefault(offset, seal.root)
         if self._mark is not None:
-            self._links.setdefault(self._mark.end - 1, self._mark.prev)
+            self._link(self._mark.end - 1, self._mark.prev)
         header = _header_at(self._folder, stop, self._seed) if stop is not None else None
         if stop is not None and header is not None:
             self._roots.setdefault(stop, header.root)
-            self._links.setdefault(stop - 1, header.prev)
+            self._link(stop - 1, header.prev)
         if stop is not None and (root := self._committed.root(stop)) is not None:
             self._roots[stop] = root
+
+    def _link(self, offset: int, prev: bytes) -> None:
+        self._links.setdefault(offset, set()).add(prev)
 
     def _attempt(
         self, order: list[Source], before: Tip, number: int, stop: int | None, reason: str
@@ -299,7 +309,11 @@ class Planner:
         tip, chosen = before.copy(), list[Choice]()
         known = self.known
         if stop is None:
-            known = max([known, *(one.synced for one in self._own.records.values())]) if self._cut is None else known
+            known = (
+                max([known, *(one.synced for here in self._own.records.values() for one in here)])
+                if self._cut is None
+                else known
+            )
         while stop is None or tip.end < stop:
             choice = self._choose(order, tip) if tip.end != self._cut else None
             if choice is None:
@@ -317,15 +331,14 @@ class Planner:
     def _choose(self, order: list[Source], tip: Tip) -> Choice | None:
         """Return the frame of the next record, of the first source that has one to which nothing is opposed."""
         offset = tip.end
-        leaf, link = self._committed.leaf(offset), self._links.get(offset)
+        leaf, links = self._committed.leaf(offset), self._links.get(offset)
         for source in order:
-            piece = source.records.get(offset)
-            if piece is None or piece.prev != tip.prev or piece.time_us <= tip.time_us:
-                continue
-            if piece.leaf != leaf if leaf is not None else link is not None and piece.leaf[:PREV_BYTES] != link:
-                continue
-            mine = self._own.records.get(offset)
-            return Choice(self._own, mine) if mine and mine[:3] == piece[:3] else Choice(source, piece)
+            for piece in source.records.get(offset, ()):
+                if piece.prev != tip.prev or piece.time_us <= tip.time_us:
+                    continue
+                if piece.leaf == leaf if leaf is not None else links is None or piece.leaf[:PREV_BYTES] in links:
+                    mine = next((one for one in self._own.records.get(offset, ()) if one[:3] == piece[:3]), None)
+                    return Choice(self._own, mine) if mine is not None else Choice(source, piece)
         return None
 
     def _taken(self, chosen: list[Choice], start: int) -> Iterator[Taken]:
@@ -356,13 +369,6 @@ class Planner:
         return LackingError(
             reason, file=self._folder.describe(segment.name_of(base)), offset=offset, known=max(self.known, offset)
         )
-
-
-def _seal_fault(file: File, frame: Frame) -> str | None:
-    seal = segment.decode_seal(frame)
-    if isinstance(seal, str) or segment.digest_before(file, frame.position) != seal.sha256:
-        return "the bytes before the seal are not those it was made for"
-    return None
 
 
 def _header_at(folder: Folder, base: int, seed: int) -> segment.SegmentHeader | None:

@@ -9,27 +9,38 @@ transaction of the record, so there is one, whatever happens.
 from __future__ import annotations
 
 import re
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from evlog import head, identity, segment
+from evlog import compression, head, identity, manifest, segment
 from evlog.author import Author, clock_us, transaction_id
-from evlog.errors import UNDECODABLE, CorruptLogError, LackingError, NoLogError, RepairError, StorageError
+from evlog.errors import (
+    UNDECODABLE,
+    BrokenSealError,
+    CorruptLogError,
+    LackingError,
+    MissingKeyError,
+    NoLogError,
+    RepairError,
+    StorageError,
+)
 from evlog.files import UNFINISHED, held, write_whole
 from evlog.frame import seed_of
 from evlog.head import Head
 from evlog.identity import Identity
 from evlog.log import LOCK_NAME, Log
 from evlog.mending import Planner
-from evlog.records import LossAccepted, Mended, Record, Repaired
+from evlog.records import Erased, LossAccepted, Mended, Record, Repaired
 from evlog.recovery import QUARANTINE
 from evlog.rewrite import write_new
-from evlog.salvage import Source
+from evlog.salvage import Source, readable
+from evlog.subject_keys import BURIED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from evlog.files import Folder
     from evlog.mending import Committed, Plan
@@ -94,8 +105,13 @@ def look(folder: Folder, means: Means, *, cut: int | None = None) -> Looked:
     """Return what it takes to make a log whole; nothing is changed.
 
     cut: records to keep, if the loss of the rest is accepted. Raises LackingError where it cannot be done, RepairError where not even the
-    log's id is left.
+    log's id is left, and of a backup: the record of a repair would make it a log that goes on apart from the store.
     """
+    if manifest.NAME in folder.names():
+        raise RepairError(
+            f"{folder.describe('')}: this is a backup, and nothing is written to one: back up to a new folder; where it is all that is left,"
+            f" repair a copy of it, without the file {manifest.NAME}"
+        )
     ident, named = _identity(folder, means)
     seed = seed_of(ident.log_id)
     sources = [Source(copy.folder, seed, copy.name) for copy in means.copies]
@@ -113,7 +129,7 @@ def repair(folder: Folder, means: Means, author: Author) -> Repaired | None:
 
     Raises as `look`, and then nothing was changed; StorageError, and then the same again goes on.
     """
-    with closing(folder.lock(LOCK_NAME)) as lock, held(lock):
+    with _alone(folder):
         begun = read_intent(folder)
         if begun is not None and (loss := begun.loss) is not None:
             raise RepairError(
@@ -133,7 +149,7 @@ def accept_loss(folder: Folder, means: Means, offset: int) -> None:
     In between the caller moves aside what goes further than the log does now. Raises RepairError where another number of records, or
     none, is lost: then nothing was changed. Raises StorageError, and then the same again goes on.
     """
-    with closing(folder.lock(LOCK_NAME)) as lock, held(lock):
+    with _alone(folder):
         begun = read_intent(folder)
         loss = begun.loss if begun is not None else None
         if loss is not None and loss.end != offset:
@@ -160,9 +176,22 @@ def accept_loss(folder: Folder, means: Means, offset: int) -> None:
         carry_out(folder, looked, begun, loss)
 
 
+@contextmanager
+def _alone(folder: Folder) -> Iterator[None]:
+    """Keep out who appends, and who compresses: a file that is looked at must not be another form of it a moment later."""
+    with (
+        closing(folder.lock(LOCK_NAME)) as lock,
+        held(lock),
+        closing(folder.lock(compression.LOCK_NAME)) as other,
+        held(other),
+    ):
+        yield
+
+
 def carry_out(folder: Folder, looked: Looked, begun: Intent | None, loss: LossAccepted | None = None) -> None:
-    """Bring the files into place. The caller holds the lock."""
-    plan = looked.plan
+    """Bring the files into place. The caller holds both locks."""
+    plan, seed = looked.plan, seed_of(looked.ident.log_id)
+    _sweep_compressed(folder)
     try:
         places = {mend.base: write_new(folder, mend, looked.ident) for mend in plan.mends}
         mended = _mended(folder, looked, lambda name: quarantined(folder, name))
@@ -178,17 +207,23 @@ def carry_out(folder: Folder, looked: Looked, begun: Intent | None, loss: LossAc
     _write_intent(folder, begun, change, plan.tip.end)
     if looked.named:
         identity.write(folder, looked.ident)
+    moves = plan.base in places or plan.head_is_wrong or loss is not None
+    if moves:  # Before the frames are elsewhere: nobody shall go on from what stands there then.
+        with closing(_open_head(folder, seed)) as before:
+            before.point_nowhere()
     for mend in plan.mends:
         name = segment.name_of(mend.base)
         folder.rename(name + UNFINISHED, name)
+        if mend.stop is not None:
+            segment.protect(folder, name)
     folder.sync_names()
     for base in [mend.base for mend in plan.mends] + plan.dropped[::-1]:
         for name in segment.files_of(folder, base):
             if base not in places or name != segment.name_of(base):
                 folder.remove(name)
     folder.sync_names()
-    if plan.base in places or plan.head_is_wrong or loss is not None:
-        _move_head(folder, plan, places.get(plan.base, plan.position), seed_of(looked.ident.log_id))
+    if moves:
+        _move_head(folder, plan, places.get(plan.base, plan.position), seed)
 
 
 def _write_intent(folder: Folder, begun: Intent | None, change: Repaired | LossAccepted, end: int) -> None:
@@ -208,12 +243,29 @@ def finish(folder: Folder, author: Author) -> list[Repaired | LossAccepted]:
         if not any(entry.record.envelope.transaction == intent.transaction for entry in log.read(intent.end)):
             envelope = author.envelope(_API[type(intent.changes[-1])], clock_us())
             envelope = msgspec.structs.replace(envelope, transaction=intent.transaction)
-            group.add(Record(envelope, [*intent.changes]), signer=author.signer)
+            again = _erased_again(log, group.end) if intent.loss is not None else []
+            group.add(Record(envelope, [*intent.changes, *again]), signer=author.signer)
             group.commit()
     _sweep(folder)
     folder.remove(NAME)
     folder.sync_names()
     return intent.changes
+
+
+def _erased_again(log: Log, offset: int) -> list[Erased]:
+    """Return what puts an erasure on record again, at an offset, if the record that told of it is among the lost ones.
+
+    The keys stay destroyed: without such a record, what they sealed would be damage, and nobody could read past it.
+    """
+    keys, opener = log.subject_keys, log.opener()
+    gone = []
+    for key_id in sorted(keys.ids(BURIED)):
+        try:
+            opener.cipher(key_id)
+        except (MissingKeyError, BrokenSealError):
+            keys.bury(key_id, offset)
+            gone.append(key_id)
+    return [Erased("", gone, "erased before: the record that said so was lost")] if gone else []
 
 
 def _sweep(folder: Folder) -> None:
@@ -222,6 +274,17 @@ def _sweep(folder: Folder) -> None:
         for name in folder.names():
             base = segment.base_of(name.removesuffix(UNFINISHED))
             if base is not None and name == segment.name_of(base) + UNFINISHED:
+                folder.remove(name)
+
+
+def _sweep_compressed(folder: Folder) -> None:
+    """Remove what a compression left unfinished: the segment may be gone, and then nobody goes on with it. Under its lock."""
+    with suppress(StorageError):
+        for name in folder.names():
+            if (
+                name.endswith(segment.COMPRESSED + UNFINISHED)
+                and segment.base_of(name.removesuffix(UNFINISHED)) is not None
+            ):
                 folder.remove(name)
 
 
@@ -319,11 +382,15 @@ def quarantined(folder: Folder, name: str) -> str:
     except FileNotFoundError:
         return ""
     with closing(file):
-        size = file.size()
-        copy_name = f"{QUARANTINE}/{name}-{segment.digest_before(file, size).hex()[:_HASH_DIGITS]}"
+        digest = sha256()
+        for data in readable(file):
+            digest.update(data)
+        copy_name = f"{QUARANTINE}/{name}-{digest.hexdigest()[:_HASH_DIGITS]}"
         with closing(folder.create(copy_name)) as copy:
-            for position in range(0, size, segment.READ_BYTES):
-                copy.write(file.read(min(segment.READ_BYTES, size - position), position), position)
+            position = 0
+            for data in readable(file):
+                copy.write(data, position)
+                position += len(data)
             copy.sync()
     return copy_name
 
@@ -338,11 +405,15 @@ def _with_earlier(mended: list[Mended], begun: Intent | None) -> list[Mended]:
 
 def _move_head(folder: Folder, plan: Plan, position: int, seed: int) -> None:
     """Let HEAD speak of what there is now. In its place, so that a writer who has it open sees that it moved."""
-    names = folder.names()
-    with closing(folder.open(head.NAME, writable=True) if head.NAME in names else folder.create(head.NAME)) as file:
-        moved = Head(file, seed)
-        moved.changed()
-        tip = plan.tip
+    tip = plan.tip
+    with closing(_open_head(folder, seed)) as moved:
         moved.move(end=tip.end, base=plan.base, position=position, time_us=tip.time_us, prev=tip.prev)
-        file.sync()
+        moved.sync()
     folder.sync_names()
+
+
+def _open_head(folder: Folder, seed: int) -> Head:
+    there = head.NAME in folder.names()
+    opened = Head(folder.open(head.NAME, writable=True) if there else folder.create(head.NAME), seed)
+    opened.changed()
+    return opened

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evlog import merkle, segment
-from evlog.errors import CorruptLogError, UnknownTagError
-from evlog.frame import CONTROL, MAGIC, RECORD, BadFrame, Frame, unpack, unpack_body
+from evlog.errors import CorruptLogError, StorageError, UnknownTagError
+from evlog.frame import CONTROL, HEADER, MAGIC, RECORD, BadFrame, Frame, unpack, unpack_body
+from evlog.log import SEGMENT_BYTES_MAX
 from evlog.tip import leaf_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from evlog.files import File, Folder
 
+_BYTES_MAX: Final = 2 * SEGMENT_BYTES_MAX
 _PART_BYTES: Final = 128 * 1024  # What is lost together, where a segment is stored in blocks.
+_SECTOR_BYTES: Final = 4096  # What is lost together, where a device fails.
 
 
 class Piece(NamedTuple):
-    """A record's frame in a source. leaf: its hash; base: of the file it stands in; synced: end of what was durable when it was made."""
+    """A record's frame in a source. leaf: its hash; file: that it stands in; synced: end of what was durable when it was made."""
 
     leaf: bytes
     prev: bytes
     time_us: int
     synced: int
-    base: int
+    file: str
     position: int
     size: int
 
@@ -60,14 +64,15 @@ class Control(NamedTuple):
 class Source:
     """What one folder of segments has of one range of records: loaded for one segment at a time.
 
-    records: by offset. controls: by the offset of the next record.
+    records: by offset, each that claims it: what a record holds may look like a frame, once the record around it is damaged.
+    controls: by the offset of the next record. Of a segment that is there in both forms, either may have what the other lost.
     """
 
     def __init__(self, folder: Folder, seed: int, name: str) -> None:
         self.folder, self.name, self._seed = folder, name, seed
-        self.records: dict[int, Piece] = {}
+        self.records: dict[int, list[Piece]] = {}
         self.controls: dict[int, list[Control]] = {}
-        self._data: dict[int, bytes] = {}
+        self._data: dict[str, bytes] = {}
 
     def bases(self) -> list[int]:
         """Return the base offsets of the segments that are there."""
@@ -84,37 +89,66 @@ class Source:
                 self._load(base, start, stop)
 
     def _load(self, base: int, start: int, stop: int | None) -> None:
-        try:
-            with closing(segment.open_file(self.folder, base)) as file:
-                data = self._data[base] = _readable(file)
-        except CorruptLogError:
-            return  # Not even how its bytes lie is to be found out.
+        # In this order: where one is compressed meanwhile, there is the other before it goes.
+        forms: tuple[Callable[[], File], ...] = (
+            lambda: self.folder.open(segment.name_of(base)),
+            lambda: segment.open_compressed(self.folder, base),
+        )
+        for form in forms:
+            try:
+                with closing(form()) as file:
+                    if file.size() > _BYTES_MAX:
+                        continue  # No segment, whoever made it: nobody's memory is to be filled with it.
+                    name, data = file.name, b"".join(readable(file))
+            except (FileNotFoundError, CorruptLogError):
+                continue  # Or not even how its bytes lie is to be found out.
+            self._data[name] = data
+            self._look(name, data, base, start, stop)
+
+    def _look(self, name: str, data: bytes, base: int, start: int, stop: int | None) -> None:
         for frame in frames(data, self._seed):
             if frame.offset < start or (stop is not None and frame.offset > stop):
                 continue
+            if frame.synced > frame.offset or frame.offset - base > frame.position // HEADER.size:
+                continue  # No writer makes it: nothing is durable before it is made, and what is before it takes room.
             if frame.kind == RECORD:
                 if frame.offset != stop and (leaf := _leaf_hash(frame)) is not None:
-                    piece = Piece(leaf, frame.prev, frame.time_us, frame.synced, base, frame.position, frame.size)
-                    self.records.setdefault(frame.offset, piece)
+                    piece = Piece(leaf, frame.prev, frame.time_us, frame.synced, name, frame.position, frame.size)
+                    self.records.setdefault(frame.offset, []).append(piece)
                 continue
             stored = data[frame.position : frame.stop]
-            self.controls.setdefault(frame.offset, []).append(Control(frame.kind, frame.prev, stored))
+            here, found = self.controls.setdefault(frame.offset, []), Control(frame.kind, frame.prev, stored)
+            if found not in here:  # Else of the other form.
+                here.append(found)
 
     def stored(self, piece: Piece) -> bytes:
         """Return the bytes of a frame that was loaded."""
-        return self._data[piece.base][piece.position : piece.position + piece.size]
+        return self._data[piece.file][piece.position : piece.position + piece.size]
 
 
-def _readable(file: File) -> bytes:
-    """Return the bytes of a segment, with zeros where a part of it cannot be read."""
-    parts, size = [], file.size()
+def readable(file: File) -> Iterator[bytes]:
+    """Yield the bytes of a file, in parts, with zeros where some of it cannot be read. Raises StorageError for what is no damage."""
+    size = file.size()
     for position in range(0, size, _PART_BYTES):
         wanted = min(_PART_BYTES, size - position)
         try:
-            parts.append(file.read(wanted, position))
+            yield file.read(wanted, position)
         except CorruptLogError:
-            parts.append(bytes(wanted))
-    return b"".join(parts)
+            yield bytes(wanted)
+        except StorageError as error:
+            if error.errno != errno.EIO:
+                raise
+            for at in range(position, position + wanted, _SECTOR_BYTES):
+                yield _sector(file, min(_SECTOR_BYTES, position + wanted - at), at)
+
+
+def _sector(file: File, size: int, position: int) -> bytes:
+    try:
+        return file.read(size, position)
+    except StorageError as error:
+        if error.errno != errno.EIO:
+            raise
+        return bytes(size)
 
 
 def whole_frame(stored: bytes, seed: int) -> Frame:

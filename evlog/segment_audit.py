@@ -137,7 +137,7 @@ def _walk(
         if isinstance(frame, BadFrame):
             return frame
         try:
-            reason = active.take(frame) or (_control_fault(active, frame) if frame.kind >= CONTROL else None)
+            reason = active.take(frame) or (control_fault(active, frame) if frame.kind >= CONTROL else None)
         except UnknownTagError as error:
             return BadFrame(frame.position, error.reason, newer=True)
         if reason is not None:
@@ -170,7 +170,7 @@ def _losses(frame: Frame) -> Iterator[Loss]:
             yield Loss(f"{lost}; {why}", frame.position, change.end)
 
 
-def _control_fault(active: recovery.Active, frame: Frame) -> str | None:
+def control_fault(active: recovery.Active, frame: Frame) -> str | None:
     """Return what a seal or a checkpoint says, beyond the tree, that is not so."""
     if frame.kind == CHECKPOINT and resume.decode_state(frame) != active.state:
         return "the checkpoint frame tells other positions or times than its segment has"

@@ -2,6 +2,7 @@
 
     STORE/lost/END/views    the views; what they tell of the lost records may be all that is left
     STORE/lost/END/tlog     checkpoints over more than END records, and the tiles, which are made anew
+    STORE/lost/END/anchors  the anchors that know of more, or cannot be asked: they are none of this store any more
     KEYFILE.signed.lost-END what the key here remembers to have signed, if it is more
 
 Copies of such checkpoints elsewhere are untouched, and whoever compares the store with one is told that the log was cut. That is right.
@@ -14,18 +15,20 @@ from typing import TYPE_CHECKING, Final
 
 from evlog.errors import EvidenceError, storage_error
 from evlog.files import sync_folder
-from evlog.tlog import archive, checkpoint, keys, publisher
+from evlog.tlog import anchors, archive, checkpoint, keys, publisher
 from evlog.tlog.shelf import FolderShelf
 from mlmd.opening import TLOG_FOLDER, VIEWS_FOLDER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from evlog.identity import Identity
+
 LOST_FOLDER: Final = "lost"
 _TILES: Final = "tile"
 
 
-def set_aside(place: Path, log_id: bytes, end: int) -> list[Path]:
+def set_aside(place: Path, ident: Identity, end: int) -> list[Path]:
     """Move what goes further than the first `end` records out of the way; return where it is now. Raises StorageError.
 
     Interrupted, it is done again: what was moved by then is no longer there.
@@ -35,7 +38,9 @@ def set_aside(place: Path, log_id: bytes, end: int) -> list[Path]:
     if tlog.is_dir():
         with archive.alone(tlog):
             moved += [_move(tlog / name, aside / TLOG_FOLDER / name) for name in _broken(tlog, end)]
-    memory = keys.memory_of(keys.place_of(log_id))
+    if anchors.set_aside(place, ident, end, aside):
+        moved.append(aside / anchors.NAME)
+    memory = keys.memory_of(keys.place_of(ident.log_id))
     if (size := _size_in(memory)) is not None and size > end:
         moved.append(_move(memory, memory.with_name(f"{memory.name}.lost-{end}")))
     return [path for path in moved if path is not None]

@@ -66,6 +66,30 @@ def forget(store: Path, place: Path) -> None:
     _write(store, [one for one in known if one != gone])
 
 
+def set_aside(store: Path, ident: Identity, size: int, target: Path) -> list[Path]:
+    """Take out of the anchors of a store those that know of more than `size` records, or cannot be asked; return them.
+
+    target: a folder in which `anchors` then names them. What is at the places stays.
+    """
+    places = places_of(store)
+    gone = [one for one in places if _may_know_more(one, ident, size)]
+    if gone:
+        shelf = FolderShelf(target)
+        before = (shelf.read(NAME) or b"").decode("utf-8", "replace").splitlines()
+        text = "".join(f"{line}\n" for line in dict.fromkeys([*before, *map(str, gone)]))
+        shelf.write(NAME, text.encode(), durable=True)
+        _write(store, [one for one in places if one not in gone])
+    return gone
+
+
+def _may_know_more(place: Path, ident: Identity, size: int) -> bool:
+    try:
+        found = copies_at(place, ident) if place.is_dir() or place.is_file() else None
+        return found is None or any(read(one, ident).signed.checkpoint.size > size for one in found[-1:])
+    except (EvidenceError, OSError):
+        return True
+
+
 def _write(store: Path, places: list[Path]) -> None:
     text = "".join(f"{one}\n" for one in places)
     FolderShelf(store).write(NAME, text.encode(), durable=True)

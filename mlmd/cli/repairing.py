@@ -18,13 +18,14 @@ from evlog.tlog import anchors, review
 from evlog.tlog.committed import Published, believed
 from evlog.tlog.shelf import FolderShelf
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.copies import note_copy
 from mlmd.cli.evidence import policy_option, read_policy
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE, USAGE, Refusal
 from mlmd.engine import Engine
-from mlmd.lost import set_aside
+from mlmd.lost import LOST_FOLDER, set_aside
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, open_folder
 from projections.sqlite.view import peek
 
@@ -166,7 +167,8 @@ def accept_loss(
         raise Refusal("why is the loss accepted?", f"evlog accept-loss --offset {offset} --reason TEXT", USAGE)
     with progress_of(settings, "looking at the log") as progress:
         repairs.accept_loss(store.folder, store.means._replace(progress=progress), offset)
-    aside = set_aside(store.place, store.ident.log_id, offset)
+    aside = set_aside(store.place, store.ident, offset)
+    note_copy(settings, store.place, "", store.place / LOST_FOLDER / str(offset))  # It may hold what is erased later.
     loss = next(one for one in repairs.finish(store.folder, author) if isinstance(one, LossAccepted))
     _make_views(settings, store.place)
     row = {
@@ -214,6 +216,7 @@ def _damaged(settings: Settings, places: Sequence[Path], anchor: Path | None, po
     means = Means(copies, Published(FolderShelf(tlog), []), origin=own[-1].origin if own else None)
     ident = repairs.identify(folder, means)
     promised = [one for one in own if one.origin == ident.origin]
+    promised += _anchored(settings, place, keys, ident)
     if anchor is not None:
         promised.append(_given(settings, anchor, policy, keys, ident))
     seen = peek(place / VIEWS_FOLDER)
@@ -228,6 +231,20 @@ def _keys_of(settings: Settings, place: Path) -> list[VerifierKey]:
     except EvidenceError as error:
         talk(settings, f"{error}: the store's own checkpoints are not believed; name the keys with --policy")
         return []
+
+
+def _anchored(settings: Settings, place: Path, keys: Sequence[VerifierKey], ident: Identity) -> list[Checkpoint]:
+    """Return the newest copy at each anchor, where a key that is known signed it: who may write there need not be believed."""
+    promises, unread = anchors.newest_of(place, ident)
+    found = believed(promises, keys)
+    for reason in unread:
+        talk(settings, reason)
+    for one in promises:
+        if one.signed.checkpoint not in found:
+            talk(
+                settings, f"{one.file}: no key that is known signed it: it is not believed; name the key with --policy"
+            )
+    return found
 
 
 def _given(

@@ -259,7 +259,7 @@ def test_a_creation_interrupted_at_any_step_can_be_made_again(strike: str) -> No
         for seed in range(8):
             twin = deepcopy(disk)
             twin.fault = Fault(twin.steps + 1 + seed // 2, "cut after")
-            twin.holder = None
+            twin.holders = {}
             rng = random.Random(seed)
             if "cut" in strike:
                 twin = twin.cut(rng)

@@ -137,23 +137,22 @@ class SimulatedFile:
 class SimulatedLock:
     """Processes take turns here, so nobody ever waits: a lock that is taken was left taken by mistake."""
 
-    def __init__(self, disk: SimulatedDisk | SimulatedFolder) -> None:
-        self._disk = disk
+    def __init__(self, disk: SimulatedDisk | SimulatedFolder, name: str) -> None:
+        self._disk, self._name = disk, name
 
     def acquire(self) -> None:
-        assert self._disk.holder is None, "the lock was never given back"
-        self._disk.holder = self
+        assert self._name not in self._disk.holders, "the lock was never given back"
+        self._disk.holders[self._name] = self
 
     def try_acquire(self) -> bool:
         self.acquire()
         return True
 
     def release(self) -> None:
-        assert self._disk.holder in (self, None), "the lock belongs to another"
-        self._disk.holder = None
+        assert self._disk.holders.pop(self._name, self) is self, "the lock belongs to another"
 
     def close(self) -> None:
-        assert self._disk.holder is not self, "the lock is closed while it is held"
+        assert self._disk.holders.get(self._name) is not self, "the lock is closed while it is held"
 
 
 class SimulatedDisk:
@@ -163,7 +162,7 @@ class SimulatedDisk:
         self.fault = fault
         self.capacity = capacity  # Bytes that all files may have together; None for no limit.
         self.steps = 0
-        self.holder: SimulatedLock | None = None
+        self.holders: dict[str, SimulatedLock] = {}  # By the name of the lock.
         self.inodes: dict[str, Inode] = {}
         self.durable_names: dict[str, Inode] = {}
         self._renames: list[Callable[[dict[str, Inode]], object]] = []
@@ -232,7 +231,7 @@ class SimulatedDisk:
             raise storage_error("write failed", name, OSError(errno.ENOSPC, "no room"))
 
     def lock(self, name: str) -> SimulatedLock:
-        return SimulatedLock(self)
+        return SimulatedLock(self, name)
 
     def describe(self, name: str) -> str:
         return name
@@ -269,7 +268,7 @@ class SimulatedDisk:
     def restart(self) -> None:
         """The process that the fault struck is gone; the machine, and other processes, are not."""
         self.fault = None
-        self.holder = None
+        self.holders = {}
 
     def cut(self, rng: random.Random) -> SimulatedDisk:
         """Return a disk as the machine may find it after a power cut now."""
@@ -296,7 +295,7 @@ class SimulatedFolder:
 
     def __init__(self, disk: SimulatedDisk, prefix: str) -> None:
         self._disk, self._prefix = disk, prefix
-        self.holder: SimulatedLock | None = None
+        self.holders: dict[str, SimulatedLock] = {}  # By the name of the lock.
 
     def names(self, subfolder: str = "") -> list[str]:
         return self._disk.names(f"{self._prefix}{subfolder}".rstrip("/"))
@@ -317,7 +316,7 @@ class SimulatedFolder:
         self._disk.sync_names()
 
     def lock(self, name: str) -> SimulatedLock:
-        return SimulatedLock(self)
+        return SimulatedLock(self, name)
 
     def beside(self, name: str, *, create: bool = False) -> SimulatedFolder:
         return SimulatedFolder(self._disk, f"{name}/")

@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 from personal import NAME, declared, holds, opened, put, seen
 
+from evlog.log import Log
 from evlog.personal import ERASED, SEALED
+from evlog.records import Erased, LossAccepted
 from mlmd import errors
 from mlmd.cli import cli
 
@@ -305,3 +307,39 @@ def test_a_store_that_declares_nothing_has_no_keys_whatever_is_asked_of_it(tmp_p
     for words in (["backup", str(tmp_path / "copy")], ["snapshot", str(tmp_path / "lake")], ["verify"], ["personal"]):
         assert run(place, *words).exit_code == 0
     assert not (place / "keys").exists()
+
+
+def lose_the_last(place: Path) -> int:
+    """Damage the last record of a store, and accept that it is lost; return its offset."""
+    with closing(Log.open(place / "log", writable=False)) as log:
+        offset = log.end - 1
+        position = log.frame(offset).position
+    (segment,) = (place / "log").glob("*.seg")
+    damaged = bytearray(segment.read_bytes())
+    damaged[position + 70] ^= 1
+    segment.write_bytes(damaged)
+    told = run(place, "accept-loss", "--offset", str(offset), "--reason", "ticket 81")
+    assert told.exit_code == 0, told.output
+    return offset
+
+
+def test_an_erasure_whose_record_is_lost_is_put_on_record_again(place: Path) -> None:
+    assert run(place, "erase", "u-17", "--reason", "x").exit_code == 0
+    offset = lose_the_last(place)
+    with closing(opened(place)) as store:
+        assert seen(store, 1)["operator"] == ERASED
+        assert seen(store, 2)["operator"] == BEN
+    told = run(place, "-o", "json", "verify")
+    assert told.exit_code == 0, told.output
+    assert [one["severity"] for one in json.loads(told.stdout)["findings"]] == ["note"]
+    with closing(Log.open(place / "log", writable=False)) as log:
+        (entry,) = log.read(offset)
+        assert [type(change) for change in entry.record.changes] == [LossAccepted, Erased]
+        assert log.subject_keys.erased_at(entry.record.changes[1].keys[0]) == offset
+
+
+def test_an_erasure_is_told_of_what_a_loss_set_aside(place: Path) -> None:
+    offset = lose_the_last(place)
+    assert holds(place / "lost", NAME.encode())
+    told = run(place, "erase", "u-17", "--reason", "x")
+    assert str(place / "lost" / str(offset)) in told.output

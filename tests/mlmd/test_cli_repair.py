@@ -15,10 +15,11 @@ from device import mounted, stuff
 from evlog import head, identity
 from evlog.files import RealFolder
 from evlog.log import Log
-from evlog.tlog import keys
+from evlog.tlog import anchors, keys
 from mlmd import MetadataStore, errors
 from mlmd.cli import cli
 from mlmd.proto import metadata_store_pb2 as pb
+from replay.verify import verify_actors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,7 @@ def spoil(place: Path, *offsets: int) -> None:
 
 
 def files_of(place: Path) -> dict[str, bytes]:
-    names = ("LOCK", "-shm", "-wal")  # What reading makes.
+    names = ("LOCK", "COMPRESS", "-shm", "-wal")  # What reading makes, and looking.
     return {
         str(path): path.read_bytes() for path in place.rglob("*") if path.is_file() and not str(path).endswith(names)
     }
@@ -268,3 +269,69 @@ def test_a_store_on_a_full_device_can_be_read_and_is_written_to_once_there_is_ro
     assert [one.name for one in store.get_contexts()][-1] == "large"
     store.close()
     assert data("-s", str(place), "verify")["sound"]
+
+
+# With anchors, keys of actors, and personal values ----------------------------------------------------------------------
+
+
+def set_anchors(place: Path, *names: str) -> None:
+    (place / anchors.NAME).write_text("".join(f"{Path(name).absolute()}\n" for name in names))
+
+
+def names_in(path: Path) -> list[str]:
+    return [Path(line).name for line in path.read_text().splitlines()]
+
+
+def test_the_copies_at_the_anchors_are_commitments_by_themselves(place: Path) -> None:
+    for name in ("checkpoint", "tile", "checkpoints"):
+        path = place / "tlog" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    shutil.rmtree(place / "views")
+    with (place / "log" / SEGMENT).open("r+b") as file:
+        file.truncate(position_of(place, 9))
+    (place / "log" / head.NAME).unlink()
+    assert refused(3, "-s", str(place), "repair")[0].count("13 were acknowledged")
+    row, _ = data("-s", str(place), "repair", "--from", "copy")
+    assert (row["start"], row["stop"], row["committed"]) == (9, 13, "the tree")
+    assert data("-s", str(place), "verify")["sound"]
+
+
+def test_an_anchor_is_not_believed_whose_copy_no_known_key_signed(place: Path) -> None:
+    spoil(place, 8)
+    set_anchors(place, "last.txt")
+    text = Path("last.txt").read_text().replace("\n13\n", "\n9999\n")
+    Path("last.txt").write_text(text)
+    result = run("-s", str(place), "repair", "--from", "copy", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "is not believed" in result.stderr
+    assert "a published tile" in result.stdout
+
+
+def test_after_a_loss_the_anchors_that_know_more_are_none_of_the_store_any_more(place: Path) -> None:
+    Path("empty").mkdir()
+    set_anchors(place, "last.txt", "empty", "unplugged")
+    spoil(place, 8)
+    row = data("-s", str(place), "accept-loss", "--offset", "8", "--reason", "ticket 81")
+    assert (row["records"], row["broken_checkpoint"]) == (8, 13)
+    assert str(place / "lost" / "8" / "anchors") in row["set_aside"]
+    assert names_in(place / anchors.NAME) == ["empty"]
+    assert names_in(place / "lost" / "8" / "anchors") == ["last.txt", "unplugged"]
+    store = MetadataStore(pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(place))))
+    store.put_artifact_type(pb.ArtifactType(name="After"))
+    store.close()
+    assert run("-s", str(place), "checkpoint", "--copy-to", "new.txt").exit_code == 0
+    assert [one["severity"] for one in data("-s", str(place), "verify")["findings"]] == ["note"]
+    assert run("-s", str(place), "verify", "--since", "last.txt").exit_code == 3
+
+
+def test_what_a_person_with_a_key_does_is_signed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("keys", "new", "--actor", "ana", "-k", "ana.key").exit_code == 0
+    monkeypatch.setenv("EVLOG_ACTOR_KEY", str(Path("ana.key").absolute()))
+    spoil(place, 8)
+    assert run("-s", str(place), "repair", "--from", "copy").exit_code == 0
+    spoil(place, 8)
+    assert run("-s", str(place), "accept-loss", "--offset", "8", "--reason", "ticket 81").exit_code == 0
+    with contextlib.closing(Log.open(place / "log", writable=False)) as log:
+        signed, findings = verify_actors(log)
+    assert findings == []
+    assert list(signed.values()) == [1]
