@@ -22,6 +22,7 @@ _TABLES: Final = re.sub(r"create (?:unique )?index [^;]+;", "", _SCHEMA)
 _BUSY_MS: Final = 10_000
 _CACHE_KIB: Final = 32 * 1024
 _READER_CACHE_KIB: Final = 2 * 1024  # One for each thread that reads: the kernel keeps the pages once for all.
+_PAST_CACHE_KIB: Final = 2 * _READER_CACHE_KIB  # Each node is read in two tables.
 _CHECKPOINT_PAGES: Final = 1_000
 MEMORY: Final = ":memory:"
 CLOSED: Final = ""
@@ -49,6 +50,12 @@ def connect(path: str, *, writable: bool, create: bool = False) -> apsw.Connecti
     except apsw.Error as error:
         raise WrongViewError(f"{path}: {error}") from error
     return connection
+
+
+def look_back(connection: apsw.Connection, at: int) -> None:
+    """Let a connection that reads answer as of the first `at` records."""
+    connection.execute(f"pragma cache_size = -{_PAST_CACHE_KIB}")
+    past.look_at(connection, at)
 
 
 def plan_once(connection: apsw.Connection) -> None:

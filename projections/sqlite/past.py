@@ -58,9 +58,7 @@ _FIXED: Final[dict[str, set[str]]] = {
 _FEW: Final = 1_000
 _FEW_ROWS: Final = 128  # Each query looks at them.
 _A_WHILE: Final = 4_096  # Records.
-_TIME_MIN: Final = -(1 << 63)
 _TIME_MAX: Final = (1 << 63) - 1
-_NEVER: Final = _TIME_MAX  # An offset that no log reaches.
 
 
 # Versions that were replaced ----------------------------------------------------------------------------------------
@@ -119,7 +117,7 @@ def _name_tables(connection: apsw.Connection, at: int) -> None:
             _view(connection, f"{table}_recent", _recent(connection, table, names, at, last))
     for edge in ("event", "parent_context"):
         if ids_as_put(connection, edge):
-            held = f"id <= {_last(connection, edge, partial(_was_linked, connection, edge, at=at))}"
+            held = _up_to("id", _last(connection, edge, partial(_was_linked, connection, edge, at=at)))
         else:
             held = f"since < {at}"
         _view(connection, edge, f"select * from main.{edge} where {held}")
@@ -145,7 +143,16 @@ def _one_by_one(table: str, names: Sequence[str], at: int, last: int) -> str:
     # An id that is no higher than the last one was there, unless rows came in another order, perhaps since this view was made.
     in_order = f"not exists (select 1 from main.disorder where tab = '{table}' and col = 'id')"
     there = f"n.since < {at} or {in_order} or {_held(table, 'since', at)} < {at}"
-    return f"select {', '.join(columns)} from main.{table} n where n.id <= {last} and ({there})"
+    return f"select {', '.join(columns)} from main.{table} n where {_up_to('n.id', last)} and ({there})"
+
+
+def _up_to(column: str, last: int) -> str:
+    """Return the condition that a column is no higher than a bound of the moment's.
+
+    Of two upper bounds an index can use one, and SQLite takes whichever it believes to leave fewer rows: that of the question, not ours,
+    which leaves nearly all. From ours on, a page far down would pass over everything above it.
+    """
+    return f"likelihood({column} <= {last}, 0.99)"
 
 
 def _held(table: str, name: str, at: int) -> str:
@@ -158,12 +165,12 @@ def _held(table: str, name: str, at: int) -> str:
 
 def _now(table: str, names: Sequence[str], at: int, last: int) -> str:
     """Return the select for what was put by then and has not been replaced."""
-    return f"select {', '.join(names)} from main.{table} where since < {at} and id <= {last}"
+    return f"select {', '.join(names)} from main.{table} where since < {at} and {_up_to('id', last)}"
 
 
 def _then(table: str, names: Sequence[str], at: int, last: int) -> str:
     """Return the select for what held then and was replaced after it."""
-    return f"select {', '.join(names)} from main.{table}_past where since < {at} and until >= {at} and id <= {last}"
+    return f"select {', '.join(names)} from main.{table}_past where since < {at} and until >= {at} and {_up_to('id', last)}"
 
 
 def _ever(table: str, names: Sequence[str]) -> str:
@@ -178,14 +185,16 @@ def _valued(connection: apsw.Connection, table: str, names: Sequence[str], at: i
     In the order of their ids, versions that did not hold are passed over until one did: after a late moment that is a long way, and the few
     that were replaced since are looked at instead.
     """
-    past = f"select {', '.join(names)} from main.{table}_past"
-    now, then = _now(table, names, at, last), f"{past} where since < {at} and +until >= {at} and id <= "
+    replaced = f"main.{table}_past"
+    held, listed = f"since < {at} and until >= {at}", ", ".join(names)
+    in_order = f"since < {at} and +until >= {at} and {_up_to('id', last)}"
+    now = _now(table, names, at, last)
     if not _few(connection, table, at, _FEW_ROWS):
-        return f"{now} union all {then} {last}"
-    few = _still_few(_applied(connection))
+        return f"{now} union all select {listed} from {replaced} where {in_order}"
+    end = _applied(connection)
     return (
-        f"{now} union all {then} (select iif({few}, -1, {last})) union all {past} indexed by {table}_past_until"
-        f" where since < {at} and until >= (select iif({few}, {at}, {_NEVER}))"
+        f"{now} union all select {listed} from {_later(end, replaced)} and {in_order}"
+        f" union all select {listed} from {_soon(end, f'{replaced} indexed by {table}_past_until')} and {held}"
     )
 
 
@@ -196,24 +205,23 @@ def _recent(connection: apsw.Connection, table: str, names: Sequence[str], at: i
     early one most that were put last still held: they are read in their order, from the last one on that was put by then.
     """
     newest = _newest(connection, table, at)
-    past = f"select update_time, id, number from main.{table}_past indexed by {table}_past"
-    many = f"{past}_update_time where since < {at} and until >= {at} and update_time <= "
+    replaced = f"main.{table}_past indexed by {table}_past"
+    listed, in_order = "update_time, id, number", f"since < {at} and until >= {at} and {_up_to('update_time', newest)}"
     if _few(connection, table, at, _FEW):
         end = _applied(connection)
         columns = "update_time integer, id integer, number integer"
         connection.execute(f"create temp table {table}_held ({columns}, primary key (update_time, id)) without rowid")
-        known = f"{past}_until where since < {at} and until >= {at} and until < {end}"
-        connection.execute(f"insert into temp.{table}_held {known}")
-        few = _still_few(end)
+        since = f"select {listed} from {replaced}_until where since < {at} and until >= {at} and until < {end}"
+        connection.execute(f"insert into temp.{table}_held {since}")
         held = [
-            f"select * from temp.{table}_held where update_time <= (select iif({few}, {newest}, {_TIME_MIN}))",
-            f"{past}_until where since < {at} and until >= (select iif({few}, {end}, {_NEVER}))",
-            f"{many} (select iif({few}, {_TIME_MIN}, {newest}))",
+            f"select {listed} from {_soon(end, f'temp.{table}_held')}",
+            f"select {listed} from {_soon(end, f'{replaced}_until')} and since < {at} and until >= {end}",
+            f"select {listed} from {_later(end, f'{replaced}_update_time')} and {in_order}",
         ]
     else:
-        held = [f"{many} {newest}"]
+        held = [f"select {listed} from {replaced}_update_time where {in_order}"]
     columns = ", ".join(f"h.{name}" if name in ("update_time", "id") else f"p.{name}" for name in names)
-    return f"{_now(table, names, at, last)} and update_time <= {newest}" + "".join(
+    return f"{_now(table, names, at, last)} and {_up_to('update_time', newest)}" + "".join(
         f" union all select {columns} from ({versions}) h cross join main.{table}_past p on p.number = h.number"
         for versions in held
     )
@@ -226,9 +234,17 @@ def _few(connection: apsw.Connection, table: str, at: int, most: int) -> bool:
     return count < most
 
 
-def _still_few(end: int) -> str:
-    """Return the condition that the store has not gone on for long since it had `end` records: each query asks."""
-    return f"(select applied < {end + _A_WHILE} from main.view)"
+def _soon(end: int, table: str) -> str:
+    """Return what to select from, up to its conditions: a table, until the store has gone on for a while after `end` records.
+
+    Each query asks the one row of `view`, first: where that has it the other way the table is not looked at.
+    """
+    return f"main.view v cross join {table} where v.rowid = 1 and v.applied < {end + _A_WHILE}"
+
+
+def _later(end: int, table: str) -> str:
+    """Return what to select from once `_soon` has nothing any more."""
+    return f"main.view v cross join {table} where v.rowid = 1 and v.applied >= {end + _A_WHILE}"
 
 
 def _applied(connection: apsw.Connection) -> int:

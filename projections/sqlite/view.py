@@ -15,7 +15,7 @@ import apsw
 
 from projections.errors import FullViewError, ViewError, WrongViewError
 from projections.generations import same_file
-from projections.sqlite import database, past, properties
+from projections.sqlite import database, properties
 from projections.sqlite.apply import Applier, Bodies
 from projections.sqlite.digest import state_digest
 from projections.sqlite.lookup import Lookup
@@ -265,7 +265,7 @@ def _connect(
         with only, connection.backup("main", writer, "main") as backup:
             backup.step()
     if at is not None:
-        past.look_at(connection, at)
+        database.look_back(connection, at)
     return Lookup(connection, indexes)
 
 

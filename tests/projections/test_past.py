@@ -10,7 +10,7 @@ import records
 
 from evlog.records import Entry
 from projections.projector import catch_up
-from projections.query import Column, Constant, Filter, Listing, Operation, OrderBy, Variable
+from projections.query import After, Column, Constant, Filter, Listing, Operation, OrderBy, Variable
 from projections.sqlite import past
 from projections.sqlite.properties import Property
 from projections.sqlite.view import View
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evlog.records import ArtifactPut
+    from projections.sqlite.lookup import Lookup
 
 LOG_ID = b"\1" * 16
 NUMBER = Property("artifact", "properties", "number")
@@ -102,4 +103,48 @@ def test_a_moment_that_was_looked_at_stays_what_it_was_however_the_store_goes_on
                 assert [one.id for one in page] == expected(listing, then), (offset, at, number, listing)
             bodies = view.ask(lambda lookup: lookup.nodes("artifact", sorted(ids)), at)
             assert bodies == [records.BODIES.node(then[one], "Data") for one in sorted(then)], (offset, at)
+    view.close()
+
+
+def steps(view: View, listing: Listing, at: int) -> int:
+    """Return how many steps of SQLite's machine a page takes: what it costs, whatever else the computer does."""
+
+    def question(lookup: Lookup) -> int:
+        counted = 0
+
+        def count() -> bool:
+            nonlocal counted
+            counted += 1
+            return False
+
+        lookup._connection.set_progress_handler(count, 1)
+        assert len(lookup.page(listing)) == listing.limit
+        lookup._connection.set_progress_handler(None)
+        return counted
+
+    return view.ask(question, at)
+
+
+@pytest.mark.parametrize("few", [0, 100_000])
+def test_a_page_far_down_costs_about_what_the_first_page_costs(
+    view: View, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, offset, moments = 2_000, 1, []
+    for name, value in (("_FEW", few), ("_FEW_ROWS", few)):
+        monkeypatch.setattr(past, name, value)
+    for turn in range(3):
+        given = [
+            records.artifact(one, update_time_ms=turn * many + one, properties={"number": 1}) for one in range(1, many)
+        ]
+        put(view, offset, *given)
+        offset += len(given)
+        moments.append(offset)
+    equal = listings(1)[1].filter
+    for at in moments:
+        for order, wanted in ((OrderBy.ID, None), (OrderBy.ID, equal), (OrderBy.UPDATE_TIME, None)):
+            low = (moments.index(at) * many) if order is OrderBy.UPDATE_TIME else 0
+            for up in (True, False):
+                first = Listing("artifact", limit=9, filter=wanted, ascending=up, order_by=order)
+                middle = first._replace(after=After(low + many // 2, many // 2))
+                assert steps(view, middle, at) < 2 * steps(view, first, at) + 500, (at, middle)
     view.close()
