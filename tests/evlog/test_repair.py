@@ -744,3 +744,34 @@ def test_a_writer_that_was_open_when_a_loss_was_accepted_appends_nothing(tmp_pat
 
 def sound_at(folder: RealFolder) -> bool:
     return verify_log(folder).sound
+
+
+def losses(folder: MemoryFolder) -> list[LossAccepted]:
+    with closing(Log.open(folder)) as log:
+        changes = [change for entry in log.read(0) for change in entry.record.changes]
+    return [change for change in changes if isinstance(change, LossAccepted)]
+
+
+def test_a_loss_on_record_goes_on_though_a_power_cut_brought_an_old_head_back(whole: MemoryFolder) -> None:
+    spoil(whole, 17)
+    old = bytes(whole.files[head.NAME])
+    accept_loss(whole, Means([], NOTHING), 17)
+    intent = bytes(whole.files[NAME])
+    finish(whole, AUTHOR)
+    whole.files[head.NAME], whole.files[NAME] = bytearray(old), bytearray(intent)
+    with pytest.raises(RepairError, match="begins at offset 17, not 18"):
+        accept(whole, 18)
+    assert accept(whole, 17).end == 17
+    assert [one.end for one in losses(whole)] == [17]
+    assert sound(whole)
+
+
+def test_more_may_be_lost_before_a_loss_is_on_record(whole: MemoryFolder) -> None:
+    spoil(whole, 17)
+    accept_loss(whole, Means([], NOTHING), 17)
+    spoil(whole, 9)
+    told = accept(whole, 9)
+    assert (told.end, told.known) == (9, RECORDS)
+    assert len(told.quarantine) == 5
+    assert losses(whole) == [told]
+    assert sound(whole)
