@@ -152,28 +152,42 @@ def accept_loss(folder: Folder, means: Means, offset: int) -> None:
     with _alone(folder):
         begun = read_intent(folder)
         loss = begun.loss if begun is not None else None
-        if loss is not None and loss.end != offset:
-            raise RepairError(
-                f"{folder.describe(NAME)}: the loss that is being accepted begins at offset {loss.end}, not {offset}"
-            )
         try:
             look(folder, means)
         except LackingError as error:
             lacking = error
         else:
-            if loss is not None:
-                return  # Cut, and not yet on record.
-            raise RepairError(f"{folder.describe('')}: no record is lost: there is no loss to accept")
-        if lacking.offset != offset:
-            raise RepairError(
-                f"{lacking.file}: the log can be made whole up to offset {lacking.offset}, not {offset}: {lacking.reason}"
-            )
-        looked = look(folder, means, cut=offset)
+            if loss is None:
+                raise RepairError(f"{folder.describe('')}: no record is lost: there is no loss to accept")
+            _refuse_other(folder, loss, offset)
+            return  # Cut, and not yet on record.
+        looked = look(folder, means, cut=lacking.offset)
+        if loss is not None and loss.end <= lacking.offset:
+            _refuse_other(folder, loss, offset)
+            if looked.plan.mends or looked.plan.dropped:
+                _refuse_unlike(lacking, offset)
+            carry_out(folder, looked, begun, loss)  # It may go on behind the cut: only HEAD does not know of that.
+            return
+        _refuse_unlike(lacking, offset)
         promised = max((size for size in means.committed.sizes if size > offset), default=0)
         root = means.committed.sizes.get(promised, b"")
-        tip = looked.plan.tip
-        loss = loss or LossAccepted(offset, tip.tree.root(), lacking.known, lacking.reason, [], promised, root)
-        carry_out(folder, looked, begun, loss)
+        known, kept = (max(lacking.known, loss.known), loss.quarantine) if loss is not None else (lacking.known, [])
+        new = LossAccepted(offset, looked.plan.tip.tree.root(), known, lacking.reason, kept, promised, root)
+        carry_out(folder, looked, begun, new)
+
+
+def _refuse_other(folder: Folder, loss: LossAccepted, offset: int) -> None:
+    if loss.end != offset:
+        raise RepairError(
+            f"{folder.describe(NAME)}: the loss that is being accepted begins at offset {loss.end}, not {offset}"
+        )
+
+
+def _refuse_unlike(lacking: LackingError, offset: int) -> None:
+    if lacking.offset != offset:
+        raise RepairError(
+            f"{lacking.file}: the log can be made whole up to offset {lacking.offset}, not {offset}: {lacking.reason}"
+        )
 
 
 @contextmanager
@@ -191,7 +205,7 @@ def _alone(folder: Folder) -> Iterator[None]:
 def carry_out(folder: Folder, looked: Looked, begun: Intent | None, loss: LossAccepted | None = None) -> None:
     """Bring the files into place. The caller holds both locks."""
     plan, seed = looked.plan, seed_of(looked.ident.log_id)
-    _sweep_compressed(folder)
+    _sweep(folder)
     try:
         places = {mend.base: write_new(folder, mend, looked.ident) for mend in plan.mends}
         mended = _mended(folder, looked, lambda name: quarantined(folder, name))
@@ -246,7 +260,9 @@ def finish(folder: Folder, author: Author) -> list[Repaired | LossAccepted]:
             again = _erased_again(log, group.end) if intent.loss is not None else []
             group.add(Record(envelope, [*intent.changes, *again]), signer=author.signer)
             group.commit()
-    _sweep(folder)
+    with _alone(folder), closing(_open_head(folder, seed_of(identity.read(folder).log_id))) as there:
+        _sweep(folder)
+        there.sync()  # Else a power cut could leave one that knows of what was lost, and REPAIR no more.
     folder.remove(NAME)
     folder.sync_names()
     return intent.changes
@@ -269,22 +285,11 @@ def _erased_again(log: Log, offset: int) -> list[Erased]:
 
 
 def _sweep(folder: Folder) -> None:
-    """Remove new segments that came to nothing. The next attempt writes its own; where these stay, they take up room and no more."""
+    """Remove new files that came to nothing, of a repair or a compression. Where they stay, they take up room and no more. Under both locks."""
     with suppress(StorageError):
         for name in folder.names():
-            base = segment.base_of(name.removesuffix(UNFINISHED))
-            if base is not None and name == segment.name_of(base) + UNFINISHED:
-                folder.remove(name)
-
-
-def _sweep_compressed(folder: Folder) -> None:
-    """Remove what a compression left unfinished: the segment may be gone, and then nobody goes on with it. Under its lock."""
-    with suppress(StorageError):
-        for name in folder.names():
-            if (
-                name.endswith(segment.COMPRESSED + UNFINISHED)
-                and segment.base_of(name.removesuffix(UNFINISHED)) is not None
-            ):
+            made = name.removesuffix(UNFINISHED)
+            if made != name and (made in (NAME, identity.NAME) or segment.base_of(made) is not None):
                 folder.remove(name)
 
 

@@ -13,7 +13,7 @@ from evlog.log import SEGMENT_BYTES_MAX
 from evlog.tip import leaf_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from evlog.files import File, Folder
 
@@ -89,21 +89,12 @@ class Source:
                 self._load(base, start, stop)
 
     def _load(self, base: int, start: int, stop: int | None) -> None:
-        # In this order: where one is compressed meanwhile, there is the other before it goes.
-        forms: tuple[Callable[[], File], ...] = (
-            lambda: self.folder.open(segment.name_of(base)),
-            lambda: segment.open_compressed(self.folder, base),
-        )
-        for form in forms:
-            try:
-                with closing(form()) as file:
-                    if file.size() > _BYTES_MAX:
-                        continue  # No segment, whoever made it: nobody's memory is to be filled with it.
-                    name, data = file.name, b"".join(readable(file))
-            except (FileNotFoundError, CorruptLogError):
-                continue  # Or not even how its bytes lie is to be found out.
-            self._data[name] = data
-            self._look(name, data, base, start, stop)
+        for file in segment.open_each(self.folder, base):
+            with closing(file):
+                if file.size() > _BYTES_MAX:
+                    continue  # No segment, whoever made it: nobody's memory is to be filled with it.
+                data = self._data[file.name] = b"".join(readable(file))
+            self._look(file.name, data, base, start, stop)
 
     def _look(self, name: str, data: bytes, base: int, start: int, stop: int | None) -> None:
         for frame in frames(data, self._seed):

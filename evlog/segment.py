@@ -142,6 +142,15 @@ def open_compressed(folder: Folder, base: int) -> SeekableFile:
     return opened
 
 
+def open_each(folder: Folder, base: int) -> Iterator[File]:
+    """Open each form in which a segment is there, one after the other: for who looks for what is left. The caller closes each."""
+    # In this order: where one is compressed meanwhile, there is the other before it goes.
+    with suppress(FileNotFoundError):
+        yield folder.open(name_of(base))
+    with suppress(FileNotFoundError, CorruptLogError):  # Not even how its bytes lie is to be found out.
+        yield open_compressed(folder, base)
+
+
 def protect(folder: Folder, name: str) -> None:
     """Make the file of a sealed segment read-only, where that can be done: a guard against mistakes, on which nothing rests."""
     with suppress(StorageError):  # A file system without modes, or a file of another user.

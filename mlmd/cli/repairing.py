@@ -191,18 +191,20 @@ def accept_loss(
 def _loss_of(store: _Damaged) -> Refusal:
     """Return what is told of a loss that nobody accepted yet."""
     command_line = f"evlog -s {store.place}"
+    begun = repairs.read_intent(store.folder)
+    loss = begun.loss if begun is not None else None
     try:
         repairs.look(store.folder, store.means)
     except LackingError as error:
-        what = (
-            f"the log can be made whole up to offset {error.offset}; {error.known} records were acknowledged, so at least"
-            f" {error.known - error.offset} are lost: {error.file}: {error.reason}"
-        )
-        return Refusal(what, f"{command_line} accept-loss --offset {error.offset} --reason TEXT", DAMAGE)
-    begun = repairs.read_intent(store.folder)
-    if begun is not None and begun.loss is not None:
+        if loss is None or error.offset < loss.end:
+            what = (
+                f"the log can be made whole up to offset {error.offset}; {error.known} records were acknowledged, so at least"
+                f" {error.known - error.offset} are lost: {error.file}: {error.reason}"
+            )
+            return Refusal(what, f"{command_line} accept-loss --offset {error.offset} --reason TEXT", DAMAGE)
+    if loss is not None:
         what = "accepting a loss was interrupted"
-        return Refusal(what, f"{command_line} accept-loss --offset {begun.loss.end} --reason TEXT", DAMAGE)
+        return Refusal(what, f"{command_line} accept-loss --offset {loss.end} --reason TEXT", DAMAGE)
     return Refusal("no record is lost: there is no loss to accept", f"{command_line} verify")
 
 

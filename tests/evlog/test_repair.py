@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import errno
 import random
 import shutil
-import threading
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from broken import AUTHOR, NOTHING, RECORDS, bytes_of, copy_of, flip, grow, log_of, spoil
+from broken import (
+    AUTHOR,
+    NOTHING,
+    RECORDS,
+    accept,
+    bytes_of,
+    check_mended,
+    compressed,
+    copy_of,
+    flip,
+    grow,
+    last_change,
+    log_of,
+    mended,
+    sound,
+    spoil,
+)
 from crash import numbers
 
-from evlog import compression, head, identity, manifest, resume, segment
-from evlog.compression import compress_all
-from evlog.errors import LackingError, LogClosedError, LogError, RepairError, StorageError
+from evlog import head, identity
+from evlog.errors import LackingError, LogClosedError, RepairError, StorageError
 from evlog.files import RealFolder
-from evlog.frame import RECORD, SYNC, pack, seed_of, unpack_body
+from evlog.frame import pack, unpack_body
 from evlog.log import Log
-from evlog.memory import MemoryFile, MemoryFolder
-from evlog.records import ForeignRowKept, LossAccepted, Record, Repaired
-from evlog.repair import NAME, Copy, Means, accept_loss, finish, repair
-from evlog.segment import compressed_name_of, name_of
+from evlog.repair import Copy, Means, repair
+from evlog.segment import name_of
 from evlog.tip import leaf_of
 from evlog.tlog.checkpoint import Checkpoint
 from evlog.tlog.committed import Published
@@ -34,51 +45,9 @@ from replay.verify import verify_log
 if TYPE_CHECKING:
     from tally import Tally
 
+    from evlog.memory import MemoryFolder
 
 pytestmark = pytest.mark.usefixtures("small_segments")
-
-
-def sound(folder: MemoryFolder) -> bool:
-    return verify_log(folder).sound
-
-
-def mended(folder: MemoryFolder, *copies: MemoryFolder, committed: Published = NOTHING) -> Repaired | None:
-    named = [Copy(f"copy {number}", copy) for number, copy in enumerate(copies)]
-    return repair(folder, Means(named, committed), AUTHOR)
-
-
-def last_change(folder: MemoryFolder) -> object:
-    with closing(Log.open(folder, writable=False)) as log:
-        (entry,) = log.read(log.end - 1)
-        assert (entry.record.envelope.actor, entry.record.envelope.reason) == ("ana", "disk 3 replaced")
-        return entry.record.changes[-1]
-
-
-@pytest.fixture
-def whole() -> MemoryFolder:
-    return log_of()
-
-
-def compressed(whole: MemoryFolder) -> MemoryFolder:
-    folder = copy_of(whole)
-    assert compress_all(folder, seed=seed_of(identity.read(folder).log_id))
-    return folder
-
-
-def check_mended(folder: MemoryFolder, whole: MemoryFolder) -> None:
-    """Fail unless a log is what it was, and a record says that it was repaired."""
-    report = verify_log(folder)
-    assert report.findings == []
-    for name, data in bytes_of(whole).items():
-        if name.endswith(".seg") and name != name_of(32):
-            assert bytes(folder.files[name]) == data, name
-    assert bytes(folder.files[name_of(32)]).startswith(bytes(whole.files[name_of(32)]))
-    assert folder.files[identity.NAME] == whole.files[identity.NAME]
-    assert NAME not in folder.files
-    assert not [name for name in folder.files if name.endswith(".new")]
-    with closing(Log.open(folder)) as log:
-        assert numbers(log) == list(range(RECORDS))
-        assert log.tip_at(RECORDS).tree.root() == Log.open(whole, writable=False).tip_at(RECORDS).tree.root()
 
 
 def test_a_sound_log_is_left_alone(whole: MemoryFolder) -> None:
@@ -371,387 +340,3 @@ def test_who_has_the_log_open_goes_on_or_opens_it_again(tmp_path: Path, base: in
     writer.close()
     reader.close()
     assert verify_log(folder).findings == []
-
-
-# Accepting a loss -------------------------------------------------------------------------------------------------------
-
-
-def test_what_nothing_commits_to_is_lost_too(whole: MemoryFolder) -> None:
-    folder, copy = copy_of(whole), copy_of(whole)
-    for offset in range(13, 8, -1):
-        spoil(folder, offset)
-    for offset in (13, 12):
-        spoil(copy, offset)
-    name = name_of(8)  # Also the headers, of which each names the leaf before.
-    with closing(Log.open(whole, writable=False)) as log:
-        start, stop = log.frame(9).position, log.frame(14).position
-    folder.files[name][start:stop] = bytes(stop - start)
-    with pytest.raises(LackingError, match="no copy at hand has record 12") as caught:
-        mended(folder, copy)
-    assert caught.value.offset == 9
-    assert accept(folder, 9, copy).end == 9
-
-
-def accept(
-    folder: MemoryFolder, offset: int, *copies: MemoryFolder, committed: Published = NOTHING, acknowledged: int = 0
-) -> LossAccepted:
-    named = [Copy("copy", copy) for copy in copies]
-    accept_loss(folder, Means(named, committed, acknowledged), offset)
-    return next(one for one in finish(folder, AUTHOR) if isinstance(one, LossAccepted))
-
-
-@pytest.mark.faults
-def test_a_loss_anywhere_can_be_accepted_and_the_log_goes_on(whole: MemoryFolder, full: bool, tally: Tally) -> None:
-    for name in sorted(name for name in whole.files if name.endswith(".seg")):
-        tally("mend", len(range(0, len(whole.files[name]), 11 if full else 101)))
-        for position in range(0, len(whole.files[name]), 11 if full else 101):
-            folder = copy_of(whole)
-            flip(folder, name, position)
-            damaged = bytes(folder.files[name])
-            try:
-                mended(folder)
-            except LackingError as error:
-                offset = error.offset
-            else:
-                continue
-            told = accept(folder, offset)
-            assert (told.end, told.known) == (offset, RECORDS)
-            assert damaged in [bytes(folder.files[kept]) for kept in told.quarantine]
-            assert last_change(folder) == told
-            notes = verify_log(folder)
-            assert notes.sound
-            assert [one.offset for one in notes.findings] == [offset], notes.findings
-            with closing(Log.open(folder)) as log:
-                assert numbers(log) == list(range(offset))
-                grow(log, range(100, 120))
-            assert sound(folder)
-
-
-def test_the_offset_of_a_loss_must_be_the_one_that_is_lost(whole: MemoryFolder) -> None:
-    folder = copy_of(whole)
-    spoil(folder, 9)
-    before = bytes_of(folder)
-    for wrong in (0, 8, 10, 35, 99):
-        with pytest.raises(RepairError, match="whole up to offset 9"):
-            accept(folder, wrong)
-    assert bytes_of(folder) == before
-    with pytest.raises(RepairError, match="no record is lost"):
-        accept(whole, RECORDS)
-    assert accept(folder, 9).end == 9
-
-
-def test_what_a_copy_has_before_the_loss_is_kept(whole: MemoryFolder) -> None:
-    folder, copy = copy_of(whole), copy_of(whole)
-    spoil(folder, 17)
-    spoil(folder, 9)
-    spoil(copy, 17)
-    assert accept(folder, 17, copy).end == 17
-    assert sound(folder)
-
-
-def test_a_log_of_which_nothing_is_left_begins_anew(whole: MemoryFolder) -> None:
-    folder = copy_of(whole)
-    for name in [name for name in folder.files if name.endswith(".seg")]:
-        del folder.files[name]
-    with pytest.raises(LogError):
-        Log.open(folder)
-    assert accept(folder, 0).known == RECORDS
-    with closing(Log.open(folder)) as log:
-        assert log.end == 1
-    assert seed_of(log.id) == seed_of(identity.read(whole).log_id)
-    assert sound(folder)
-
-
-# Compressed segments ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("form", ["raw", "compressed", "without HEAD"])
-def test_damage_anywhere_in_a_compressed_segment_is_mended_from_a_copy_of_either_form(
-    whole: MemoryFolder, form: str
-) -> None:
-    small = compressed(whole)
-    copy = small if form == "compressed" else whole
-    if form == "without HEAD":
-        copy = copy_of(small)
-        del copy.files[head.NAME], copy.files[identity.NAME]
-    name = compressed_name_of(8)
-    size = len(small.files[name])
-    for position in [*range(0, size, 97), *range(size - 30, size)]:
-        folder = copy_of(small)
-        flip(folder, name, position)
-        if sound(folder):
-            continue
-        damaged = bytes(folder.files[name])
-        done = mended(folder, copy)
-        assert done is not None
-        assert [one.file for one in done.mended] == [name]
-        assert bytes(folder.files[done.mended[0].quarantine]) == damaged
-        assert name not in folder.files
-        assert folder.files[name_of(8)] == whole.files[name_of(8)]
-        compress_all(folder, seed=seed_of(identity.read(folder).log_id))
-        assert folder.files[name] == small.files[name]
-        assert verify_log(folder).findings == []
-
-
-@pytest.mark.parametrize("left", [0, 5, 200])
-def test_a_compressed_segment_that_was_cut_or_is_gone_comes_back(whole: MemoryFolder, left: int) -> None:
-    folder = compressed(whole)
-    name = compressed_name_of(8)
-    if left:
-        del folder.files[name][left:]
-    else:
-        del folder.files[name]
-    assert mended(folder, compressed(whole)) is not None
-    assert verify_log(folder).findings == []
-    with closing(Log.open(folder)) as log:
-        assert numbers(log) == list(range(RECORDS))
-
-
-def test_of_a_segment_in_both_forms_either_may_have_what_the_other_lost(whole: MemoryFolder) -> None:
-    folder = compressed(whole)
-    folder.files[name_of(8)] = bytearray(whole.files[name_of(8)])  # A crash left it, before it was removed.
-    spoil(folder, 9)
-    folder.files[compressed_name_of(8) + ".new"] = bytearray(b"left by a crash")
-    damaged = bytes(folder.files[name_of(8)])
-    done = mended(folder)
-    assert done is not None
-    assert damaged in [bytes(folder.files[one.quarantine]) for one in done.mended]
-    assert folder.files[name_of(8)] == whole.files[name_of(8)]
-    assert verify_log(folder).findings == []
-    assert not [name for name in folder.files if name.endswith(".new")]
-
-
-def test_a_loss_in_a_compressed_segment_is_accepted_and_the_log_goes_on_in_it(whole: MemoryFolder) -> None:
-    folder = compressed(whole)
-    name = compressed_name_of(8)
-    flip(folder, name, 100)
-    damaged = bytes(folder.files[name])
-    told = accept(folder, 8)
-    assert damaged in [bytes(folder.files[kept]) for kept in told.quarantine]
-    assert len(told.quarantine) == 4
-    assert sound(folder)
-    with closing(Log.open(folder)) as log:
-        assert numbers(log) == list(range(8))
-        grow(log, range(100, 120))
-    assert sound(folder)
-
-
-def test_nobody_compresses_while_files_are_swapped(tmp_path: Path) -> None:
-    folder = RealFolder(tmp_path / "log", create=True)
-    with closing(Log.open(folder, create=True)) as log:
-        grow(log, range(RECORDS))
-        seed = log.seed
-    copy = RealFolder(Path(shutil.copytree(folder.path, tmp_path / "copy")))
-    path = folder.path / name_of(8)
-    data = bytearray(path.read_bytes())
-    data[1500] ^= 1
-    path.chmod(0o600)
-    path.write_bytes(data)
-    with closing(folder.lock(compression.LOCK_NAME)) as lock:
-        lock.acquire()
-        thread = threading.Thread(target=repair, args=(folder, Means([Copy("copy", copy)], NOTHING), AUTHOR))
-        thread.start()
-        thread.join(0.3)
-        assert thread.is_alive()
-        assert path.read_bytes() == data
-        lock.release()
-        thread.join()
-    assert path.stat().st_mode & 0o777 == 0o444
-    assert len(compress_all(folder, seed=seed)) == 4
-    assert verify_log(folder).findings == []
-
-
-# CHECKPOINT frames ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def noted(monkeypatch: pytest.MonkeyPatch) -> MemoryFolder:
-    """A log with a CHECKPOINT frame after every three records, and the positions of every second record in it."""
-    monkeypatch.setattr(resume, "RECORDS", 3)
-    monkeypatch.setattr(segment, "INDEX_STEP", 2)
-    return log_of()
-
-
-def test_checkpoint_frames_come_back_byte_for_byte(noted: MemoryFolder) -> None:
-    for base in (8, 32):
-        folder = copy_of(noted)
-        spoil(folder, base + 2)
-        assert mended(folder, noted) is not None
-        check_mended(folder, noted)
-
-
-@pytest.mark.parametrize("offset", [14, 35])
-def test_a_segment_in_another_layout_has_checkpoint_frames_that_fit_it(noted: MemoryFolder, offset: int) -> None:
-    """The copy wrote the same records with SYNC frames between them, so that each stands elsewhere."""
-    folder, copy = copy_of(noted), copy_of(noted)
-    base = offset - offset % 8
-    name = name_of(base)
-    with closing(Log.open(copy, writable=False)) as log:
-        frame = log.frame(base + 1)
-        sync = pack(SYNC, b"", changes=0, offset=base + 1, time_us=0, synced=base + 1, prev=frame.prev, seed=log.seed)
-    copy.files[name][frame.position : frame.position] = sync
-    with closing(Log.open(folder, writable=False)) as log:
-        start, stop = log.frame(base).position, log.frame(base + 1).position
-    folder.files[name][start:stop] = bytes(stop - start)
-    done = mended(folder, copy)
-    assert done is not None
-    assert len(folder.files[name]) >= len(noted.files[name])
-    assert verify_log(folder).findings == []
-    with closing(Log.open(folder)) as log:
-        grow(log, range(RECORDS, RECORDS + 12))
-    with closing(Log.open(folder)) as log:
-        assert numbers(log) == list(range(RECORDS + 12))
-        assert [entry.offset for entry in log.read_each([base + 4, base + 7])] == [base + 4, base + 7]
-    assert verify_log(folder).findings == []
-
-
-def test_head_names_no_checkpoint_frame_of_a_segment_that_is_another(noted: MemoryFolder) -> None:
-    folder = copy_of(noted)
-    seed = seed_of(identity.read(folder).log_id)
-    assert head.read_checkpoint(folder, seed=seed) is not None
-    spoil(folder, 17)
-    accept_loss(folder, Means([], NOTHING), 17)
-    assert head.read_checkpoint(folder, seed=seed) is None
-    finish(folder, AUTHOR)
-    with closing(Log.open(folder)) as log:
-        grow(log, range(100, 120))
-    with closing(Log.open(folder)) as log:
-        assert numbers(log) == [*range(17), *range(100, 120)]
-    assert sound(folder)
-
-
-# Whoever means ill, and devices that fail ---------------------------------------------------------------------------------
-
-
-def test_a_backup_is_neither_repaired_nor_cut_in_place(whole: MemoryFolder) -> None:
-    spoil(whole, 9)
-    whole.files[manifest.NAME] = bytearray(b"{}")
-    before = bytes_of(whole)
-    with pytest.raises(RepairError, match="this is a backup"):
-        mended(whole, log_of())
-    with pytest.raises(RepairError, match="this is a backup"):
-        accept_loss(whole, Means([], NOTHING), 9)
-    assert bytes_of(whole) == before
-
-
-def frames_of(log: Log, offsets: range) -> bytes:
-    """Return whole frames for these offsets that follow nothing."""
-    return b"".join(
-        pack(RECORD, bytes(4), changes=0, offset=offset, time_us=1 << 40, synced=0, prev=b"?" * 16, seed=log.seed)
-        for offset in offsets
-    )
-
-
-def test_what_looks_like_a_frame_inside_a_damaged_record_hides_no_record_that_is_whole() -> None:
-    folder = log_of(2)
-    with closing(Log.open(folder)) as log, log.claim() as group:
-        change = ForeignRowKept("t", {"bytes": frames_of(log, range(2, 8))}, "test")
-        group.add(Record(AUTHOR.envelope("Put", 1), [change]))
-        group.commit()
-    with closing(Log.open(folder)) as log:
-        grow(log, range(3, 12))
-        position = log.frame(2).position
-    whole = copy_of(folder)
-    folder.files[name_of(0)][position + 10] ^= 1  # Its header: what is inside is looked at.
-    copy = copy_of(whole)
-    for offset in range(7, 2, -1):
-        spoil(copy, offset)
-    done = mended(folder, copy)
-    assert done is not None
-    assert [(one.start, one.stop) for one in done.mended[0].taken] == [(2, 3)]
-    assert folder.files[name_of(0)] == whole.files[name_of(0)]
-    assert verify_log(folder).findings == []
-
-
-def test_a_frame_that_claims_what_no_writer_claims_is_not_taken(whole: MemoryFolder) -> None:
-    """Else the next damage behind it could never be told from lost records."""
-    with closing(Log.open(whole, writable=False)) as log:
-        frame = log.frame(35)
-        seed = log.seed
-    folder, copy = copy_of(whole), copy_of(whole)
-    forged = pack(
-        frame.kind,
-        frame.body,
-        changes=frame.changes,
-        offset=35,
-        time_us=frame.time_us,
-        synced=1 << 60,
-        prev=frame.prev,
-        seed=seed,
-    )
-    copy.files[name_of(32)][frame.position : frame.position + len(forged)] = forged
-    spoil(folder, 35)
-    with pytest.raises(LackingError, match="no copy at hand has record 35"):
-        mended(copy_of(folder), copy)
-    assert mended(folder, copy, whole) is not None
-    check_mended(folder, whole)
-
-
-class FailingFolder(MemoryFolder):
-    """A folder on a device that cannot read some bytes of one file."""
-
-    def __init__(self, folder: MemoryFolder, name: str, start: int, stop: int) -> None:
-        super().__init__()
-        self.files, self.failing = copy_of(folder).files, (name, start, stop)
-
-    def open(self, name: str, *, writable: bool = False) -> MemoryFile:
-        return FailingFile(self, name) if name == self.failing[0] else super().open(name, writable=writable)
-
-    def rename(self, old: str, new: str) -> None:
-        super().rename(old, new)
-        if new == self.failing[0]:
-            self.failing = ("", 0, 0)
-
-
-class FailingFile(MemoryFile):
-    def __init__(self, folder: FailingFolder, name: str) -> None:
-        super().__init__(folder.files[name], name)
-        self._start, self._stop = folder.failing[1:]
-
-    def read(self, size: int, position: int) -> bytes:
-        if position < self._stop and position + size > self._start:
-            raise StorageError("cannot be read", file=self.name, cause=OSError(errno.EIO, "bad sector"))
-        return super().read(size, position)
-
-
-@pytest.mark.parametrize("base", [8, 32])
-def test_what_a_device_cannot_read_is_taken_from_a_copy(whole: MemoryFolder, base: int) -> None:
-    with closing(Log.open(whole, writable=False)) as log:
-        position = log.frame(base + 1).position
-    folder = FailingFolder(whole, name_of(base), position + 70, position + 90)
-    committed = NOTHING
-    if base == 32:
-        shelf = MemoryShelf()
-        with closing(Log.open(whole, writable=False)) as log:
-            committed = Published(shelf, [in_memory(log, shelf)])
-    done = mended(folder, whole, committed=committed)
-    assert done is not None
-    assert "the device fails" in done.mended[0].reason
-    assert len(folder.files[done.mended[0].quarantine]) == len(whole.files[name_of(base)])
-    check_mended(folder, whole)
-
-
-@pytest.mark.parametrize("offset", [33, 24, 17])
-def test_a_writer_that_was_open_when_a_loss_was_accepted_appends_nothing(tmp_path: Path, offset: int) -> None:
-    folder = RealFolder(tmp_path / "log", create=True)
-    writer = Log.open(folder, create=True)
-    grow(writer, range(RECORDS))
-    position, base = writer.frame(offset).position, offset - offset % 8
-    path = folder.path / name_of(base)
-    path.chmod(0o600)
-    with path.open("r+b") as file:
-        file.seek(position + 70)
-        file.write(b"?")
-    accept_loss(folder, Means([], NOTHING), offset)
-    finish(folder, AUTHOR)
-    with pytest.raises(LogError):
-        grow(writer, [RECORDS])
-    writer.abandon()
-    with closing(Log.open(folder)) as log:
-        assert numbers(log) == list(range(offset))
-        grow(log, [offset])
-    assert sound_at(folder)
-
-
-def sound_at(folder: RealFolder) -> bool:
-    return verify_log(folder).sound
