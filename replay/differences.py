@@ -59,10 +59,12 @@ def diff(
     if types is not None:
         last = _of_types(view, last, types)
     before = _states_before(log, view, start, last)
-    found = [Difference(before.get(key), change, by) for key, (change, by) in last.items()]
-    net = [one for one in found if one.before is None or one.fields]
-    net.sort(key=lambda one: _place(key_of(one.after)))
-    return Diff(start, stop, net, len(found) - len(net))
+    net, put = [], len(last)
+    for key in sorted(last, key=_place):
+        found = Difference(before.pop(key, None), *last.pop(key))
+        if found.before is None or found.fields:
+            net.append(found)
+    return Diff(start, stop, net, put - len(net))
 
 
 def _place(key: Key) -> tuple[Any, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -34,8 +34,7 @@ _MAPS: Final = ("properties", "custom_properties")
 _SETTLED: Final = frozenset({"id", "type_id", "create_time_ms", "update_time_ms"})
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(msgspec.Struct, frozen=True, gc=False):
     """The record that put something: its place in the log, when, who, through what, why. See `evlog.records.Envelope`."""
 
     offset: int
@@ -55,8 +54,7 @@ class Provenance:
         return _EPOCH + timedelta(microseconds=self.time_us)
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
+class FieldChange(msgspec.Struct, frozen=True, gc=False):
     """One field, before and after; None where it was not set. field: a name, or properties.NAME, custom_properties.NAME."""
 
     field: str
@@ -64,8 +62,7 @@ class FieldChange:
     new: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True, gc=False):
     """What became of one thing. before: None where it was not there; by: the record that put it as it is after."""
 
     before: TypePut | NodePut | None
@@ -82,8 +79,10 @@ class Difference:
     @property
     def fields(self) -> list[FieldChange]:
         """Return the fields that differ, those of a new thing all; times of creation and update are none."""
-        old = {} if self.before is None else fields_of(self.before)
         new = fields_of(self.after)
+        if self.before is None:
+            return [FieldChange(name, None, value) for name, value in new.items()]
+        old = fields_of(self.before)
         return [
             FieldChange(name, old.get(name), new.get(name))
             for name in (*new, *(gone for gone in old if gone not in new))
@@ -92,16 +91,16 @@ class Difference:
 
 
 def provenance_of(entry: Entry) -> Provenance:
-    """Return who put a record, when, through what and why."""
+    """Return who put a record, when, through what and why. What many records say alike is held once."""
     said = entry.record.envelope
     return Provenance(
         entry.offset,
         entry.time_us,
-        said.actor,
-        said.auth,
-        said.application,
-        said.host,
-        said.api,
+        intern(said.actor),
+        intern(said.auth),
+        intern(said.application),
+        intern(said.host),
+        intern(said.api),
         said.reason,
         said.transaction,
         actors.signer_of(said),

@@ -74,7 +74,7 @@ def show_rows(
     elif settings.form != "table":
         stream_rows(settings, rows, columns)
     else:
-        held = list(rows)
+        held = [{name: row[name] for name in columns if name in row} for row in rows]
         if held or every_column:
             shown = [name for name in columns if every_column or any(row.get(name) not in _EMPTY for row in held)]
             Table(shown).write(held)
@@ -85,8 +85,9 @@ def show_rows(
 def stream_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str]) -> None:
     """Write rows one after the other, as jsonl, csv or tsv. columns: named above where there is no row; else its fields are."""
     if settings.form == "jsonl":
+        encode = json.JSONEncoder(ensure_ascii=False).encode
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(encode(row))
         return
     write = None
     for row in rows:

@@ -53,6 +53,7 @@ RECORD_FIELDS: Final = (
 )
 _VALUE_MAX: Final = 40
 _UNSET: Final = "unset"
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def parse_named(text: str) -> Thing:
@@ -212,6 +213,8 @@ def thing_in_short(change: Change) -> str:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON can hold it; what JSON has no number for becomes its name."""
+    if type(value) in _PLAIN:  # Most are.
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if isinstance(value, bytes):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from projections.sqlite.lookup import Lookup
 
-MOMENTS_HELD: Final = 16  # To look at another takes a few milliseconds; each costs a connection or two.
+MOMENTS_HELD: Final = 16  # To look at another takes milliseconds; each costs a connection or two.
 
 
 class Readers:

@@ -117,6 +117,7 @@ def steps(view: View, listing: Listing, at: int) -> int:
             counted += 1
             return False
 
+        lookup.page(listing)  # The first of a connection reads the schema too.
         lookup._connection.set_progress_handler(count, 1)
         assert len(lookup.page(listing)) == listing.limit
         lookup._connection.set_progress_handler(None)
