@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from evlog.author import Caller
-    from evlog.log import Group, Log
+    from evlog.group import Group
+    from evlog.log import Log
     from evlog.records import Envelope
     from mlmd.methods import Method
     from mlmd.moment import At

@@ -22,7 +22,7 @@ from evlog import actors
 from evlog.author import clock_us
 from evlog.errors import LogError, UnknownSubjectError
 from evlog.files import RealFolder, held
-from evlog.log import packed
+from evlog.group import packed
 from evlog.personal import sealed_values, stored_entries
 from evlog.records import Erased, Record
 from evlog.subject_keys import Intent, Published

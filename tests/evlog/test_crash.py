@@ -9,7 +9,7 @@ import mutants
 import pytest
 from crash import AcknowledgedLostError, PhantomError
 
-from evlog import log, resume
+from evlog import group, resume
 from evlog.errors import LogError
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ LIVES_OF_A_MUTANT = 1_500
 @pytest.fixture(autouse=True)
 def _small(small_segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert small_segments
-    monkeypatch.setattr(log, "RESERVE_BYTES_MIN", 700)
-    monkeypatch.setattr(log, "RESERVE_BYTES_MAX", 3_000)
+    monkeypatch.setattr(group, "RESERVE_BYTES_MIN", 700)
+    monkeypatch.setattr(group, "RESERVE_BYTES_MAX", 3_000)
     monkeypatch.setattr(resume, "RECORDS", 3)
 
 

@@ -13,7 +13,7 @@ from crash import numbers, record
 from device import mounted, stuff
 from disk import DeathError, Fault, SimulatedDisk, SimulatedFile
 
-from evlog import ballast, log
+from evlog import ballast, group
 from evlog.errors import DiskFullError, LogClosedError
 from evlog.files import RealFolder
 from evlog.log import Log
@@ -32,8 +32,8 @@ pytestmark = [pytest.mark.usefixtures("small_segments"), pytest.mark.faults]
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "RESERVE_BYTES_MIN", 700)
-    monkeypatch.setattr(log, "RESERVE_BYTES_MAX", 3_000)
+    monkeypatch.setattr(group, "RESERVE_BYTES_MIN", 700)
+    monkeypatch.setattr(group, "RESERVE_BYTES_MAX", 3_000)
     monkeypatch.setattr(ballast, "BYTES_MIN", 1_000)
 
 
