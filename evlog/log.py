@@ -41,12 +41,12 @@ from evlog.group import Claim, Group
 from evlog.head import NAME as HEAD_NAME
 from evlog.head import Head
 from evlog.lookout import Lookout
-from evlog.manifest import NAME as MANIFEST_NAME
 from evlog.personal import Erasures, Opener
 from evlog.reader import Reader
 from evlog.records import Entry, Record
 from evlog.subject_keys import SubjectKeys
 from evlog.tip import Tip
+from evlog.upkeep.manifest import NAME as MANIFEST_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

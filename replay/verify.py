@@ -6,12 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from evlog import actors, audit, codec, repair
+from evlog import actors, codec
 from evlog.errors import EvidenceError
 from evlog.frame import unpack_body
 from evlog.merkle import changes_root
-from evlog.segment_audit import REPORT_RECORDS
 from evlog.tlog import review
+from evlog.upkeep import audit, repair
+from evlog.upkeep.segment_audit import REPORT_RECORDS
 from projections.errors import ViewError
 from projections.sqlite.view import View
 from replay.follow import bring_up
@@ -71,7 +72,7 @@ def verify_log(
     """Check every byte of a log: frames, chain, tree, seals, HEAD, identity. Opens nothing for writing.
 
     promises: checkpoints that the log must bear out; keys: of whoever may have signed them. jobs: processes at work, each on a segment.
-    Raises as `evlog.audit.audit`.
+    Raises as `evlog.upkeep.audit.audit`.
     """
     sizes = {promise.signed.checkpoint.size for promise in promises}
     result = audit.audit(folder, progress, sizes, jobs=jobs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from evlog.audit import Fault
 from evlog.errors import EvidenceError, LogError
 from evlog.tlog import checkpoint as checkpoints
 from evlog.tlog import policy as policies
@@ -13,14 +12,15 @@ from evlog.tlog.proof import check_consistency, consistency
 from evlog.tlog.publisher import POLICY
 from evlog.tlog.shelf import FolderShelf
 from evlog.tlog.tiles import FOLDER, Tiles
+from evlog.upkeep.audit import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from evlog.audit import Audit
     from evlog.tlog.checkpoint import Checkpoint, Signed
     from evlog.tlog.note import VerifierKey
+    from evlog.upkeep.audit import Audit
 
 
 class Promise(NamedTuple):

@@ -12,12 +12,12 @@ import click
 
 from evlog import identity
 from evlog.author import Author
-from evlog.backup import backup as back_up
 from evlog.files import RealFolder, staged
 from evlog.log import Log
-from evlog.restore import check
-from evlog.restore import restore as bring_back
 from evlog.tlog.transfer import promises_in, put_promises
+from evlog.upkeep.backup import backup as back_up
+from evlog.upkeep.restore import check
+from evlog.upkeep.restore import restore as bring_back
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.copies import note_copy
 from mlmd.cli.output import rfc3339, show_one, talk
@@ -29,7 +29,7 @@ from replay import erasure
 from replay.asof import offset_of
 
 if TYPE_CHECKING:
-    from evlog.manifest import Manifest
+    from evlog.upkeep.manifest import Manifest
     from mlmd.cli.settings import Settings
     from mlmd.moment import Moment
 

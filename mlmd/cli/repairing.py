@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from evlog import repair as repairs
 from evlog import segment
 from evlog.author import Author
 from evlog.errors import EvidenceError, LackingError
 from evlog.files import RealFolder
 from evlog.records import LossAccepted
-from evlog.repair import Means
 from evlog.tlog import anchors, review
 from evlog.tlog.committed import Published, believed
 from evlog.tlog.shelf import FolderShelf
+from evlog.upkeep import repair as repairs
+from evlog.upkeep.repair import Means
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.copies import note_copy
 from mlmd.cli.evidence import policy_option, read_policy

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evlog import manifest
 from evlog.errors import EvidenceError, LogError
 from evlog.files import RealFolder
 from evlog.log import Log
-from evlog.restore import check
 from evlog.segment import base_of
 from evlog.tlog import anchors, review, tiles
 from evlog.tlog.note import encode64
+from evlog.upkeep import manifest
+from evlog.upkeep.restore import check
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.comparing import Views, compare_views, tell_state
 from mlmd.cli.evidence import actors_option, copies_in, identity_of, policy_option, read_policy

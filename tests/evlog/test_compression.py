@@ -20,12 +20,12 @@ from crash import numbers, record
 from disk import DeathError, Fault, PowerCutError, SimulatedDisk, SimulatedFile, Strike
 
 from evlog import compression, head, segment
-from evlog.audit import audit
 from evlog.compression import compress_all, waiting
 from evlog.errors import CorruptLogError, LogError, StorageError
 from evlog.files import RealFolder, held
 from evlog.log import Log
 from evlog.memory import MemoryFolder
+from evlog.upkeep.audit import audit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

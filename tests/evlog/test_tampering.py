@@ -10,18 +10,19 @@ import pytest
 from broken import copy_of, grow, log_of
 from crash import numbers, record
 
-from evlog import head, manifest
-from evlog.backup import backup
+from evlog import head
 from evlog.errors import DamagedBackupError, EvidenceError, FormatVersionError, LostRecordsError
 from evlog.log import Log
 from evlog.memory import MemoryFolder
-from evlog.restore import check
 from evlog.segment import base_of
 from evlog.tlog import checkpoint, keys, policy
 from evlog.tlog.publisher import in_memory
 from evlog.tlog.review import Promise
 from evlog.tlog.shelf import MemoryShelf
 from evlog.tlog.tiles import Tiles
+from evlog.upkeep import manifest
+from evlog.upkeep.backup import backup
+from evlog.upkeep.restore import check
 from replay.verify import verify_log
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from evlog.frame import seed_of
 from evlog.log import Log
 from evlog.memory import MemoryFolder
 from evlog.records import LossAccepted, Repaired
-from evlog.repair import NAME, Copy, Means, accept_loss, finish, repair
 from evlog.segment import name_of
 from evlog.tlog.committed import Published
 from evlog.tlog.shelf import MemoryShelf
+from evlog.upkeep.repair import NAME, Copy, Means, accept_loss, finish, repair
 from replay.verify import verify_log
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from disk import DeathError, Fault, PowerCutError, SimulatedDisk, Strike
 
 from evlog import log as log_module
 from evlog import segment
-from evlog.audit import audit
 from evlog.author import Author
 from evlog.compression import compress_all
 from evlog.errors import CorruptLogError, StorageError
 from evlog.log import Log
 from evlog.records import ContextPut, LogRecovered, Record
+from evlog.upkeep.audit import audit
 
 AUTHOR = Author(actor="test", application="crash", reason=None)
 AUTHOR.host, AUTHOR.pid = "host", 1  # A seed plays the same life everywhere.

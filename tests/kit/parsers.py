@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 from crash import record
 
-from evlog import actors, codec, frame, head, identity, manifest, repair, resume, segment
-from evlog.backup import backup
+from evlog import actors, codec, frame, head, identity, resume, segment
 from evlog.compression import compress_all
 from evlog.errors import BackupError, CorruptLogError, EvidenceError, FormatVersionError, RepairError, UnknownTagError
 from evlog.frame import Frame
@@ -32,6 +31,8 @@ from evlog.tlog.note import COSIGNATURE, VerifierKey
 from evlog.tlog.publisher import in_memory
 from evlog.tlog.shelf import MemoryShelf
 from evlog.tlog.tiles import Tiles
+from evlog.upkeep import manifest, repair
+from evlog.upkeep.backup import backup
 from mlmd import personal, server_config
 from mlmd.errors import InvalidArgumentError
 

@@ -36,9 +36,9 @@ from evlog.files import RealFolder
 from evlog.frame import seed_of
 from evlog.log import Log
 from evlog.personal import ERASED
-from evlog.repair import Copy, Means, repair
 from evlog.tlog import keys
 from evlog.tlog.publisher import Publisher
+from evlog.upkeep.repair import Copy, Means, repair
 from replay import erasure
 from replay.verify import verify_log, verify_published
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from evlog.files import RealFolder
 from evlog.log import Log
-from evlog.restore import check as check_backup
+from evlog.upkeep.restore import check as check_backup
 from mlmd import MetadataStore
 from mlmd.cli import cli
 from mlmd.opening import BODIES

@@ -14,8 +14,8 @@ import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
-from evlog import audit_jobs
 from evlog import log as log_module
+from evlog.upkeep import audit_jobs
 from mlmd.cli import cli
 from mlmd.cli.verifying import _cores
 

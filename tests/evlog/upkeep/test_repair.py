@@ -33,13 +33,13 @@ from evlog.errors import LackingError, LogClosedError, RepairError, StorageError
 from evlog.files import RealFolder
 from evlog.frame import pack, unpack_body
 from evlog.log import Log
-from evlog.repair import Copy, Means, repair
 from evlog.segment import name_of
 from evlog.tip import leaf_of
 from evlog.tlog.checkpoint import Checkpoint
 from evlog.tlog.committed import Published
 from evlog.tlog.publisher import in_memory
 from evlog.tlog.shelf import MemoryShelf
+from evlog.upkeep.repair import Copy, Means, repair
 from replay.verify import verify_log
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from evlog.compression import compress_all
 from evlog.files import RealFolder
 from evlog.frame import SYNC, pack, seed_of
 from evlog.log import Log
-from evlog.repair import Copy, Means, accept_loss, finish, repair
 from evlog.segment import compressed_name_of, name_of
+from evlog.upkeep.repair import Copy, Means, accept_loss, finish, repair
 from replay.verify import verify_log
 
 if TYPE_CHECKING:

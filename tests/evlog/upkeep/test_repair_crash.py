@@ -15,8 +15,8 @@ from evlog import head, identity
 from evlog.errors import RepairError, StorageError
 from evlog.log import Log
 from evlog.records import LossAccepted, Repaired
-from evlog.repair import NAME, Copy, Means, accept_loss, finish, repair
 from evlog.segment import name_of
+from evlog.upkeep.repair import NAME, Copy, Means, accept_loss, finish, repair
 from replay.verify import verify_log
 
 if TYPE_CHECKING:

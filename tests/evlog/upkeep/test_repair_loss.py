@@ -27,8 +27,8 @@ from evlog.errors import LackingError, LogError, RepairError
 from evlog.frame import seed_of
 from evlog.log import Log
 from evlog.records import LossAccepted
-from evlog.repair import NAME, Means, accept_loss, finish
 from evlog.segment import name_of
+from evlog.upkeep.repair import NAME, Means, accept_loss, finish
 from replay.verify import verify_log
 
 if TYPE_CHECKING:

@@ -18,14 +18,15 @@ from typing import Any
 import pytest
 from crash import record
 
-from evlog import audit_jobs, segment
-from evlog.audit import audit
+from evlog import segment
 from evlog.errors import LogError, StorageError, UnknownTagError, WorkerDiedError
 from evlog.files import RealFile, RealFolder, storage_error
 from evlog.frame import CONTROL, pack, seed_of
 from evlog.log import Log
 from evlog.memory import MemoryFolder
-from evlog.segment_audit import check
+from evlog.upkeep import audit_jobs
+from evlog.upkeep.audit import audit
+from evlog.upkeep.segment_audit import check
 
 RECORDS = 44  # Six segments.
 pytestmark = pytest.mark.usefixtures("small_segments")
@@ -287,7 +288,7 @@ def test_an_audit_that_is_interrupted_leaves_no_process(place: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
-from evlog.audit import audit
+from evlog.upkeep.audit import audit
 from evlog.files import RealFolder
 from evlog import audit_jobs
 make = audit_jobs._Worker.__init__

@@ -7,16 +7,17 @@ import pytest
 from crash import numbers, record
 from disk import DeathError, Fault, PowerCutError, SimulatedDisk
 
-from evlog import manifest, segment
+from evlog import segment
 from evlog.author import Author
-from evlog.backup import backup
 from evlog.compression import compress_all
 from evlog.errors import BackupError, CorruptLogError, DamagedBackupError, FutureError, StorageError
 from evlog.files import RealFolder, staged
 from evlog.log import Log
 from evlog.memory import MemoryFolder
 from evlog.records import Restored
-from evlog.restore import check, restore
+from evlog.upkeep import manifest
+from evlog.upkeep.backup import backup
+from evlog.upkeep.restore import check, restore
 from replay.verify import verify_log
 
 if TYPE_CHECKING:

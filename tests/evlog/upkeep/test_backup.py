@@ -9,8 +9,7 @@ import pytest
 from crash import numbers, record
 from disk import DeathError, Fault, PowerCutError, SimulatedDisk, Strike
 
-from evlog import compression, manifest, segment
-from evlog.backup import backup
+from evlog import compression, segment
 from evlog.compression import compress_all
 from evlog.errors import (
     BackupError,
@@ -23,7 +22,9 @@ from evlog.errors import (
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.memory import MemoryFolder
-from evlog.restore import check, restore
+from evlog.upkeep import manifest
+from evlog.upkeep.backup import backup
+from evlog.upkeep.restore import check, restore
 from replay.verify import verify_log
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from evlog import compression, head, identity, manifest, segment
+from evlog import compression, head, identity, segment
 from evlog.author import Author, clock_us, transaction_id
 from evlog.errors import (
     UNDECODABLE,
@@ -32,18 +32,19 @@ from evlog.frame import seed_of
 from evlog.head import Head
 from evlog.identity import Identity
 from evlog.log import LOCK_NAME, Log
-from evlog.mending import Planner
 from evlog.records import Erased, LossAccepted, Mended, Record, Repaired
 from evlog.recovery import QUARANTINE
-from evlog.rewrite import write_new
-from evlog.salvage import Source, readable
 from evlog.subject_keys import BURIED
+from evlog.upkeep import manifest
+from evlog.upkeep.mending import Planner
+from evlog.upkeep.rewrite import write_new
+from evlog.upkeep.salvage import Source, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from evlog.files import Folder
-    from evlog.mending import Committed, Plan
+    from evlog.upkeep.mending import Committed, Plan
 
 NAME: Final = "REPAIR"
 _API: Final = {Repaired: "Repair", LossAccepted: "AcceptLoss"}

@@ -13,21 +13,22 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from evlog import head, identity, manifest, segment
+from evlog import head, identity, segment
 from evlog.author import Author, clock_us
-from evlog.backup import check_copy, copied, copy_compressed, silent
 from evlog.errors import BackupError, CorruptLogError, DamagedBackupError, FutureError
 from evlog.frame import RECORD, BadFrame, seed_of
 from evlog.head import Mark
 from evlog.identity import Identity
 from evlog.log import Log
 from evlog.records import Record, Restored
+from evlog.upkeep import manifest
+from evlog.upkeep.backup import check_copy, copied, copy_compressed, silent
 
 if TYPE_CHECKING:
-    from evlog.backup import Stage, Tell
     from evlog.files import Folder
-    from evlog.manifest import Manifest
     from evlog.tip import Tip
+    from evlog.upkeep.backup import Stage, Tell
+    from evlog.upkeep.manifest import Manifest
 
 API: Final = "Restore"
 

@@ -15,12 +15,13 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from evlog import head, identity, manifest, segment
-from evlog.audit import audit
+from evlog import head, identity, segment
 from evlog.errors import BackupError, CorruptLogError, DamagedBackupError, DivergedError
 from evlog.files import held, write_pieces
 from evlog.log import LOCK_NAME, WRITER, Log
-from evlog.manifest import Copied, Manifest
+from evlog.upkeep import manifest
+from evlog.upkeep.audit import audit
+from evlog.upkeep.manifest import Copied, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,18 +21,18 @@ from broken import (
 )
 from crash import numbers
 
-from evlog import manifest
 from evlog.errors import LackingError, LogError, RepairError, StorageError
 from evlog.files import RealFolder
 from evlog.frame import RECORD, pack
 from evlog.log import Log
 from evlog.memory import MemoryFile, MemoryFolder
 from evlog.records import ForeignRowKept, Record
-from evlog.repair import Means, accept_loss, finish
 from evlog.segment import name_of
 from evlog.tlog.committed import Published
 from evlog.tlog.publisher import in_memory
 from evlog.tlog.shelf import MemoryShelf
+from evlog.upkeep import manifest
+from evlog.upkeep.repair import Means, accept_loss, finish
 from replay.verify import verify_log
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from evlog.errors import CorruptLogError, LackingError, StorageError, UnknownTag
 from evlog.frame import CONTROL, RECORD, SEAL, SEGMENT, BadFrame
 from evlog.records import Taken
 from evlog.recovery import Active, refuse_damage
-from evlog.salvage import Source, whole_frame
-from evlog.segment_audit import control_fault
 from evlog.tip import PREV_BYTES, Tip
+from evlog.upkeep.salvage import Source, whole_frame
+from evlog.upkeep.segment_audit import control_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from evlog.files import Folder
     from evlog.frame import Frame
     from evlog.head import Mark
-    from evlog.salvage import Piece
+    from evlog.upkeep.salvage import Piece
 
 REPORT_FRAMES: Final = 5_000
 BY_TREE: Final = "the tree"

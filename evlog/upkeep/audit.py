@@ -11,12 +11,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from evlog import audit_jobs, head, identity, segment
+from evlog import head, identity, segment
 from evlog.errors import LogError, UnknownTagError
 from evlog.files import RealFolder
 from evlog.frame import seed_of
 from evlog.merkle import EMPTY_ROOT
-from evlog.segment_audit import Point, check
+from evlog.upkeep import audit_jobs
+from evlog.upkeep.segment_audit import Point, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from evlog.files import Folder
     from evlog.frame import BadFrame
     from evlog.head import Mark
-    from evlog.segment_audit import Checked, Tell
+    from evlog.upkeep.segment_audit import Checked, Tell
 
     Severity = Literal["damage", "note"]
 

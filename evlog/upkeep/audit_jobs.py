@@ -21,15 +21,15 @@ import msgspec
 from evlog import segment
 from evlog.errors import LogError, WorkerDiedError
 from evlog.files import RealFolder
-from evlog.segment_audit import Checked, check
+from evlog.upkeep.segment_audit import Checked, check
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from evlog.segment_audit import Tell
+    from evlog.upkeep.segment_audit import Tell
 
 # The modules are those of the parent, and none of the folder that it was called in.
-_PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from evlog.audit_jobs import main; main()"
+_PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from evlog.upkeep.audit_jobs import main; main()"
 
 
 class _Task(msgspec.Struct):

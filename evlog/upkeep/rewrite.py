@@ -15,16 +15,16 @@ from evlog.files import UNFINISHED
 from evlog.frame import CHECKPOINT, CONTROL, SEAL, SEGMENT, BadFrame, seed_of
 from evlog.log import WRITER
 from evlog.recovery import Active
-from evlog.salvage import whole_frame
-from evlog.segment_audit import control_fault
+from evlog.upkeep.salvage import whole_frame
+from evlog.upkeep.segment_audit import control_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from evlog.files import File, Folder
     from evlog.identity import Identity
-    from evlog.mending import Mend
     from evlog.tip import Tip
+    from evlog.upkeep.mending import Mend
 
 
 def write_new(folder: Folder, mend: Mend, ident: Identity) -> int:
