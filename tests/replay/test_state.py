@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from base64 import b64encode
 from contextlib import closing
 from hashlib import sha256, shake_256
@@ -54,6 +55,9 @@ def replayed(log: Log, stop: int) -> State:
     return projector.states[stop]
 
 
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+
+
 def by_sqlite(log: Log, stop: int, bodies: Bodies) -> State:
     view = View.create(None, log.id, bodies, indexes=False)
     bring_up(log, view, stop)
@@ -86,7 +90,7 @@ def log_of(*given_records: Any) -> Log:
     return log
 
 
-@settings(max_examples=25)
+@settings(max_examples=25 if DEEP else 10)
 @given(st.lists(puts(WILD), max_size=12), st.randoms(use_true_random=False))
 def test_all_ways_say_the_same_of_any_history_at_any_offset(operations: list[Any], rng: random.Random) -> None:
     engine = histories.recorded(operations)
@@ -105,7 +109,7 @@ def test_all_ways_say_the_same_of_any_history_at_any_offset(operations: list[Any
 
 @pytest.mark.deep
 @pytest.mark.timeout(3_600)
-@settings(max_examples=100)
+@settings(max_examples=100 if DEEP else 5)
 @given(st.lists(puts(WILD), max_size=40), st.randoms(use_true_random=False))
 def test_all_ways_say_the_same_of_any_long_history(operations: list[Any], rng: random.Random) -> None:
     engine = histories.recorded(operations)

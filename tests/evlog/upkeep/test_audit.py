@@ -290,7 +290,7 @@ import sys
 from pathlib import Path
 from evlog.upkeep.audit import audit
 from evlog.files import RealFolder
-from evlog import audit_jobs
+from evlog.upkeep import audit_jobs
 make = audit_jobs._Worker.__init__
 def made(worker, task):
     make(worker, task)
