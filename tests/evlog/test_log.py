@@ -217,7 +217,7 @@ def test_a_group_writes_once_and_only_inside_its_claim() -> None:
 
 
 def test_a_record_over_the_limit_is_refused_and_the_group_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evlog.log.BODY_MAX", 1000)
+    monkeypatch.setattr("evlog.group.BODY_MAX", 1000)
     log = Log.open(MemoryFolder(), create=True)
     with log.claim() as group:
         group.add(record(0))

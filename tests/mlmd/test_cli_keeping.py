@@ -37,8 +37,8 @@ main()
 """
 WRITER = """
 import sys
-import evlog.compressor, evlog.log
-evlog.log.SEGMENT_RECORDS_MAX = 16  # The step of indexes stays: other processes compare them.
+import evlog.compressor, evlog.log, evlog.segment
+evlog.log.SEGMENT_RECORDS_MAX, evlog.segment.INDEX_STEP = 16, 4
 evlog.compressor.DELAY_S, evlog.compressor.REST_S = 0.5, 0.0  # So that segments change their form beneath the backup.
 from mlmd import MetadataStore
 from mlmd.proto import metadata_store_pb2 as pb

@@ -293,7 +293,7 @@ def test_a_put_over_the_limit_of_a_frame_is_refused_and_the_store_goes_on(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     type_id = put_type(engine)
-    monkeypatch.setattr("evlog.log.BODY_MAX", 10_000)
+    monkeypatch.setattr("evlog.group.BODY_MAX", 10_000)
     with pytest.raises(errors.ResourceExhaustedError, match="split it into several puts"):
         put_artifact(engine, type_id, "x" * 20_000)
     assert put_artifact(engine, type_id, "short") == 1

@@ -313,12 +313,12 @@ def test_a_record_too_large_is_halved_and_a_row_too_large_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = made(tmp_path / "metadata.db", "update Artifact set uri = hex(zeroblob(150))")
-    monkeypatch.setattr("evlog.log.BODY_MAX", 800)
+    monkeypatch.setattr("evlog.group.BODY_MAX", 800)
     report = imported(path, tmp_path / "store")
     monkeypatch.undo()
     imported(path, tmp_path / "whole")
     assert report.records > imported(path, tmp_path / "other").records
     assert contents(tmp_path / "store") == contents(tmp_path / "whole")
-    monkeypatch.setattr("evlog.log.BODY_MAX", 600)
+    monkeypatch.setattr("evlog.group.BODY_MAX", 600)
     with pytest.raises(TargetError, match=r"artifact 1: .* bytes"):
         imported(path, tmp_path / "none")
