@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -32,11 +32,12 @@ from replay.personal import verify_personal
 from replay.verify import Finding, Report, verify_actors, verify_log, verify_published
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from evlog.tlog.note import VerifierKey
     from evlog.tlog.review import Promise
     from mlmd.cli.settings import Settings
+    from replay.follow import Progress
 
 
 @command()
@@ -108,10 +109,7 @@ def verify(
     findings += apart
     signatures: dict[str, int] = {}
     if actors and report.sound:
-        with (
-            closing(Log.open(place / LOG_FOLDER, writable=False)) as log,
-            progress_of(settings, "checking signatures of actors") as progress,
-        ):
+        with _reading(settings, place, "checking signatures of actors") as (log, progress):
             signatures, odd = verify_actors(log, actors, progress)
         findings += odd
     readable = report.sound and not any(finding.severity == "damage" for finding in personal)
@@ -211,15 +209,19 @@ def _tell_promises(kept: int, paths: list[Row], *, tiles: bool) -> None:
         click.echo(f"ok      {row['file']}: the log begins with the {row['size']:,} records of this checkpoint{shown}")
 
 
+@contextmanager
+def _reading(settings: Settings, place: Path, stage: str) -> Iterator[tuple[Log, Progress | None]]:
+    """Open the log of a store for one more reading of it, and show how far that is."""
+    with closing(Log.open(place / LOG_FOLDER, writable=False)) as log, progress_of(settings, stage) as progress:
+        yield log, progress
+
+
 def _personal_findings(settings: Settings, place: Path, report: Report) -> list[Finding]:
     """Open what is sealed in a log whose bytes are sound."""
     if not report.sound:
         return []
     try:
-        with (
-            closing(Log.open(place / LOG_FOLDER, writable=False)) as log,
-            progress_of(settings, "opening what is sealed") as progress,
-        ):
+        with _reading(settings, place, "opening what is sealed") as (log, progress):
             return verify_personal(log, progress)
     except LogError as error:
         return [Finding("damage", str(error))]
