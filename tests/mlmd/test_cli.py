@@ -17,12 +17,12 @@ from typing import Any
 
 import apsw
 import pytest
-from click.testing import CliRunner, Result
+from commands import run
 from mlmd_files import made as made_database
 from personal import seal_for
 
 from mlmd import MetadataStore
-from mlmd.cli import COMMANDS, cli
+from mlmd.cli import COMMANDS
 from mlmd.demo import ask, record_workflow
 from mlmd.proto import metadata_store_pb2 as pb
 
@@ -40,10 +40,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "store", symlinks=True))
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, [*words], prog_name="evlog")
 
 
 def fine(*words: str) -> str:

@@ -9,15 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import data, run
 
 from evlog import compression, segment
 from evlog.files import RealFolder
 from mlmd import MetadataStore
-from mlmd.cli import cli
 from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
@@ -43,16 +42,6 @@ def place(tmp_path: Path) -> Path:
         store.put_artifacts([pb.Artifact(type_id=type_id, name=f"model {number}", uri=f"s3://models/{number}")])
     store.close()
     return place
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, [*words], prog_name="evlog")
-
-
-def data(*words: str) -> Any:
-    result = run("-o", "json", *words)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def refused(code: int, *words: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import ANY
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import run
 
 import mlmd.cli.history
 import mlmd.cli.progress
@@ -24,7 +24,6 @@ from evlog import identity, segment
 from evlog.files import RealFolder
 from evlog.frame import RECORD, seed_of
 from mlmd import MetadataStore
-from mlmd.cli import cli
 from mlmd.cli.settings import Settings
 from mlmd.proto import metadata_store_pb2 as pb
 
@@ -46,10 +45,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "store", symlinks=True))
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, [*words], prog_name="evlog")
 
 
 def data(place: Path, *words: str) -> Any:

@@ -11,16 +11,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import data, run
 
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.upkeep.restore import check as check_backup
 from mlmd import MetadataStore
-from mlmd.cli import cli
 from mlmd.opening import BODIES
 from mlmd.proto import metadata_store_pb2 as pb
 from replay.asof import as_of
@@ -75,16 +74,6 @@ def copy(place: Path, tmp_path: Path) -> Path:
 
 def config_of(place: Path) -> pb.ConnectionConfig:
     return pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(place)))
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, [*words], prog_name="evlog")
-
-
-def data(*words: str) -> Any:
-    result = run("-o", "json", *words)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def refused(code: int, *words: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import data, run
 from device import mounted, stuff
 
 from evlog import head, identity
@@ -17,7 +16,6 @@ from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.tlog import anchors, keys
 from mlmd import MetadataStore, errors
-from mlmd.cli import cli
 from mlmd.proto import metadata_store_pb2 as pb
 from replay.verify import verify_actors
 
@@ -52,16 +50,6 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(keys.VARIABLE, str(folder / "key"))
     monkeypatch.chdir(folder)
     return folder / "store"
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, [*words], prog_name="evlog")
-
-
-def data(*words: str) -> Any:
-    result = run("-o", "json", *words)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def refused(code: int, *words: str) -> tuple[str, str]:

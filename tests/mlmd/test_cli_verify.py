@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import duckdb
 import pytest
-from click.testing import CliRunner, Result
+from commands import run
 
 from evlog import log as log_module
 from evlog.upkeep import audit_jobs
-from mlmd.cli import cli
 from mlmd.cli.verifying import _cores
 
 if TYPE_CHECKING:
@@ -37,10 +36,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made, tmp_path / "store", symlinks=True)
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, [*words], prog_name="evlog")
 
 
 def verified(place: Path, *words: str, code: int = 0) -> Any:

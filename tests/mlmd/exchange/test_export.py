@@ -8,11 +8,10 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import run
 from mlmd_files import rows_of, sqlite_config
 from raw import RawStore
 
-from mlmd.cli import cli
 from mlmd.engine import Engine
 from mlmd.exchange import encode, exporting
 from mlmd.methods import METHODS
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from client import Reference
 
 ARMS = {"d": pb.DOUBLE, "s": pb.STRING, "p": pb.PROTO}
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, [*words], prog_name="evlog")
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import run
 from mlmd_files import changed, made
 
 from mlmd import MetadataStore
-from mlmd.cli import cli
 from mlmd.exchange.database import Database
 from mlmd.exchange.errors import SourceError
 from mlmd.exchange.sources import as_written
@@ -21,10 +20,6 @@ from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, [*words], prog_name="evlog")
 
 
 def refused(*words: str) -> str:
