@@ -159,9 +159,6 @@ class Evlog(click.Group):
             return _hang_up()
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Refusal as refusal:
-            refusal.hint = refusal.hint or f"evlog {ctx.invoked_subcommand} --help"
-            raise
         except Exception as error:
             settings = ctx.ensure_object(Settings)
             refusal = refusal_of(error, f"evlog -s {settings.store}" if settings.store else "evlog")
@@ -171,6 +168,8 @@ class Evlog(click.Group):
                 what = f"unexpected {type(error).__name__}: {error}; this is a fault of evlog, please report it"
                 refusal = Refusal(what, "the same with -v, which shows where it happened")
             refusal.hint = refusal.hint or f"evlog {ctx.invoked_subcommand} --help"
+            if refusal is error:
+                raise
             raise refusal from error
 
 
