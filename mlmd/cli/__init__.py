@@ -33,6 +33,9 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Start": {
         "init": Entry("starting", "Make a store."),
         "demo": Entry("showcase", "Record a training run in a new store and ask about it."),
+        "doctor": Entry(
+            "doctoring", "Look at Python, libraries, settings and the store, and say what to do about what is wrong."
+        ),
     },
     "Look": {
         "status": Entry("status", "Tell what the store holds and how it is."),
