@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from hypothesis import strategies as st
@@ -89,7 +90,7 @@ def over_nodes(drawn: Layout, width: float, height: float) -> list[tuple[Link, s
     """
     found = []
     for link, points in drawn.routes.items():
-        for (x, y), (then_x, then_y) in zip(points, points[1:], strict=False):
+        for (x, y), (then_x, then_y) in itertools.pairwise(points):
             left, right, top, bottom = min(x, then_x), max(x, then_x), min(y, then_y), max(y, then_y)
             found += [
                 (link, key)
