@@ -157,7 +157,10 @@ class Evlog(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:  # Here, because click would make it exit 1.
             return _hang_up()
-        except (click.ClickException, click.exceptions.Exit, click.Abort, Refusal):
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Refusal as refusal:
+            refusal.hint = refusal.hint or f"evlog {ctx.invoked_subcommand} --help"
             raise
         except Exception as error:
             settings = ctx.ensure_object(Settings)
@@ -167,6 +170,7 @@ class Evlog(click.Group):
                     raise
                 what = f"unexpected {type(error).__name__}: {error}; this is a fault of evlog, please report it"
                 refusal = Refusal(what, "the same with -v, which shows where it happened")
+            refusal.hint = refusal.hint or f"evlog {ctx.invoked_subcommand} --help"
             raise refusal from error
 
 
@@ -178,10 +182,10 @@ def _tell(refusal: Refusal) -> int:
     return refusal.code
 
 
-def _usage(error: click.ClickException) -> tuple[str, str | None]:
+def _usage(error: click.ClickException) -> tuple[str, str]:
     """Return what was wrong with a command line, and the help to read."""
     if error.exit_code != USAGE:
-        return error.format_message(), None
+        return error.format_message(), "evlog --help"
     text = error.format_message().rstrip(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if isinstance(error, click.BadOptionUsage) and error.option_name == "--at":

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
 
 Row = dict[str, Any]
+NAMED: Final = (
+    "table",
+    "md",
+    "id",
+)  # Formats for people and for further commands, who say art:1 where a program has kind and id.
 _TIMES: Final = ("time", "created", "updated")
 _CELL_MAX: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from mlmd import moment
+from mlmd import moment, places
 
 if TYPE_CHECKING:
     from mlmd.moment import Moment
+    from mlmd.places import Place
 
 FORMATS: Final = ("table", "json", "jsonl", "tsv", "csv")
 PARQUET: Final = "parquet"  # Of those commands that say so.
@@ -21,11 +23,30 @@ PARQUET: Final = "parquet"  # Of those commands that say so.
 class Settings:
     """The options that all commands share."""
 
-    store: Path | None = None
+    store: Place | None = None
     at: Moment | None = None
     form: str = "table"
     quiet: bool = False
     verbose: bool = False
+
+
+class Store(click.ParamType):  # type: ignore[type-arg] # As below.
+    """An option that names a store: see `places`."""
+
+    name = "store"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a Place. Fails as wrong usage."""
+        if isinstance(value, Path | places.Server):
+            return value
+        try:
+            return places.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Let the shell offer folders."""
+        return [CompletionItem(incomplete, type="dir")]
 
 
 class When(click.ParamType):  # type: ignore[type-arg] # Generic from click 8.4 on only.
@@ -62,9 +83,9 @@ def shared_options() -> list[click.Option]:
     return [
         click.Option(
             ["-s", "--store"],
-            type=click.Path(path_type=Path),
-            metavar="FOLDER",
-            help="The store; else EVLOG_STORE, else the first one found from here upward.",
+            type=Store(),
+            metavar="STORE",
+            help="A folder, or HOST:PORT of a server; else EVLOG_STORE, else the first store from here upward.",
             expose_value=False,
             callback=_remember,
         ),
