@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NODE_WIDTH: Final = 168.0  # All of these: pixels.
 NODE_HEIGHT: Final = 32.0
-GAP: Final = 56.0  # Between two layers: room for curves.
+GAP: Final = 64.0  # Between two layers: room for curves, and for the role of an edge.
 MARGIN: Final = 12.0
 _LANE: Final = 8.0
 _LANES_MAX: Final = 24

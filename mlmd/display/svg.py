@@ -20,7 +20,7 @@ from unicodedata import east_asian_width
 
 from mlmd.display.cells import printable
 from mlmd.display.folding import NODES_MAX, folded
-from mlmd.display.layout import MARGIN, NODE_HEIGHT, NODE_WIDTH, layout
+from mlmd.display.layout import GAP, MARGIN, NODE_HEIGHT, NODE_WIDTH, layout
 from mlmd.display.nodes import TAINTED, hidden_in_words, remarks, title, unfinished
 
 if TYPE_CHECKING:
@@ -57,12 +57,14 @@ _CLASSES: Final = {  # Of an element: which colour fills it, which one draws it.
     "be": ("execution", "bad"),
     "ed": (None, "faint"),
     "ar": ("faint", None),
+    "ro": ("faint", "ground"),
 }
 _XMLNS: Final = "http://www.w3.org/2000/svg"
 _FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif"
 _BIG, _SMALL = 12.0, 9.5
 _PER_EM: Final = 0.56  # The width of a usual character of such a font.
 _LINE: Final = 15.0
+_HEAD: Final = 6
 _STUB: Final = 11.0  # Room below the lowest node for what is said there.
 _LEGEND: Final = (("artifact", "pill: artifact"), ("execution", "box: run"))
 
@@ -83,11 +85,11 @@ def picture(graph: Graph, nodes_max: int = NODES_MAX) -> str:
         f"<style>{_dark()}</style>",
         f"<rect {_look('g0')} {size}/>",
     ]
-    parts += [
-        _edge(edge, drawn.routes[edge.source, edge.target])
-        for edge in graph.edges
-        if (edge.source, edge.target) in drawn.routes
+    routed = [
+        (edge, drawn.routes[link]) for edge in graph.edges if (link := (edge.source, edge.target)) in drawn.routes
     ]
+    parts += [_edge(edge, points) for edge, points in routed]
+    parts += [_role(edge, points) for edge, points in routed if edge.role]
     parts += [
         _node(node, drawn.places[node.key], root=node.key in roots, hidden=graph.hidden.get(node.key, 0))
         for node in graph.nodes
@@ -166,21 +168,27 @@ def _box(node: Node, at: Point, inset: float, look: str) -> str:
 
 
 def _edge(edge: Edge, points: Sequence[Point]) -> str:
-    """Draw a line with a head at the target; its role above the last piece."""
-    (x, y), (before, _) = points[-1], points[-2]
-    back = 6 if x > before else -6
+    """Draw a line with a head at the target."""
+    (x, y), before = points[-1], points[-2][0]
+    back = -_HEAD if x > before else _HEAD
     path = f"M{points[0][0]:g} {points[0][1]:g}"
     for (start_x, start_y), (end_x, end_y) in pairwise(points):
         middle = (start_x + end_x) / 2
         bent = f"C{middle:g} {start_y:g} {middle:g} {end_y:g} {end_x:g} {end_y:g}"
         path += f"H{end_x:g}" if start_y == end_y else bent
-    head = f'<path {_look("ar")} d="M{x:g} {y:g}l{-back} -3v6z"/>'
-    role = ""
-    if edge.role:
-        text = _fitting(printable(edge.role), abs(x - before) - 8, _SMALL)
-        role = _text(text, x - back, y - 4, "tf", _SMALL, anchor="end" if back > 0 else "start")
     told = f"<title>{escape(printable(edge.role))}</title>" if edge.role else ""
-    return f'<g>{told}<path {_look("ed")} d="{path}"/>{head}{role}</g>'
+    head = f'<path {_look("ar")} d="M{x:g} {y:g}l{back} -3v6z"/>'
+    return f'<g>{told}<path {_look("ed")} d="{path}"/>{head}</g>'
+
+
+def _role(edge: Edge, points: Sequence[Point]) -> str:
+    """Write the role of an edge where it leaves its source; other lines pass behind it."""
+    (x, y), after = points[0], points[1][0]
+    text = _fitting(printable(edge.role), GAP - 8, _SMALL)
+    halo = f'{_look("ro")} stroke-width="3" paint-order="stroke" stroke-linejoin="round"'
+    forth = after > x
+    anchor = "" if forth else ' text-anchor="end"'
+    return f'<text {halo} x="{x + (4 if forth else -4):g}" y="{y - 4:g}" font-size="{_SMALL:g}"{anchor}>{escape(text)}</text>'
 
 
 def _columns(char: str) -> float:
