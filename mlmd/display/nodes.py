@@ -29,14 +29,14 @@ def remarks(node: Node) -> list[str]:
     """Return what else is to be said, in the order of weight: flags, type of an artifact, state, day."""
     said: list[str] = [flag for flag in (TAINTED, LOST, LIVE) if flag in node.flags]
     if node.kind == "artifact":
-        said.append(printable(node.type))
+        said.append(node.type)
     if LOST not in node.flags and node.state not in _UNREMARKABLE:
         said.append(node.state)
     if CACHED in node.flags and node.state != "CACHED":
         said.append(CACHED)
     if (time := time_of(node.time_ms)) is not None:
         said.append(f"{time:{_DAY}}".removeprefix("0"))
-    return [one for one in said if one]
+    return [printable(one) for one in said if one]
 
 
 def unfinished(node: Node) -> bool:
