@@ -145,7 +145,7 @@ class MetadataStore:
     def over(cls, backend: Engine | Past | Remote, of: MetadataStore | None = None) -> MetadataStore:
         """Return the methods over what is open already, which whoever opened it closes. of: the store whose past this is."""
         store = object.__new__(cls)
-        store._max_num_retries = _RETRIES if of is None else of._max_num_retries
+        store._max_num_retries = _RETRIES if of is None else of._max_num_retries  # noqa: SLF001 - one of us
         store._backend = backend
         store._of = of  # Its engine answers: who keeps the past keeps the store.
         return store

@@ -33,6 +33,9 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Start": {
         "init": Entry("starting", "Make a store."),
         "demo": Entry("showcase", "Record a training run in a new store and ask about it."),
+        "doctor": Entry(
+            "doctoring", "Look at Python, libraries, settings and the store, and say what to do about what is wrong."
+        ),
     },
     "Look": {
         "status": Entry("status", "Tell what the store holds and how it is."),
@@ -159,9 +162,6 @@ class Evlog(click.Group):
             return _hang_up()
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Refusal as refusal:
-            refusal.hint = refusal.hint or f"evlog {ctx.invoked_subcommand} --help"
-            raise
         except Exception as error:
             settings = ctx.ensure_object(Settings)
             refusal = refusal_of(error, f"evlog -s {settings.store}" if settings.store else "evlog")
@@ -171,6 +171,8 @@ class Evlog(click.Group):
                 what = f"unexpected {type(error).__name__}: {error}; this is a fault of evlog, please report it"
                 refusal = Refusal(what, "the same with -v, which shows where it happened")
             refusal.hint = refusal.hint or f"evlog {ctx.invoked_subcommand} --help"
+            if refusal is error:
+                raise
             raise refusal from error
 
 

@@ -103,7 +103,7 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
     decorated: Any = run
     for decorate in decorators:
         decorated = decorate(decorated)
-    return command(looks_back=True, name=kind.plural)(decorated)
+    return command(looks_back=True, name=kind.plural, lists=True)(decorated)
 
 
 def _show(settings: Settings, kind: Kind, columns: list[str], rows: list[Row], footer: str) -> None:

@@ -96,10 +96,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
             code = DAMAGE if error.error_code == DATA_LOSS else REFUSED
             return Refusal(str(error), f"{command} verify" if code == DAMAGE else "evlog init FOLDER", code)
         case StatusError():
-            hint = _NEXT.get(error.error_code)
-            return Refusal(
-                str(error), hint and hint.format(command=command), DAMAGE if error.error_code == DATA_LOSS else REFUSED
-            )
+            code = DAMAGE if error.error_code == DATA_LOSS else REFUSED
+            return Refusal(str(error), _NEXT.get(error.error_code, "").format(command=command), code)
         case RuntimeError() if "Symlink loop" in str(error):  # So pathlib calls it, up to 3.12.
             return Refusal(str(error), "evlog -s FOLDER status")
         case OSError() if error.strerror:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from mlmd.moment import Moment
     from mlmd.places import Place
 
-FORMATS: Final = ("table", "json", "jsonl", "tsv", "csv")
-PARQUET: Final = "parquet"  # Of those commands that say so.
+PARQUET: Final = "parquet"
+FORMATS: Final = ("table", "json", "jsonl", "tsv", "csv", "md")  # Of every command.
+ROW_FORMATS: Final = (*FORMATS, PARQUET, "id")  # Of one that lists things.
+VARIABLE: Final = "EVLOG_OUTPUT"
 
 
 @dataclass
@@ -25,7 +27,8 @@ class Settings:
 
     store: Place | None = None
     at: Moment | None = None
-    form: str = "table"
+    form: str = ""  # What EVLOG_OUTPUT says, else what suits the command: see `Command.invoke`.
+    fields: tuple[str, ...] = ()
     quiet: bool = False
     verbose: bool = False
 
@@ -71,6 +74,8 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         return
     if param.name == "json":
         settings.form = "json"
+    elif param.name == "fields":
+        settings.fields = tuple(name for one in value.split(",") if (name := one.strip()))
     elif param.name == "at":
         settings.at = None if value.text == moment.NOW else value
     else:
@@ -99,9 +104,17 @@ def shared_options() -> list[click.Option]:
         ),
         click.Option(
             ["-o", "--output", "form"],
-            type=click.Choice((*FORMATS, PARQUET)),
+            type=click.Choice(ROW_FORMATS),
             metavar="FORMAT",
-            help="table, json, jsonl, tsv or csv. Data goes to standard output, talk to standard error.",
+            help="table, json, jsonl, tsv, csv, md; of lists also parquet, and id: names for a further command. A list is a table on a"
+            " terminal and tsv in a pipe, unless EVLOG_OUTPUT says otherwise. Data goes to standard output, talk to standard error.",
+            expose_value=False,
+            callback=_remember,
+        ),
+        click.Option(
+            ["--fields"],
+            metavar="A,B",
+            help="Only these fields, in this order; those within as properties.acc. -o json names them all.",
             expose_value=False,
             callback=_remember,
         ),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
 
 
-@command(looks_back=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("name", required=False)
 @click.option("--system", is_flag=True, help="The nine types that every store has, too.")
