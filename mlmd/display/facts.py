@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from mlmd import errors
 from mlmd.display.graph import Edge, Node
-from mlmd.display.nodes import CACHED, LIVE, TAINTED
-from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION
+from mlmd.display.nodes import CACHED, LIVE, LOST, TAINTED
+from mlmd.kinds import ARTIFACT
 from mlmd.names import name_of
 from mlmd.recorder import words
+from mlmd.recorder.things import OUTPUTS, Run, role_of
 from mlmd.store import ListOptions
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ def nodes_of(store: MetadataStore, things: Collection[tuple[str, int]]) -> list[
     artifacts = store.get_artifacts_by_id(ids["artifact"]) if ids["artifact"] else []
     executions = store.get_executions_by_id(ids["execution"]) if ids["execution"] else []
     live = _live(store, ids["artifact"]) if artifacts else frozenset()
-    nodes = [*(artifact_node(one, live=one.id in live) for one in artifacts), *map(execution_node, executions)]
+    nodes = [
+        *(artifact_node(one, live=one.id in live) for one in artifacts),
+        *(execution_node(store, one) for one in executions),
+    ]
     return sorted(nodes, key=lambda node: (node.time_ms, len(node.key), node.key))
 
 
@@ -39,23 +43,18 @@ def artifact_node(artifact: pb.Artifact, *, live: bool = False) -> Node:
     return Node(key, "artifact", label, artifact.type, state, frozenset(flags), artifact.create_time_since_epoch)
 
 
-def execution_node(execution: pb.Execution) -> Node:
-    """Return an execution as a node."""
-    state = EXECUTION.states.get(execution.last_known_state, "")
-    flags = {
-        flag
-        for flag, on in ((TAINTED, words.TAINTED in execution.custom_properties), (CACHED, state == CACHED.upper()))
-        if on
-    }
+def execution_node(store: MetadataStore, execution: pb.Execution) -> Node:
+    """Return an execution as a node: one whose process has gone is lost."""
+    state = Run(store, execution).state
+    said = (
+        (TAINTED, words.TAINTED in execution.custom_properties),
+        (CACHED, state == CACHED.upper()),
+        (LOST, state == LOST.upper()),
+    )
+    flags = frozenset(flag for flag, on in said if on)
     key = name_of(("execution", execution.id))
     return Node(
-        key,
-        "execution",
-        execution.name or key,
-        execution.type,
-        state,
-        frozenset(flags),
-        execution.create_time_since_epoch,
+        key, "execution", execution.name or key, execution.type, state, flags, execution.create_time_since_epoch
     )
 
 
@@ -66,13 +65,8 @@ def edges_of(events: Iterable[pb.Event]) -> list[Edge]:
 
 def _edge(event: pb.Event) -> Edge:
     artifact, run = name_of(("artifact", event.artifact_id)), name_of(("execution", event.execution_id))
-    role = next((step.key for step in event.path.steps if step.HasField("key")), "")
-    return Edge(run, artifact, role) if is_output(event) else Edge(artifact, run, role)
-
-
-def is_output(event: pb.Event) -> bool:
-    """Tell whether an event says that its execution made its artifact."""
-    return EVENT_TYPES[event.type].endswith("OUTPUT")
+    role = role_of(event) or ""
+    return Edge(run, artifact, role) if event.type in OUTPUTS else Edge(artifact, run, role)
 
 
 def _tail(uri: str) -> str:

@@ -10,21 +10,24 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from mlmd import errors, names
-from mlmd.display.facts import edges_of, is_output, nodes_of
+from mlmd import errors
+from mlmd.display.facts import edges_of, nodes_of
 from mlmd.display.folding import NODES_MAX
 from mlmd.display.graph import Graph
 from mlmd.names import name_of
 from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.recorder.references import thing_of
+from mlmd.recorder.things import OUTPUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from mlmd.store import MetadataStore
 
 _Options: Final = pb.LineageSubgraphQueryOptions
 _CALL_HOPS_MAX: Final = 64
-_FAN_MAX: Final = 50  # So many of one node's neighbours are shown before others get their turn.
+_SEARCH: Final = 4  # So many times what is shown is looked at before it is chosen.
+_FANS: Final = 6  # The neighbours of one node fill such a part of a picture before others get their turn.
 
 Thing = tuple[str, int]  # Kind and id of an artifact or an execution.
 Steps = dict[Thing, dict[Thing, None]]  # Of a thing: those one hop further on.
@@ -35,7 +38,7 @@ def lineage(
 ) -> Graph:
     """Return what things were made from, and what was made from them.
 
-    roots: one thing or several: "art:3", "run:5", a message that was read. up, down: hops against and along the flow of data; all where
+    roots: one thing or several: "taxi:7", "taxi@prod", "art:3", "run:5", a URI, what was read or recorded. up, down: hops against and along the flow of data; all where
     neither is given, none where the other is. nodes_max: of more, those nearest to the roots, the newest of a wide fan first; what is
     not shown is counted. Raises NotFoundError for a root that is not there, InvalidArgumentError for what names no artifact or run.
     """
@@ -46,12 +49,9 @@ def lineage(
         ways: list[tuple[Any, int | None]] = [(_Options.UPSTREAM, None), (_Options.DOWNSTREAM, None)]
     else:
         ways = [(_Options.UPSTREAM, up or 0), (_Options.DOWNSTREAM, down or 0)]
-    steps: Steps = {}
-    for direction, hops in ways:
-        for thing, further in _reached(store, things, direction, hops, enough=4 * nodes_max).items():
-            steps.setdefault(thing, {}).update(further)
-    kept = _nearest(things, steps, nodes_max)
-    reached = {*steps, *(further for near in steps.values() for further in near)}
+    found = [_reached(store, things, direction, hops, enough=_SEARCH * nodes_max) for direction, hops in ways]
+    kept = _nearest(things, found, nodes_max)
+    reached = {thing for steps in found for near, far in steps.items() for thing in (near, *far)}
     graph = _graph(store, things, kept)
     note = f"the nearest {len(kept):,} of {len(reached):,} or more" if len(reached) > len(kept) else ""
     return replace(graph, note=_joined(note, graph.note))
@@ -94,11 +94,7 @@ def _several(roots: Any) -> list[Any]:
 
 def _known(store: MetadataStore, value: Any) -> Thing:
     """Return what names an artifact or a run that is there. Raises InvalidArgumentError, NotFoundError."""
-    try:
-        thing = names.thing_of(value)
-    except ValueError as error:
-        raise errors.InvalidArgumentError(str(error)) from None
-    kind, number = thing
+    kind, number = thing = thing_of(store, value)
     if kind not in ("artifact", "execution") or not isinstance(number, int):
         raise errors.InvalidArgumentError(f"{name_of(thing)} has no lineage: artifacts and runs have")
     if not (store.get_artifacts_by_id([number]) if kind == "artifact" else store.get_executions_by_id([number])):
@@ -136,7 +132,7 @@ def _events(store: MetadataStore, frontier: Sequence[Thing], direction: Any, hop
     found = []
     for event in store.get_lineage_subgraph(options, ["events"]).events:
         ends: list[Thing] = [("artifact", event.artifact_id), ("execution", event.execution_id)]
-        if is_output(event) != (direction == _Options.UPSTREAM):
+        if (event.type in OUTPUTS) != (direction == _Options.UPSTREAM):
             ends.reverse()
         found.append((ends[0], ends[1]))
     return found
@@ -153,18 +149,19 @@ def _further(steps: Steps, frontier: Iterable[Thing], stride: int) -> list[Thing
     return new
 
 
-def _nearest(roots: Sequence[Thing], steps: Mapping[Thing, Mapping[Thing, None]], nodes_max: int) -> dict[Thing, None]:
+def _nearest(roots: Sequence[Thing], ways: Sequence[Steps], nodes_max: int) -> dict[Thing, None]:
     """Return the things nearest to the roots, at most so many. A wide fan leaves room for others, if there are others."""
     kept = dict.fromkeys(roots[:nodes_max])
-    for fan in (_FAN_MAX, None):
+    for fan in (max(1, nodes_max // _FANS), None):
         seen, waiting = set(roots), deque(roots)
         while waiting:
-            near = sorted(steps.get(waiting.popleft(), ()), key=_newest_first)[:fan]
-            for thing in near:
-                if thing not in seen and (thing in kept or len(kept) < nodes_max):
-                    seen.add(thing)
-                    kept[thing] = None
-                    waiting.append(thing)
+            thing = waiting.popleft()
+            for steps in ways:
+                for near in sorted(steps.get(thing, ()), key=_newest_first)[:fan]:
+                    if near not in seen and (near in kept or len(kept) < nodes_max):
+                        seen.add(near)
+                        kept[near] = None
+                        waiting.append(near)
     return kept
 
 
