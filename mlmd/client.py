@@ -10,6 +10,7 @@ import grpc
 from evlog.author import Author
 from mlmd import errors, moment
 from mlmd.acting import author_of
+from mlmd.finding import FIND, find_by_pages
 from mlmd.kinds import KINDS
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
@@ -43,6 +44,8 @@ class Remote:
 
     def call(self, method: Method, request: Any) -> Any:
         """Return the answer to a request. Raises StatusError, the gRPC error as its cause."""
+        if method is FIND:
+            return find_by_pages(self._send, request)
         return self._whole_lineage(request) if method is WHOLE_LINEAGE else self._send(method, request)
 
     def _send(self, method: Method, request: Any) -> Any:
