@@ -24,7 +24,7 @@ from mlmd.filter_functions import (
     format_fault,
     result_type,
 )
-from mlmd.filter_short import MARK, as_decided, named, names_of, short_property
+from mlmd.filter_short import MARK, as_condition, as_decided, named, names_of, short_property
 from mlmd.filter_syntax import Node, parse
 from mlmd.filter_tokens import FilterError
 from mlmd.filter_words import Attribute
@@ -450,7 +450,7 @@ def filter_query(kind: Kind, text: str) -> Filter:
         text = text.removesuffix(MARK)
         syntax = parse(text, _ENUMS[kind, short])
         checker = _Checker(kind, text, short=short)
-        checked = checker.check(syntax.tree)
+        checked = as_condition(checker.check(syntax.tree))
         if checked.type is not T.BOOL:
             raise FilterError(f"Given query string is not a valid boolean expression: {text}")
     except FilterError as error:

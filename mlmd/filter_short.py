@@ -35,7 +35,7 @@ _FIELDS: Final = {T.DOUBLE: "number", T.STRING: "string", T.BOOL: "bool"}
 
 def marked(text: str) -> str:
     """Return a filter in the short language as whoever takes filters takes it; "" for none."""
-    return text if not text or text.isspace() or text.endswith(MARK) else text + MARK
+    return text if not text or text.endswith(MARK) else text + MARK
 
 
 def property_named(kind: Kind, name: str) -> Variable | None:
@@ -69,6 +69,11 @@ def as_decided(node: Node, operands: list[Typed]) -> list[Typed]:
     return [
         _as(_wanted(node, number, beside), one) if one.type is T.ANY else one for number, one in enumerate(operands)
     ]
+
+
+def as_condition(one: Typed) -> Typed:
+    """Return the whole of a filter; a property alone is a condition where it is true."""
+    return _as(T.BOOL, one) if one.type is T.ANY else one
 
 
 def short_property(one: Typed) -> bool:

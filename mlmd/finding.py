@@ -47,10 +47,14 @@ class Find(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A page. total: of what passes the filter, on all pages; None where that was neither asked for nor had for nothing."""
+    """A page. total: of what passes the filter, on all pages; None where that was neither asked for nor had for nothing.
+
+    everything: how many there are without the filter, where it was counted in process.
+    """
 
     nodes: list[Node]
     total: int | None
+    everything: int | None = None
 
 
 def _find(lookup: Lookup, wanted: Find) -> Found:
@@ -66,8 +70,9 @@ def _find(lookup: Lookup, wanted: Find) -> Found:
     with lookup.snapshot():
         page = lookup.page(listing) if wanted.limit != 0 else []
         total = lookup.number(listing) if wanted.counted else None
+        everything = lookup.count(wanted.kind) if wanted.counted else None
     read = _KINDS[wanted.kind].message.FromString
-    return Found([read(unframed(one.body)) for one in page], total)
+    return Found([read(unframed(one.body)) for one in page], total, everything)
 
 
 FIND: Final = Method("Find", Find, Found, None, _find)
@@ -80,6 +85,8 @@ def find_by_pages(send: Callable[[Method, Any], Any], wanted: Find) -> Found:
     """Return what FIND answers, from a server. send: sends one request."""
     stop = None if wanted.limit is None else wanted.skip + wanted.limit
     by = wanted.by
+    if stop == 0:
+        return Found([], sum(1 for _ in _pages(send, wanted, OrderBy.ID, None)) if wanted.counted else None)
     if isinstance(by, Variable):
         nodes = _Counter(_pages(send, wanted, OrderBy.ID, None))
         best = _sorted(nodes, by, ascending=wanted.ascending, stop=stop)
@@ -148,4 +155,4 @@ def sort_key(node: Node, by: Variable) -> tuple[int, Any] | None:
         return (1, text[len('{"":') : -1].decode())
     if isinstance(value, str):
         return (1, value)
-    return None if math.isnan(value) else (0, value)
+    return None if isinstance(value, float) and math.isnan(value) else (0, value)

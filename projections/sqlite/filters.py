@@ -121,5 +121,5 @@ def _property_drivers(kind: Kind, parts: Sequence[Tree]) -> Iterable[Driver]:
         if variable in equal:  # An index gives them in the order of their ids.
             yield Driver(condition, driving, ascending=True, of_node=True, within=condition)
         else:  # These are sorted anyhow, and looked at again.
-            found = Sql(f"select id from {kind}_ever n where {condition.text}", condition.values)
-            yield Driver(found, driving, within=condition)
+            ever = Sql(f"select id from {kind}_ever n where {condition.text}", condition.values)
+            yield Driver(ever, driving, within=condition)
