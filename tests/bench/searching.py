@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any, Final
 
 from stores import opened
-from three import INPUT, artifact, artifact_type, run, run_type
+from three import run, run_type
 
-from mlmd.recorder.search import runs
 from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.recorder.search import runs
 
 RUNS: Final = 10_000
 PAGE: Final = 100
@@ -24,7 +24,7 @@ _PARAMETERS: Final = (0.1, 0.3)
 
 def fill(folder: Path, number: int = RUNS) -> None:
     """Put runs with 5 parameters, 5 metrics and 3 tags each."""
-    chance = random.Random(7)  # noqa: S311 - a workload
+    chance = random.Random(7)
     store = opened(folder)
     type_id = run_type(store)
     for first in range(0, number, 1_000):
