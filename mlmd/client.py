@@ -48,6 +48,7 @@ class Remote:
             self._channel = grpc.insecure_channel(target, options)
         self._timeout_s = config.client_timeout_sec if config.HasField("client_timeout_sec") else None
         self.author = Author()
+        self.is_past = at is not None
         self._at = ((AS_OF, moment.on_the_wire(at)),) if at is not None else None
         self._calls: dict[str, Any] = {}
 

@@ -65,6 +65,8 @@ class _Put(Ticket):
 class Engine:
     """A store, open: its log, its view, and the line of those who put."""
 
+    is_past: Final = False
+
     def __init__(self, opened: Opened, author: Author | None = None) -> None:
         self.log: Log = opened.log
         self.view: View = opened.view

@@ -166,6 +166,11 @@ class MetadataStore:
             )
         return self._backend.log
 
+    @property
+    def is_past(self) -> bool:
+        """Tell whether this is a store as it was, which cannot change."""
+        return self._backend.is_past
+
     def diff(self, since: At | str, until: At | str = "now", types: Collection[str] | None = None) -> replay.Diff:
         """Return what happened between two moments, in either order: what was added, changed field by field, linked, and by whom.
 
