@@ -20,12 +20,14 @@ from mlmd.reaching import REACH, reach_by_events
 from mlmd.service import ACTOR, AS_OF, NAME, REASON, SUBJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlmd.kinds import Kind
     from mlmd.methods import Method
     from mlmd.moment import At
 
 # What a store in process does in one step, and how it is done with what the wire has.
-_NOT_ON_THE_WIRE: Final = {
+_NOT_ON_THE_WIRE: Final[dict[str, Callable[[Callable[[Method, Any], Any], Any], Any]]] = {
     FIND.name: find_by_pages,
     REACH.name: reach_by_events,
     TAINT.name: taint_by_put,

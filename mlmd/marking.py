@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlmd.draft import Draft
     from mlmd.kinds import Kind, Node
+    from mlmd.reaching import Ids
     from projections.query import Kind as KindName
 
 _KINDS: Final = {"artifact": ARTIFACT, "execution": EXECUTION}
@@ -69,7 +70,7 @@ TAINT: Final = Method("Taint", Taint, Tainted, _taint, None)
 def taint_by_put(send: Callable[[Method, Any], Any], wanted: Taint) -> Tainted:
     """Do with a server what TAINT does in process. send: sends one request."""
 
-    def walk(reach: Reach) -> dict[str, dict[int, None]]:
+    def walk(reach: Reach) -> Ids:
         found = reach_by_events(send, reach)
         return {"artifact": dict.fromkeys(found.artifacts), "execution": dict.fromkeys(found.executions)}
 
@@ -82,19 +83,19 @@ def taint_by_put(send: Callable[[Method, Any], Any], wanted: Taint) -> Tainted:
     return answer
 
 
-def _things(wanted: Taint, walk: Callable[[Reach], dict[str, dict[int, None]]]) -> dict[str, dict[int, None]]:
+def _things(wanted: Taint, walk: Callable[[Reach], Ids]) -> Ids:
     """Return the ids of what is spoken of, by kind: the things, and what was made from them."""
-    found: dict[str, dict[int, None]] = {"artifact": {}, "execution": {}}
-    for kind in found:
+    found: dict[KindName, dict[int, None]] = {"artifact": {}, "execution": {}}
+    for kind, own in found.items():
         ids = tuple(dict.fromkeys(one for named, one in wanted.things if named == kind))
-        found[kind].update(dict.fromkeys(ids))
+        own.update(dict.fromkeys(ids))
         if ids and wanted.downstream:
             for far, more in walk(Reach(kind, ids)).items():
                 found[far].update(more)
     return found
 
 
-def _changed(wanted: Taint, nodes: dict[str, list[Node]]) -> tuple[dict[str, list[Node]], Tainted]:
+def _changed(wanted: Taint, nodes: dict[KindName, list[Node]]) -> tuple[dict[KindName, list[Node]], Tainted]:
     """Mark those nodes that have to change; return them, and the answer. Raises NotFoundError where one of the things is not there."""
     by_id = {(kind, node.id): node for kind, some in nodes.items() for node in some}
     for kind, one in wanted.things:
@@ -102,7 +103,7 @@ def _changed(wanted: Taint, nodes: dict[str, list[Node]]) -> tuple[dict[str, lis
             raise errors.NotFoundError(f"there is no {'art' if kind == 'artifact' else 'run'}:{one}")
     reasons = {_reason(by_id[thing]) for thing in wanted.things}
     changed = {kind: [node for node in some if _marked(node, wanted.because, reasons)] for kind, some in nodes.items()}
-    ids = [tuple(node.id for node in changed[kind]) for kind in ("artifact", "execution")]
+    ids = [tuple(node.id for node in some) for some in changed.values()]
     return changed, Tainted(ids[0], ids[1], len(by_id) - sum(map(len, ids)))
 
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     Ask = Callable[[Kind, Sequence[int]], Iterable[int]]
     """Ids of artifacts or executions -> those of the other kind that they lead to."""
+    Ids = dict[Kind, dict[int, None]]
+    """Ids of nodes by kind, in an order."""
 
 CHUNK: Final = 10_000
 _PAGE: Final = 500  # Of ids that a server is asked for at once.
-_OTHER: Final[dict[str, Kind]] = {"artifact": "execution", "execution": "artifact"}
+_OTHER: Final[dict[Kind, Kind]] = {"artifact": "execution", "execution": "artifact"}
 _KINDS: Final = {"artifact": ARTIFACT, "execution": EXECUTION}
 
 
@@ -42,10 +44,10 @@ class Reached(NamedTuple):
     executions: dict[int, str]
 
 
-def walked(ask: Ask, wanted: Reach) -> dict[str, dict[int, None]]:
+def walked(ask: Ask, wanted: Reach) -> Ids:
     """Return the ids of what is reached, by kind, nearest first. ask: the next level."""
     start = dict.fromkeys(wanted.ids)
-    found: dict[str, dict[int, None]] = {"artifact": {}, "execution": {}}
+    found: Ids = {"artifact": {}, "execution": {}}
     kind, frontier, hops = wanted.kind, list(start), 0
     while frontier and (wanted.hops is None or hops < wanted.hops):
         far, hops = _OTHER[kind], hops + 1
@@ -74,10 +76,10 @@ def _reach(lookup: Lookup, wanted: Reach) -> Reached:
     with lookup.snapshot():
         found = walked(asking(lookup, downstream=wanted.downstream), wanted)
         names = lookup.type_names()
-        return Reached(*(dict(_typed(lookup, kind, list(found[kind]), names)) for kind in ("artifact", "execution")))
+    return Reached(*(dict(_typed(lookup, kind, list(ids), names)) for kind, ids in found.items()))
 
 
-def _typed(lookup: Lookup, kind: Any, ids: list[int], names: dict[int, str]) -> Iterator[tuple[int, str]]:
+def _typed(lookup: Lookup, kind: Kind, ids: list[int], names: dict[int, str]) -> Iterator[tuple[int, str]]:
     for part in parts(ids, CHUNK):
         type_ids = lookup.type_ids(kind, part)
         yield from ((one, names[type_ids[one]]) for one in part)
@@ -101,7 +103,7 @@ def reach_by_events(send: Callable[[Method, Any], Any], wanted: Reach) -> Reache
                     yield getattr(event, field)
 
     found = walked(ask, wanted)
-    return Reached(*(types_of(send, kind, list(found[kind])) for kind in ("artifact", "execution")))
+    return Reached(*(types_of(send, kind, list(ids)) for kind, ids in found.items()))
 
 
 def types_of(send: Callable[[Method, Any], Any], kind: str, ids: Sequence[int]) -> dict[int, str]:

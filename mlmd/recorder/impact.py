@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlmd.convert import state_of
 from mlmd.display.cells import time_of
 from mlmd.display.tables import Table
-from mlmd.errors import InvalidArgumentError
+from mlmd.errors import InvalidArgumentError, NotFoundError
 from mlmd.kinds import ARTIFACT
 from mlmd.marking import aliased_of
 from mlmd.names import name_of
@@ -49,6 +49,8 @@ class Impact:
                 f"{name_of(thing)}: name an artifact or a run: nothing is made from anything else"
             )
         assert isinstance(one, int), "a node has a number"
+        if not getattr(store, f"get_{kind}s_by_id")([one]):
+            raise NotFoundError(f"there is no {name_of(thing)}")
         found: Reached = store.answer(REACH, Reach(kind, (one,)))  # type: ignore[arg-type] # One of two.
         self.artifacts, self.executions = found
         self.pushes = [run for run, type_name in self.executions.items() if _PUSH.search(type_name)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from evlog.records import Proto, Struct
-from mlmd.convert import properties_of, state_of, text_of
+from mlmd.convert import state_of
 from mlmd.display.cells import time_of
 from mlmd.display.tables import Table
 from mlmd.kinds import EVENT_TYPES, EXECUTION
 from mlmd.names import name_of
 from mlmd.recorder import words
 from mlmd.recorder.standing import is_tainted
+from mlmd.recorder.values import python_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,22 +23,19 @@ _RANKS: Final = (words.METRIC, words.PARAMETER, "", words.TAG)  # In this order 
 _ABSENT: Final = object()
 
 
-def plain(value: Any) -> Any:
-    """Return a property's value as plain Python has it."""
-    if isinstance(value, Struct):
-        return value.fields
-    return value.type_url if isinstance(value, Proto) else value
-
-
 def noted(node: Node) -> dict[str, Any]:
     """Return the properties of a node that are its user's, declared or not, by name: those of a run with their prefix."""
-    both = properties_of(node.properties) | properties_of(node.custom_properties)
-    return {key: plain(value) for key, value in both.items() if not key.startswith(words.OURS)}
+    return {
+        key: python_of(values[key])
+        for values in (node.properties, node.custom_properties)
+        for key in sorted(values)
+        if not key.startswith(words.OURS)
+    }
 
 
 def label(artifact: Node) -> str:
     """Return an artifact as people call it: its name, or art:ID."""
-    return text_of(artifact, "name") or name_of(("artifact", artifact.id))
+    return str(artifact.name) or name_of(("artifact", artifact.id))
 
 
 def differing(nodes: Sequence[Node]) -> list[str]:

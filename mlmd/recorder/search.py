@@ -13,12 +13,15 @@ from mlmd.filter_short import marked, property_named
 from mlmd.finding import FIND, Find
 from mlmd.recorder.rows import table_of
 from mlmd.recorder.standing import NOT_GOING, NOT_TAINTED
+from mlmd.recorder.things import Artifact, Run
+from mlmd.recorder.values import quoted
 from projections.query import OrderBy, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from mlmd.finding import Found
+    from mlmd.kinds import Node
     from mlmd.store import MetadataStore
     from projections.query import Kind as KindName
 
@@ -48,13 +51,6 @@ def filter_text(kind: KindName, text: str = "", *more: str, types: Collection[st
     return marked(" AND ".join(filter(None, conditions)))
 
 
-def quoted(text: str) -> str:
-    """Return a text as a literal of the filter language."""
-    if not isinstance(text, str):
-        raise InvalidArgumentError(f"{text!r} is no text")
-    return '"' + text.translate({0x22: '\\"', 0x5C: "\\\\", 0x0A: "\\n"}) + '"'
-
-
 def order_of(kind: KindName, sort: str) -> tuple[OrderBy | Variable, bool]:
     """Return what an order is by, and whether it ascends: "m.acc", "-m.acc", "created", "-updated", "id". Raises InvalidArgumentError."""
     name = sort.removeprefix("-") if isinstance(sort, str) else ""
@@ -70,7 +66,7 @@ def order_of(kind: KindName, sort: str) -> tuple[OrderBy | Variable, bool]:
 # Runs ------------------------------------------------------------------------------------------------------------------
 
 
-class Runs(Sequence[Any]):
+class Runs(Sequence[Run]):
     """Runs that a filter leaves, in an order: nothing is read before it is asked for. A slice is one page, len() the true total.
 
     As a table (`table`, `df`, `arrow`, `polars`, `markdown`, in a notebook) each has the parameters, metrics and tags in which they differ.
@@ -87,27 +83,27 @@ class Runs(Sequence[Any]):
         return self._total
 
     @overload
-    def __getitem__(self, index: int) -> Any: ...
+    def __getitem__(self, index: int) -> Run: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Any]: ...
-    def __getitem__(self, index: int | slice) -> Any:
+    def __getitem__(self, index: slice) -> list[Run]: ...
+    def __getitem__(self, index: int | slice) -> Run | list[Run]:
         """Return one run, or those of a slice."""
         if isinstance(index, slice):
-            return self._slice(index)
+            return [Run(self._store, one) for one in self._slice(index)]
         at = index if index >= 0 else len(self) + index
         found = self._page(at, 1).nodes if at >= 0 else []
         if not found:
             raise IndexError(f"there is no run {index}: there are {len(self):,}")
-        return found[0]
+        return Run(self._store, found[0])
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Run]:
         """Yield all, page by page."""
         skip = 0
         while nodes := self._page(skip, _PAGE).nodes:
-            yield from nodes
+            yield from (Run(self._store, one) for one in nodes)
             skip += len(nodes)
 
-    def _slice(self, wanted: slice) -> list[Any]:
+    def _slice(self, wanted: slice) -> list[Node]:
         plain = wanted.step in (None, 1) and (wanted.start or 0) >= 0
         if plain and wanted.stop is None:
             return self._page(wanted.start or 0, None).nodes
@@ -190,7 +186,7 @@ def latest(
     *,
     name: str | None = None,
     even: bool = False,
-) -> Any:
+) -> Artifact | None:
     """Return the artifact of a type that was made last, of those that a filter leaves; None where there is none.
 
     name: of which it is a version. Skips what is tainted, marked for deletion, deleted or abandoned, unless `even` that will do.
@@ -202,4 +198,4 @@ def latest(
     if not even:
         more += [NOT_TAINTED, NOT_GOING]
     found = store.answer(FIND, Find("artifact", filter_text("artifact", filter, *more), ascending=False, limit=1))
-    return found.nodes[0] if found.nodes else None
+    return Artifact(store, found.nodes[0]) if found.nodes else None

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlmd.convert import state_of
-from mlmd.kinds import ARTIFACT
-from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import words
 
 if TYPE_CHECKING:
@@ -26,8 +23,3 @@ def is_tainted(node: Node) -> bool:
 def why_tainted(node: Node) -> str:
     """Return why it is marked, "" where it is not."""
     return str(node.custom_properties[words.TAINTED].string_value) if is_tainted(node) else ""
-
-
-def is_usable(node: Node) -> bool:
-    """Tell whether an artifact or run is neither tainted nor, of an artifact, going away."""
-    return not is_tainted(node) and not (isinstance(node, pb.Artifact) and state_of(ARTIFACT, node) in GOING)

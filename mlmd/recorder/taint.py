@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InvalidArgumentError
 from mlmd.marking import TAINT, Taint, Tainted
+from mlmd.names import name_of
 from mlmd.recorder.references import thing_of
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ def _put(store: MetadataStore, things: Any, because: str, wanted: Taint) -> Tain
     named = tuple(dict.fromkeys(thing_of(store, one) for one in several(things)))
     if not named:
         raise InvalidArgumentError("taint what? name an artifact or a run, such as taxi:7 or run:5")
-    for kind, one in named:
-        if kind not in ("artifact", "execution"):
-            raise InvalidArgumentError(f"{kind} {one}: only artifacts and runs can be tainted")
+    for thing in named:
+        if thing[0] not in ("artifact", "execution"):
+            raise InvalidArgumentError(f"{name_of(thing)}: only artifacts and runs can be tainted")
     with store.acting(reason=because):
-        done: Tainted = store.answer(TAINT, wanted._replace(things=named))
+        done: Tainted = store.answer(TAINT, wanted._replace(things=named))  # type: ignore[arg-type] # As checked.
     return done
 
 

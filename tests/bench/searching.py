@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stores import opened
 from three import run, run_type
 
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder.search import runs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RUNS: Final = 10_000
 PAGE: Final = 100

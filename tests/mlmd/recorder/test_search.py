@@ -130,7 +130,7 @@ def test_mlmd_s_own_language_passes_and_other_servers_see_a_comment() -> None:
     assert text == "(contexts_a.name = 'x' and last_known_state = RUNNING\n)\n--evlog"
     assert filter_text("execution", "") == ""
     assert filter_text("execution", "  ", types=[]) == "FALSE\n--evlog"
-    assert filter_text("execution", types=['a"\\b']) == 'type IN ("a\\"\\\\b")\n--evlog'
+    assert filter_text("execution", types=["a'\\b"]) == "type IN ('a\\'\\\\b')\n--evlog"
 
 
 def test_types_narrow_and_an_unknown_one_finds_nothing(store: MetadataStore) -> None:
