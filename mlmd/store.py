@@ -263,9 +263,10 @@ class MetadataStore:
         self._backend.close()
 
     def _call(self, name: str, request: Any) -> Any:
-        return self._answer(METHODS[name], request)
+        return self.answer(METHODS[name], request)
 
-    def _answer(self, method: Method, request: Any) -> Any:
+    def answer(self, method: Method, request: Any) -> Any:
+        """Answer one request: of an RPC in `methods`, or of a method beside those that a store in process has too. Raises StatusError."""
         attempt = 1
         while True:
             try:
@@ -770,7 +771,7 @@ class MetadataStore:
         """
         request = service.GetLineageSubgraphRequest(lineage_subgraph_query_options=query_options)
         request.read_mask.paths.extend(field_mask_paths or ())
-        return self._answer(WHOLE_LINEAGE, request)
+        return self.answer(WHOLE_LINEAGE, request)
 
     @property
     def pipeline_asset(self) -> None:
