@@ -33,6 +33,9 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Start": {
         "init": Entry("starting", "Make a store."),
         "demo": Entry("showcase", "Record a training run in a new store and ask about it."),
+        "doctor": Entry(
+            "doctoring", "Look at Python, libraries, settings and the store, and say what to do about what is wrong."
+        ),
     },
     "Look": {
         "status": Entry("status", "Tell what the store holds and how it is."),
@@ -42,6 +45,11 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "contexts": Entry("listing", "List contexts: what groups artifacts and executions."),
         "types": Entry("typelist", "List types with their properties."),
         "sql": Entry("querying", "Ask in SQL: every version of everything ever put, in DuckDB's dialect."),
+    },
+    "Lineage": {
+        "lineage": Entry("tracing", "Show what a thing was made from and what was made from it."),
+        "path": Entry("tracing", "Show how data came from one thing to another."),
+        "open": Entry("viewing", "Show a thing in the browser, on one page that holds all it shows.", "open_"),
     },
     "Time": {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
@@ -157,7 +165,7 @@ class Evlog(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:  # Here, because click would make it exit 1.
             return _hang_up()
-        except (click.ClickException, click.exceptions.Exit, click.Abort, Refusal):
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             settings = ctx.ensure_object(Settings)
@@ -167,6 +175,9 @@ class Evlog(click.Group):
                     raise
                 what = f"unexpected {type(error).__name__}: {error}; this is a fault of evlog, please report it"
                 refusal = Refusal(what, "the same with -v, which shows where it happened")
+            refusal.hint = refusal.hint or f"evlog {ctx.invoked_subcommand} --help"
+            if refusal is error:
+                raise
             raise refusal from error
 
 
@@ -178,10 +189,10 @@ def _tell(refusal: Refusal) -> int:
     return refusal.code
 
 
-def _usage(error: click.ClickException) -> tuple[str, str | None]:
+def _usage(error: click.ClickException) -> tuple[str, str]:
     """Return what was wrong with a command line, and the help to read."""
     if error.exit_code != USAGE:
-        return error.format_message(), None
+        return error.format_message(), "evlog --help"
     text = error.format_message().rstrip(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if isinstance(error, click.BadOptionUsage) and error.option_name == "--at":
