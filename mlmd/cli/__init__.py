@@ -49,6 +49,11 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "types": Entry("typelist", "List types with their properties."),
         "sql": Entry("querying", "Ask in SQL: every version of everything ever put, in DuckDB's dialect."),
     },
+    "Lineage": {
+        "lineage": Entry("tracing", "Show what a thing was made from and what was made from it."),
+        "path": Entry("tracing", "Show how data came from one thing to another."),
+        "open": Entry("viewing", "Show a thing in the browser, on one page that holds all it shows.", "open_"),
+    },
     "Time": {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
         "diff": Entry("hindsight", "Tell what was added, changed and linked between two moments."),

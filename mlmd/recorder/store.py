@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from mlmd.display import walk
+from mlmd.display.folding import NODES_MAX
 from mlmd.recorder import aliases, caching, references
 from mlmd.recorder.opening import open_metadata
 from mlmd.recorder.run import Recording
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
+    from mlmd.display.graph import Graph
     from mlmd.moment import At
     from mlmd.recorder.caching import Miss
     from mlmd.recorder.opening import Where
@@ -123,6 +126,23 @@ class Store:
     def versions(self, name: str) -> list[Artifact]:
         """Return every version of a name, the newest first."""
         return [Artifact(self.metadata, one) for one in references.versions_of(self.metadata, name)]
+
+    # Lineage --------------------------------------------------------------------------------------------------------
+
+    def lineage(self, *roots: Any, up: int | None = None, down: int | None = None, nodes_max: int = NODES_MAX) -> Graph:
+        """Return what things were made from, and what was made from them: a picture in a notebook, a tree at a terminal, a data frame.
+
+        roots: as for `artifact`, or "run:5", or a run. up, down: hops against and along the flow of data, one from an artifact to a
+        run or back; all where neither is given, none where the other is. nodes_max: of more, the nearest. Raises as `artifact`.
+        """
+        return walk.lineage(self.metadata, roots, up=up, down=down, nodes_max=nodes_max)
+
+    def path(self, start: Any, stop: Any) -> Graph:
+        """Return the shortest ways that data took between two things; where neither was made from the other, from what both were made from.
+
+        Raises NotFoundError where they have nothing in common; else as `artifact`.
+        """
+        return walk.path(self.metadata, start, stop)
 
     # Aliases --------------------------------------------------------------------------------------------------------
 

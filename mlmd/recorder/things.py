@@ -19,6 +19,7 @@ from replay.things import Thing  # noqa: TC001 - the type of a public property
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from mlmd.display.cards import Card
     from mlmd.kinds import Kind
     from mlmd.store import MetadataStore
 
@@ -90,6 +91,16 @@ class _Node:
 
     def __hash__(self) -> int:
         return hash(self.thing)
+
+    def card(self) -> Card:
+        """Return what people see of it: text at a terminal, HTML in a notebook."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self.card())
+
+    def _repr_html_(self) -> str:
+        return self.card()._repr_html_()
 
 
 class Artifact(_Node):
@@ -185,6 +196,12 @@ class Artifact(_Node):
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.label} {self.uri}>"
+
+    def card(self) -> Card:
+        """Return what people see of it: text at a terminal, HTML in a notebook."""
+        from mlmd.display.cards import artifact_card  # noqa: PLC0415 - only who looks at one needs it
+
+        return artifact_card(self)
 
 
 class Run(_Node):
@@ -315,6 +332,12 @@ class Run(_Node):
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.label} {self.state}>"
+
+    def card(self) -> Card:
+        """Return what people see of it: text at a terminal, HTML in a notebook."""
+        from mlmd.display.cards import run_card  # noqa: PLC0415 - only who looks at one needs it
+
+        return run_card(self)
 
 
 def roles_of(event: pb.Event) -> list[str]:
