@@ -16,6 +16,7 @@ from mlmd import errors, names
 from mlmd import moment as moments
 from mlmd.acting import acting
 from mlmd.engine import Engine
+from mlmd.marks import settled
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.opening import open_config
 from mlmd.past import Past
@@ -186,7 +187,8 @@ class MetadataStore:
         first, last = _at(since), _at(until)
 
         def question(log: Log, view: View, end: int) -> replay.Diff:
-            start, stop = sorted(min(offset_of(log, moment), end) for moment in (first, last))
+            settles = [view.ask(lambda lookup, at=at: settled(lookup, at)) for at in (first, last)]  # type: ignore[misc]
+            start, stop = sorted(min(offset_of(log, moment), end) for moment in settles)
             return replay.diff(log, view, start, stop, types=[types] if isinstance(types, str) else types)
 
         return self._backend.review(question)

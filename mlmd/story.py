@@ -18,7 +18,7 @@ from mlmd.errors import NotFoundError
 from mlmd.recorder.taint import taint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from mlmd.recorder.store import Store
     from mlmd.recorder.things import Artifact
@@ -88,7 +88,9 @@ class _Teller:
 
     def _ingest(self, pipeline: str, number: int, day: int) -> Artifact:
         params = {"span": day, "splits": ["train", "eval"]}
-        with self._store.run("ExampleGen", params=params, contexts=self._contexts(pipeline, number), code=_ingest) as run:
+        with self._store.run(
+            "ExampleGen", params=params, contexts=self._contexts(pipeline, number), code=_ingest
+        ) as run:
             uri = f"s3://demo/{pipeline}/data/{day}"
             run.log(rows=10_000 + 137 * day)
             return run.output(uri, "Dataset", name=pipeline, digest=_digest(uri), rows=10_000 + 137 * day)
@@ -117,7 +119,9 @@ class _Teller:
 
     def _fail(self, pipeline: str, number: int, data: Artifact) -> None:
         try:
-            with self._store.run("Trainer", params={"lr": 3.0, "epochs": _EPOCHS}, contexts=self._contexts(pipeline, number)) as run:
+            with self._store.run(
+                "Trainer", params={"lr": 3.0, "epochs": _EPOCHS}, contexts=self._contexts(pipeline, number)
+            ) as run:
                 run.input(data)
                 run.log(loss=1e6, step=0)
                 raise FloatingPointError("loss is not a number in epoch 1")
@@ -151,7 +155,9 @@ class _Teller:
             self._store.reuse(found)
             yield
         if day == 1:
-            self._story.happened.append(f"{pipeline}:{day} came twice: training and evaluation were found cached, and not run")
+            self._story.happened.append(
+                f"{pipeline}:{day} came twice: training and evaluation were found cached, and not run"
+            )
 
     def _find_out(self) -> None:
         """Taint what leaked, and everything made from it; put the last good model back."""

@@ -35,7 +35,16 @@ def test_every_way_to_name_an_artifact(s: Store) -> None:
     first, second = make(s, "taxi", 2)
     s.alias("taxi@prod", "taxi:1")
     message = s.metadata.get_artifacts_by_id([first])[0]
-    for reference in ("taxi:1", "taxi@prod", f"art:{first}", f"artifact:{first}", "s3://taxi/0", first, message, s.artifact("taxi:1")):
+    for reference in (
+        "taxi:1",
+        "taxi@prod",
+        f"art:{first}",
+        f"artifact:{first}",
+        "s3://taxi/0",
+        first,
+        message,
+        s.artifact("taxi:1"),
+    ):
         assert s.artifact(reference).id == first, reference
     for reference in ("taxi", "taxi@latest", "taxi:2", "s3://taxi/1"):
         assert s.artifact(reference).id == second, reference
@@ -65,7 +74,9 @@ def test_every_way_to_name_an_artifact(s: Store) -> None:
         (pb.Artifact(), errors.InvalidArgumentError, "names nothing"),
     ],
 )
-def test_what_names_nothing_is_told_with_what_to_write(memory: Store, reference: Any, error: type[Exception], told: str) -> None:
+def test_what_names_nothing_is_told_with_what_to_write(
+    memory: Store, reference: Any, error: type[Exception], told: str
+) -> None:
     make(memory, "taxi", 2)
     memory.alias("taxi@prod", 1)
     with pytest.raises(error, match=told):
@@ -77,7 +88,9 @@ def test_runs_are_named_too(s: Store) -> None:
     with s.run("A", name="same"), s.run("B", name="same"), s.run("B", name="other") as r:
         pass
     assert s.get_run("other").id == r.id
-    with pytest.raises(errors.InvalidArgumentError, match="'same' is the name of several: A run:2, B run:3: write which"):
+    with pytest.raises(
+        errors.InvalidArgumentError, match="'same' is the name of several: A run:2, B run:3: write which"
+    ):
         s.get_run("same")
     for unknown in ("nix", "run:99", 99):
         with pytest.raises(errors.NotFoundError):
@@ -141,7 +154,10 @@ def test_an_alias_moves_and_its_past_answers(s: Store) -> None:
     assert s.artifact("taxi-model:2").aliases == ["taxi-model@prod"]
     assert s.artifact("taxi-model:1").aliases == []
     s.alias("taxi-model@dev", 3)
-    assert [(one.name, one.artifact_id) for one in aliases.aliases_of(s.metadata)] == [("taxi-model@dev", 3), ("taxi-model@prod", 2)]
+    assert [(one.name, one.artifact_id) for one in aliases.aliases_of(s.metadata)] == [
+        ("taxi-model@dev", 3),
+        ("taxi-model@prod", 2),
+    ]
     assert s.alias("taxi-model@prod", None) is None
     with pytest.raises(errors.NotFoundError, match="there is no taxi-model@prod: taxi-model has taxi-model@dev"):
         s.artifact("taxi-model@prod")
