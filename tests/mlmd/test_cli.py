@@ -33,7 +33,7 @@ NAMES = [name for group in COMMANDS.values() for name in group]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("cli") / "demo"
-    assert run("demo", str(place)).exit_code == 0
+    assert run("demo", "--guide", str(place)).exit_code == 0
     return place
 
 
@@ -53,7 +53,7 @@ def data(place: Path, *words: str) -> Any:
 
 
 def test_the_demo_tells_the_nine_steps_the_answers_and_that_the_rebuilt_view_is_identical(tmp_path: Path) -> None:
-    told = fine("demo", str(tmp_path / "demo"))
+    told = fine("demo", "--guide", str(tmp_path / "demo"))
     assert [line.split()[0] for line in told.splitlines() if "record #" in line] == [str(step) for step in range(1, 10)]
     for words in (
         "path/to/data, day 1",
@@ -65,7 +65,7 @@ def test_the_demo_tells_the_nine_steps_the_answers_and_that_the_rebuilt_view_is_
         "RUNNING → COMPLETED",
     ):
         assert words in told
-    assert run("demo", str(tmp_path / "demo")).exit_code == 1
+    assert run("demo", "--guide", str(tmp_path / "demo")).exit_code == 1
 
 
 def test_the_workflow_answers_what_it_is_for() -> None:
