@@ -46,7 +46,7 @@ def demo(settings: Settings, folder: Path, runs: int, guide: bool, tamper: bool)
 
     Examples:
     evlog demo                  60 runs in demo-store
-    evlog demo many --runs 100  in another new folder
+    evlog demo many --runs 100   in another new folder
     evlog demo demo-store --tamper     then: evlog -s demo-store-tampered verify, which ends with 3
     evlog demo small --guide    the training workflow of ML Metadata's guide, step by step
 

@@ -21,10 +21,12 @@ from commands import run
 from mlmd_files import made as made_database
 from personal import seal_for
 
+import mlmd
 from mlmd import MetadataStore
 from mlmd.cli import COMMANDS
 from mlmd.demo import ask, record_workflow
 from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.story import record_story
 
 LISTS = ["artifacts", "executions", "contexts", "types", "log"]
 NAMES = [name for group in COMMANDS.values() for name in group]
@@ -34,6 +36,15 @@ NAMES = [name for group in COMMANDS.values() for name in group]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("cli") / "demo"
     assert run("demo", "--guide", str(place)).exit_code == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def told(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What examples speak of: the guide's workflow, and behind it the three pipelines of `evlog demo`."""
+    place = Path(shutil.copytree(made, tmp_path_factory.mktemp("told") / "store", symlinks=True))
+    with mlmd.open(place) as store:
+        record_story(store)
     return place
 
 
@@ -239,7 +250,10 @@ def test_init_makes_a_store_that_the_library_opens(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_has_help_with_examples_that_run(name: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_has_help_with_examples_that_run(
+    name: str, told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Path(shutil.copytree(told, tmp_path / "store", symlinks=True))
     text = fine(name, "--help")
     examples = re.findall(r"^  (evlog .*?)(?:   .*)?$", text.split("Examples:")[1], re.MULTILINE)
     assert len(examples) >= 2
