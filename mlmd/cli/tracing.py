@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -100,7 +101,8 @@ def _show(settings: Settings, graph: Graph, pictures: dict[str, Path | None]) ->
     if wanted:
         return
     if settings.form == "table":
-        click.echo(graph.text())
+        click.echo(replace(graph, note="").text())
+        talk(settings, graph.note)
     elif settings.form == "json":
         click.echo(json.dumps(_whole(graph), indent=1, ensure_ascii=False))
     else:
