@@ -58,10 +58,10 @@ def open_(settings: Settings, thing: str | None, path: Path | None, *, no_browse
     and the root of the log there, so that it can be quoted and checked.
 
     Examples:
-    evlog open                                the store
-    evlog open taxi-model@prod                what is live now
-    evlog open run:1 --no-browser -O run.html a page to send or to keep
-    evlog --at 2026-03-01 open art:2          as it was
+    evlog open                                  the store
+    evlog open taxi-model@prod                  what is live now
+    evlog open run:1 --no-browser -O run.html   a page to send or to keep
+    evlog --at '#12' open art:2                 as it was
 
     """
     with gets_of(settings) as store:
