@@ -142,6 +142,15 @@ class MetadataStore:
         # MLMD's store has no `close`, so its users drop stores, TFX several for each component.
         weakref.finalize(self, self._backend.abandon).atexit = False
 
+    @classmethod
+    def over(cls, backend: Engine | Past | Remote, of: MetadataStore | None = None) -> MetadataStore:
+        """Return the methods over what is open already, which whoever opened it closes. of: the store whose past this is."""
+        store = object.__new__(cls)
+        store._max_num_retries = _RETRIES if of is None else of._max_num_retries  # noqa: SLF001 - one of us
+        store._backend = backend
+        store._of = of  # Its engine answers: who keeps the past keeps the store.
+        return store
+
     def as_of(self, moment: At | str) -> MetadataStore:
         """Return the store as it was at a moment: the same gets, filters, pages and lineage, answered as they would have been then.
 
@@ -152,11 +161,7 @@ class MetadataStore:
         """
         backend = self._backend
         at = _at(moment)
-        store = object.__new__(MetadataStore)
-        store._max_num_retries = self._max_num_retries
-        store._backend = Past(backend, at) if isinstance(backend, Engine) else backend.at(at)
-        store._of = self  # Its engine answers: who keeps the past keeps the store.
-        return store
+        return MetadataStore.over(Past(backend, at) if isinstance(backend, Engine) else backend.at(at), of=self)
 
     @property
     def log(self) -> Log:

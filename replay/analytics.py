@@ -48,15 +48,15 @@ def bring_up(log: Log, views: Path, progress: Progress | None = None) -> Shown:
 
     In a folder that cannot be written, what is there is returned, behind or not. Raises ViewError where there is nothing.
     """
-    shown = _shown(log, views)
-    if shown is not None and shown.behind == 0:
-        return shown
+    found = shown(log, views)
+    if found is not None and found.behind == 0:
+        return found
     if not _writable(views):
-        if shown is None:
+        if found is None:
             raise ViewError(
                 f"{views}: there is no history view of this log, and none can be made: the folder cannot be written"
             )
-        return shown
+        return found
     with _writing(views):
         return _advance(log, views, _end(log), progress)
 
@@ -171,7 +171,7 @@ def _end(log: Log) -> int:
         return group.end
 
 
-def _shown(log: Log, views: Path) -> Shown | None:
+def shown(log: Log, views: Path) -> Shown | None:
     """Return what the current view shows, None where there is none of this log's history. Raises BusyViewError."""
     path = database.FILES.current(views)
     if path is None:
@@ -198,7 +198,7 @@ def _advance(log: Log, views: Path, stop: int, progress: Progress | None) -> Sho
     try:
         view = HistoryView(path, log.id, create=False, patience_s=_WRITER_PATIENCE_S)
     except BusyViewError:
-        return _replace(log, views, path if _shown(log, views) else None, stop, progress)
+        return _replace(log, views, path if shown(log, views) else None, stop, progress)
     except ViewError:
         return _replace(log, views, None, stop, progress)
     fits, behind = _fits(log, view.mark, stop), stop - view.applied

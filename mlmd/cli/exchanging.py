@@ -41,7 +41,7 @@ def import_(settings: Settings, source: str) -> None:
     evlog -s my-store import postgresql://mlmd@db.example/metadb -o json
 
     """
-    place = settings.store or find(settings)
+    place = find(settings)
     settings.store = place
     started = time.perf_counter()
     try:

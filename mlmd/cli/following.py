@@ -99,7 +99,7 @@ def follow(settings: Settings, start: Moment | None, line: str | None, state_fil
     evlog follow --exec ./index.py --state index.state  goes on where index.py was, whatever died
 
     """
-    if settings.form in DELIMITERS:
+    if settings.form in (*DELIMITERS, "md"):
         raise click.UsageError(f"-o {settings.form}: records are fed as lines of JSON")
     if state_file is not None and line is None:
         raise click.UsageError("--state needs --exec: who reads standard output cannot say what is done")

@@ -10,7 +10,7 @@ import click
 from mlmd import moment
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.history import refuse_unknown, refuse_unknown_types
-from mlmd.cli.output import local_time, rfc3339, show_rows
+from mlmd.cli.output import WORDS, local_time, rfc3339, show_rows
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import settled, store_of
 from mlmd.cli.settings import When
@@ -35,7 +35,7 @@ _TABLE: Final = ("", "thing", "type", "name", "change", "actor", "offset")
 _FIELDS: Final = ("what", "kind", "thing", "type", "name", "fields", *RECORD_FIELDS)
 
 
-@command(looks_back=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("since", metavar="[FROM]", type=When(), required=False)
 @click.argument("until", metavar="[TO]", type=When(), required=False)
@@ -68,7 +68,7 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
         found = diff_between(store.log, store.view, start, stop, types=types or None, progress=progress)
         between = _between(store, start, stop)
     footer = f"{_counted(found)} {between}"
-    if settings.form == "table":
+    if settings.form in WORDS:
         show_rows(settings, _lines(found, names), _TABLE, footer)
     else:
         show_rows(settings, (_row(one, names) for one in found.differences), _FIELDS)
@@ -119,7 +119,7 @@ def _between(store: Store, start: int, stop: int) -> str:
     return f"by the records #{start:,} to #{stop - 1:,}, {times[0]} to {times[1]}"
 
 
-@command(looks_back=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("thing", metavar="OBJECT")
 def blame(settings: Settings, thing: str) -> None:

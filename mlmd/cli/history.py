@@ -13,7 +13,7 @@ from evlog.errors import FutureError
 from mlmd import names
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.following import Feed, feed_reader
-from mlmd.cli.output import in_words, show_rows, talk
+from mlmd.cli.output import WORDS, in_words, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import Store, log_of, settled, store_of
 from mlmd.cli.refusal import Refusal
@@ -51,7 +51,7 @@ _REPORT_RECORDS: Final = 1_000
 _COLUMNS: Final = ("offset", "time", "actor", "application", "api", "changes", "reason")
 
 
-@command(looks_back=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("thing", metavar="[OBJECT]", required=False)
 @click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="0: no limit.")
@@ -124,7 +124,7 @@ def log(
             entries = list(islice(of_types, limit or None))
             rows = [record_row(entry) for entry in entries]
     shown = rows
-    if settings.form == "table":
+    if settings.form in WORDS:
         words = (
             map(_life_in_words, of_thing)
             if thing is not None

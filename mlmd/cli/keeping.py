@@ -22,7 +22,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.copies import note_copy
 from mlmd.cli.output import rfc3339, show_one, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find_store
+from mlmd.cli.reading import find_store, new_folder
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, open_folder
@@ -111,7 +111,7 @@ def restore(settings: Settings, source: Path, dest: Path | None, reason: str | N
     evlog restore copy march --at 2026-03-01T09:30 --reason drill
 
     """
-    place = dest or settings.store
+    place = dest or new_folder(settings)
     if place is None:
         raise Refusal("restore to which folder?", f"evlog restore {source} NEW-FOLDER", USAGE)
     if place.exists() or place.is_symlink():

@@ -15,6 +15,7 @@ _TURNING: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # They make 
 CONTROLS: Final = (
     {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
     | {code: f"\\u{code:04x}" for code in _TURNING}
+    | {code: f"\\u{code:04x}" for code in (0xFFFE, 0xFFFF)}  # No characters, XML says.
     | dict.fromkeys((0x09, 0x0A, 0x0D), " ")
 )
 _DIGITS: Final = 6

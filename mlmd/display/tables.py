@@ -14,7 +14,7 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from mlmd.display.cells import cut, in_words
+from mlmd.display.cells import cut, in_words, printable
 from projections.errors import MissingLibraryError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Table:
     def __str__(self) -> str:
         """Return aligned columns; of many rows the first ones."""
         shown = self._shown()
-        cells = [list(self.columns), *([cut(in_words(value)) for value in row] for row in shown)]
+        cells = [self._titles(), *([cut(in_words(value)) for value in row] for row in shown)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         right = self._numeric()
         lines = [
@@ -67,7 +67,7 @@ class Table:
     def _repr_html_(self) -> str:
         """Return a table of HTML without script or outside style."""
         aligned = [f"text-align:{'right' if number else 'left'};{_PADDING}" for number in self._numeric()]
-        head = _html_row("th", [str(name) for name in self.columns], aligned)
+        head = _html_row("th", self._titles(), aligned)
         body = "".join(
             _html_row("td", [cut(in_words(value), _HTML_CELL_MAX) for value in row], aligned) for row in self._shown()
         )
@@ -98,17 +98,20 @@ class Table:
     def markdown(self) -> str:
         """Return a table of GitHub's Markdown."""
         right = self._numeric()
-        lines = [[_markdown(str(name)) for name in self.columns], ["--:" if number else "---" for number in right]]
+        lines = [list(map(_markdown, self._titles())), ["--:" if number else "---" for number in right]]
         lines += [[_markdown(cut(in_words(value), _HTML_CELL_MAX)) for value in row] for row in self.rows]
         text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return f"{text}\n\n{_markdown(self.note)}" if self.note else text
+        return f"{text}\n\n{_markdown(printable(self.note))}" if self.note else text
+
+    def _titles(self) -> list[str]:
+        return [printable(str(name)) for name in self.columns]
 
     def _shown(self) -> Sequence[Sequence[Any]]:
         return self.rows[:_ROWS_MAX]
 
     def _feet(self) -> list[str]:
         more = len(self.rows) - _ROWS_MAX
-        return [*([f"… {more:,} more rows"] if more > 0 else []), *([self.note] if self.note else [])]
+        return [*([f"… {more:,} more rows"] if more > 0 else []), *([printable(self.note)] if self.note else [])]
 
     def _column(self, at: int) -> list[Any]:
         return [row[at] for row in self.rows]

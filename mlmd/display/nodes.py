@@ -1,0 +1,50 @@
+"""What is said of a node in a picture and in a tree: the same words in both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mlmd.display.cells import printable, time_of
+
+if TYPE_CHECKING:
+    from mlmd.display.graph import Node
+
+TAINTED: Final[str] = "tainted"
+CACHED: Final[str] = "cached"
+LOST: Final[str] = "lost"
+LIVE: Final[str] = "live"
+_UNFINISHED: Final = frozenset({"NEW", "RUNNING", "PENDING"})
+_UNREMARKABLE: Final = frozenset({"", "UNKNOWN", "LIVE"})
+_DAY: Final = "%d %b %Y"
+
+
+def title(node: Node) -> str:
+    """Return what a node is called: an artifact by its label, a run with its type before it."""
+    if node.kind == "artifact" or not node.type:
+        return printable(node.label)
+    return printable(f"{node.type} {node.label}")
+
+
+def remarks(node: Node) -> list[str]:
+    """Return what else is to be said, in the order of weight: flags, type of an artifact, state, day."""
+    said: list[str] = [flag for flag in (TAINTED, LOST, LIVE) if flag in node.flags]
+    if node.kind == "artifact":
+        said.append(node.type)
+    if LOST not in node.flags and node.state not in _UNREMARKABLE:
+        said.append(node.state)
+    if CACHED in node.flags and node.state != "CACHED":
+        said.append(CACHED)
+    if (time := time_of(node.time_ms)) is not None:
+        said.append(f"{time:{_DAY}}".removeprefix("0"))
+    return [printable(one) for one in said if one]
+
+
+def unfinished(node: Node) -> bool:
+    """Tell whether there is, or was, more to come."""
+    return LOST in node.flags or node.state in _UNFINISHED
+
+
+def hidden_in_words(node: Node, count: int) -> str:
+    """Return how many neighbours of a node are not shown."""
+    other = "run" if node.kind == "artifact" else "artifact"
+    return f"+{count:,} {other}{'' if count == 1 else 's'}"
