@@ -32,6 +32,9 @@ class Entry(NamedTuple):
 COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Start": {
         "init": Entry("starting", "Make a store."),
+        "completion": Entry(
+            "completing", "Write what makes a shell complete commands, options and names of the store."
+        ),
         "demo": Entry("showcase", "Record a training run in a new store and ask about it."),
         "doctor": Entry(
             "doctoring", "Look at Python, libraries, settings and the store, and say what to do about what is wrong."
@@ -91,6 +94,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "check": Entry("checking", "Tell whether a proof holds, and what it proves."),
     },
 }
+COMPLETING: Final = "_EVLOG_COMPLETE"  # Set by a shell that asks what to offer, as click names it.
 _ENTRIES: Final = {name: entry for group in COMMANDS.values() for name, entry in group.items()}
 _ABOUT: Final = "A store of ML metadata whose truth is a log: nothing is overwritten, every past moment can be asked."
 _EXAMPLES: Final = """
@@ -100,7 +104,7 @@ evlog show art:2                    one thing; others are run:1 (execution), ctx
 evlog --at yesterday executions     the store as it was
 evlog log run:1 -o json             every record about a run, for a program
 """
-_EXITS: Final = [("0", "fine"), ("1", "refused"), ("2", "wrong usage"), ("3", "damage found")]
+EXITS: Final = [("0", "fine"), ("1", "refused"), ("2", "wrong usage"), ("3", "damage found")]
 
 
 class Evlog(click.Group):
@@ -119,8 +123,20 @@ class Evlog(click.Group):
         if cmd_name not in _ENTRIES:
             return None
         entry = _ENTRIES[cmd_name]
+        if COMPLETING in os.environ and (sketched := _sketch(cmd_name)) is not None:
+            return sketched
         found: Command = getattr(import_module(f"mlmd.cli.{entry.module}"), entry.function or cmd_name)
         return found
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Return what a shell offers here: commands, without importing them, and options."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - for who presses Tab
+
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=entry.line) for name, entry in _ENTRIES.items() if name.startswith(incomplete)
+        ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are for, without importing them."""
@@ -140,10 +156,12 @@ class Evlog(click.Group):
         """Write examples and exit codes."""
         write_examples(formatter, _EXAMPLES)
         with formatter.section("Exit status"):
-            formatter.write_text(", ".join(f"{code} {means}" for code, means in _EXITS))
+            formatter.write_text(", ".join(f"{code} {means}" for code, means in EXITS))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run a command line and exit; an error becomes one line and a hint."""
+        if COMPLETING in os.environ:
+            import_module("mlmd.cli.completing")  # Which has a word in how bash is told.
         try:
             code = super().main(args, *rest, standalone_mode=False, **extra)  # type: ignore[call-overload]
             sys.stdout.flush()
@@ -179,6 +197,12 @@ class Evlog(click.Group):
             if refusal is error:
                 raise
             raise refusal from error
+
+
+def _sketch(name: str) -> Command | None:
+    from mlmd.cli.grammar import sketch  # noqa: PLC0415 - for who presses Tab
+
+    return sketch(name)
 
 
 def _tell(refusal: Refusal) -> int:

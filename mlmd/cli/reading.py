@@ -11,12 +11,13 @@ import click
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.tlog.archive import CHECKPOINT
-from mlmd import places
+from mlmd import marks, places
 from mlmd.cli.output import local_time, rfc3339, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
+from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
 from mlmd.past import Past
 from mlmd.places import Server
@@ -25,9 +26,10 @@ from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from mlmd.cli.settings import Settings
-    from mlmd.moment import At
+    from mlmd.moment import At, Moment
     from mlmd.places import Place
     from projections.sqlite.lookup import Lookup
 
@@ -142,6 +144,17 @@ def store_of(settings: Settings) -> Iterator[Store]:
         if at is not None:
             talk(settings, f"as of {settings.at}: {_reached(opened.log, at)}")
         yield Store(place, engine, at)
+    finally:
+        opened.close()
+
+
+def settled(settings: Settings, when: Moment) -> int | datetime:
+    """Return a moment as an offset or a time; which one a mark stands for, only the store knows. Raises StatusError, Refusal."""
+    if not isinstance(when.at, Mark):
+        return when.at
+    opened = open_folder(find(settings), writable=False)
+    try:
+        return opened.view.ask(lambda lookup: marks.settled(lookup, when.at))
     finally:
         opened.close()
 

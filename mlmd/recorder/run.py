@@ -5,8 +5,8 @@ What a call is given is checked in that call. Nothing that a run made is in the 
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import sys
 import threading
 import time
 import traceback
@@ -97,7 +97,7 @@ class Recording:
         if name is not None and type is None and isinstance(value, str) and not value:
             raise errors.InvalidArgumentError("input: an empty text: give a name or a URI")
         found = self._finder.read(value, type, name)
-        return self._note(found, {}, output=False, role=role)
+        return self.note(found, {}, output=False, role=role)
 
     def output(
         self,
@@ -120,7 +120,7 @@ class Recording:
             found = self._finder.read(uri, type, name)
         else:
             found = self._finder.described(uri, type, name, digest)
-        return self._note(found, values, output=True, role=role)
+        return self.note(found, values, output=True, role=role)
 
     def log(self, metrics: Mapping[str, Any] | None = None, /, *, step: float | None = None, **more: Any) -> None:
         """Note metrics, which are numbers: `r.log(acc=.941)`, `r.log({"val/acc": .93}, step=3)`. All points are kept, the last is the value.
@@ -163,8 +163,8 @@ class Recording:
         with self._noting("a tag"):
             self._tags |= values
 
-    def _note(self, found: pb.Artifact, values: dict[str, Any], *, output: bool, role: str | None) -> Artifact:
-        """Note an artifact once, whatever roles it has."""
+    def note(self, found: pb.Artifact, values: Mapping[str, Any], *, output: bool, role: str | None) -> Artifact:
+        """Note an artifact of `artifacts.Finder`, once, whatever roles it has. values: plain ones, to be set."""
         if role is not None:
             text_of(role, "role")
         with self._noting("an output" if output else "an input"):
@@ -233,7 +233,9 @@ class Recording:
         return self
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.__enter__)
+        from asyncio import to_thread  # noqa: PLC0415 - 30 ms, and who comes here has paid them
+
+        return await to_thread(self.__enter__)
 
     # Going on -------------------------------------------------------------------------------------------------------
 
@@ -311,7 +313,9 @@ class Recording:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self.__exit__, kind, error, trace)
+        from asyncio import to_thread  # noqa: PLC0415 - as above
+
+        await to_thread(self.__exit__, kind, error, trace)
 
     def _end(self, error: BaseException | None) -> None:
         """Put the run as it ended, with all it read and made, in one record."""
@@ -416,11 +420,8 @@ def _ending(error: BaseException | None) -> int:
     """Return the state in which a run ends."""
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return _State.COMPLETE
-    return (
-        _State.CANCELED
-        if isinstance(error, KeyboardInterrupt | asyncio.CancelledError | GeneratorExit)
-        else _State.FAILED
-    )
+    cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", KeyboardInterrupt)
+    return _State.CANCELED if isinstance(error, KeyboardInterrupt | GeneratorExit | cancelled) else _State.FAILED
 
 
 def _traceback(error: BaseException) -> str:

@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlmd.display import walk
 from mlmd.display.folding import NODES_MAX
-from mlmd.recorder import aliases, references
+from mlmd.recorder import aliases, caching, references
 from mlmd.recorder.opening import open_metadata
 from mlmd.recorder.run import Recording
+from mlmd.recorder.steps import step_of
 from mlmd.recorder.things import Artifact, Run
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     from mlmd.display.graph import Graph
     from mlmd.moment import At
+    from mlmd.recorder.caching import Miss
     from mlmd.recorder.opening import Where
     from mlmd.store import MetadataStore
 
@@ -68,6 +70,45 @@ class Store:
         InvalidArgumentError, FailedPreconditionError for a store as it was.
         """
         return Recording(self.metadata, type, params=params, tags=tags, name=name, contexts=contexts, code=code)
+
+    # Deciding -------------------------------------------------------------------------------------------------------
+
+    def cached(
+        self, type: str, inputs: Any = None, params: Mapping[str, Any] | None = None, code: Any = None
+    ) -> Run | Miss:
+        """Return the run that did this before, else a Miss, which is false and says what differs from the nearest one.
+
+        inputs: a list of references ("taxi:7", ...), or a dict of them by role. code: as given to `run`; None: that of the newest run of the type. What is tainted, failed, lost or
+        marked for deletion is not found. Raises NotFoundError for an input that is not there, InvalidArgumentError.
+        """
+        return caching.cached(caching.Question(self.metadata, type, inputs, params, code))
+
+    def reuse(self, run: Any) -> Run:
+        """Record that a run is used again, instead of running it: a run in state CACHED with the same inputs and outputs.
+
+        run: what `cached` found. Raises InvalidArgumentError, NotFoundError.
+        """
+        return caching.reuse(self.get_run(run))
+
+    def step(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        type: str | None = None,
+        cache: bool | str = False,
+        tags: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Make a step of a function, sync or async: `@s.step(cache=True)`. Each call is a run; see `mlmd.recorder.steps`.
+
+        type: of the runs, the function's name if None. cache: True: a call that was made before, with the same code, inputs and
+        parameters, returns what was made then, and is recorded as CACHED; "why": the same, and says on standard error what differs
+        where it runs. Raises InvalidArgumentError.
+        """
+
+        def make(one: Callable[..., Any]) -> Callable[..., Any]:
+            return step_of(self.metadata, one, type_name=type, cache=cache, tags=tags)
+
+        return make if function is None else make(function)
 
     # Looking up -----------------------------------------------------------------------------------------------------
 
@@ -131,7 +172,7 @@ def open_store(where: Where | None = None) -> Store:
     """Open a store: `mlmd.open`.
 
     where: a folder, which is made if it is not there; "host:8080", a server; ":memory:", one that ends with the process; a config or a
-    MetadataStore of ML Metadata; nothing: what EVLOG_STORE says, else the folder `metadata`. Raises InvalidArgumentError for what names no
+    MetadataStore of ML Metadata; nothing: what EVLOG_STORE says, else the first store from here upward, else `metadata`, which is made. Raises InvalidArgumentError for what names no
     store, RuntimeError where it cannot be opened.
     """
     return Store(open_metadata(where))

@@ -256,7 +256,11 @@ class Run(_Node):
     def _artifacts(self, types: frozenset[int]) -> list[Artifact]:
         events = [event for event in self.metadata.get_events_by_execution_ids([self.id]) if event.type in types]
         found = {one.id: one for one in self.metadata.get_artifacts_by_id({event.artifact_id for event in events})}
-        return [Artifact(self.metadata, found[event.artifact_id], role_of(event)) for event in events]
+        return [
+            Artifact(self.metadata, found[event.artifact_id], role)
+            for event in events
+            for role in (*roles_of(event),) or (None,)
+        ]
 
     @property
     def ended(self) -> datetime | None:
@@ -336,9 +340,9 @@ class Run(_Node):
         return run_card(self)
 
 
-def role_of(event: pb.Event) -> str | None:
-    """Return the role of an event, None where it has none."""
-    return next((step.key for step in event.path.steps if step.HasField("key")), None)
+def roles_of(event: pb.Event) -> list[str]:
+    """Return the roles of an event: none, one, or several where a run read the same thing as several."""
+    return [step.key for step in event.path.steps if step.HasField("key")]
 
 
 def _time(time_ms: int) -> datetime:
