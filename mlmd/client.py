@@ -13,6 +13,7 @@ from mlmd.acting import author_of
 from mlmd.finding import FIND, find_by_pages
 from mlmd.kinds import KINDS
 from mlmd.marking import RETIRE, TAINT, retire_by_put, taint_by_put
+from mlmd.mentions import MENTIONS, mentions_by_pages
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # What a store in process does in one step, and how it is done with what the wire has.
 _NOT_ON_THE_WIRE: Final[dict[str, Callable[[Callable[[Method, Any], Any], Any], Any]]] = {
     FIND.name: find_by_pages,
+    MENTIONS.name: mentions_by_pages,
     REACH.name: reach_by_events,
     TAINT.name: taint_by_put,
     RETIRE.name: retire_by_put,

@@ -86,14 +86,14 @@ def find_by_pages(send: Callable[[Method, Any], Any], wanted: Find) -> Found:
     stop = None if wanted.limit is None else wanted.skip + wanted.limit
     by = wanted.by
     if stop == 0:
-        return Found([], sum(1 for _ in _pages(send, wanted, OrderBy.ID, None)) if wanted.counted else None)
+        return Found([], sum(1 for _ in nodes_by_pages(send, wanted)) if wanted.counted else None)
     if isinstance(by, Variable):
-        nodes = _Counter(_pages(send, wanted, OrderBy.ID, None))
+        nodes = _Counter(nodes_by_pages(send, wanted))
         best = _sorted(nodes, by, ascending=wanted.ascending, stop=stop)
         return Found(best[wanted.skip :], nodes.count)
     if not wanted.counted:
-        return Found(list(_pages(send, wanted, by, stop))[wanted.skip :], None)
-    nodes = _Counter(_pages(send, wanted, by, None))
+        return Found(list(nodes_by_pages(send, wanted, by, stop))[wanted.skip :], None)
+    nodes = _Counter(nodes_by_pages(send, wanted, by))
     kept = [node for at, node in enumerate(nodes) if at >= wanted.skip and (stop is None or at < stop)]
     return Found(kept, nodes.count)
 
@@ -110,7 +110,9 @@ class _Counter:
             yield node
 
 
-def _pages(send: Callable[[Method, Any], Any], wanted: Find, by: OrderBy, stop: int | None) -> Iterator[Node]:
+def nodes_by_pages(
+    send: Callable[[Method, Any], Any], wanted: Find, by: OrderBy = OrderBy.ID, stop: int | None = None
+) -> Iterator[Node]:
     """Yield what a server finds, in an order of its own; stop: how many are enough."""
     plural = _KINDS[wanted.kind].plural
     method = METHODS[f"Get{plural.capitalize()}"]

@@ -13,7 +13,7 @@ from mlmd.reaching import REACH, Reach
 from mlmd.recorder import words
 from mlmd.recorder.references import execution_of
 from mlmd.recorder.rows import label, noted
-from mlmd.recorder.things import INPUTS, Run, role_of
+from mlmd.recorder.things import INPUTS, Run, roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -154,7 +154,8 @@ def _inputs(run: Run) -> dict[tuple[str, str], Any]:
     for event in events:
         one = artifacts[event.artifact_id]
         own = one.custom_properties[words.NAME].string_value if words.NAME in one.custom_properties else ""
-        found.setdefault(role_of(event) or own or one.type, set()).add(label(one))
+        for key in roles_of(event) or [own or one.type]:
+            found.setdefault(key, set()).add(label(one))
     return {("input", key): ", ".join(sorted(labels)) for key, labels in found.items()}
 
 

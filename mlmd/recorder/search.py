@@ -11,10 +11,11 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.filter_query import filter_query as checked
 from mlmd.filter_short import marked, property_named
 from mlmd.finding import FIND, Find
+from mlmd.mentions import MENTIONS, Mention, Mentioning
 from mlmd.recorder.rows import table_of
 from mlmd.recorder.standing import NOT_GOING, NOT_TAINTED
 from mlmd.recorder.things import Artifact, Run
-from mlmd.recorder.values import quoted
+from mlmd.recorder.values import quoted, text_of
 from projections.query import OrderBy, Variable
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _ORDERS: Final = {"id": OrderBy.ID, "created": OrderBy.CREATE_TIME, "updated": O
 _PAGE: Final = 500
 _SHOWN: Final = 20  # Rows of what is printed.
 _KEYS_SHOWN: Final = 8
+_TEXT_MAX: Final = 1_000
+_LIMIT_MAX: Final = 10_000
 
 
 # Filters ---------------------------------------------------------------------------------------------------------------
@@ -199,3 +202,15 @@ def latest(
         more += [NOT_TAINTED, NOT_GOING]
     found = store.answer(FIND, Find("artifact", filter_text("artifact", filter, *more), ascending=False, limit=1))
     return Artifact(store, found.nodes[0]) if found.nodes else None
+
+
+def search(store: MetadataStore, text: str, *, limit: int = 20) -> list[Mention]:
+    """Return the artifacts, runs and contexts that have a text in their name, uri or properties, best first.
+
+    ASCII letters may be of either case. Every node is looked at. Raises InvalidArgumentError.
+    """
+    text_of(text, "the text to search", longest=_TEXT_MAX)
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= _LIMIT_MAX:
+        raise InvalidArgumentError(f"limit: {limit!r}: from 1 to {_LIMIT_MAX:,}")
+    found: list[Mention] = store.answer(MENTIONS, Mentioning(text, limit))
+    return found

@@ -13,7 +13,8 @@ from three import FORMS, INPUT, OUTPUT, artifact, artifact_type, link, run, run_
 from evlog.records import Struct
 from mlmd import errors
 from mlmd.finding import FIND, Find, sort_key
-from mlmd.recorder.search import filter_text, latest, order_of, runs
+from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.recorder.search import filter_text, latest, order_of, runs, search
 from projections.query import Variable
 from projections.sqlite import listing
 from projections.sqlite.properties import Property
@@ -320,3 +321,53 @@ def test_the_latest_skips_what_is_not_to_be_used(store: MetadataStore) -> None:
     assert latest(store, "Nobody") is None
     assert latest(store, "Model", "acc > 7") is None
     assert latest(store.as_of("now"), "Model", name="taxi").id == made[1]
+
+
+# By a text -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_text_is_found_in_names_uris_and_properties_the_best_first(store: MetadataStore) -> None:
+    data = artifact_type(store, "Data")
+    described, at_uri, contains, begins, exact = store.put_artifacts(
+        [
+            artifact(data, {"note": 'a Taxi\'s "data"'}),
+            artifact(data, uri="s3://b/taxi/7"),
+            artifact(data, name="old-taxi:1"),
+            artifact(data, name="taxi:7"),
+            artifact(data, name="TAXI"),
+        ]
+    )
+    [trained] = put_runs(
+        store, {"t.who": "ana", "p.data": Struct({"set": "taxi"}), "evlog.points": Struct({"x": "taxi-points"})}
+    )
+    context_type = store.put_context_type(pb.ContextType(name="Experiment"))
+    [context] = store.put_contexts([pb.Context(type_id=context_type, name="the taxi experiment")])
+    found = search(store, "taxi")
+    assert [(one.kind, one.node.id, one.field) for one in found[:2]] == [
+        ("artifact", exact, "name"),
+        ("artifact", begins, "name"),
+    ]
+    assert {(one.kind, one.node.id, one.field) for one in found[2:4]} == {
+        ("artifact", contains, "name"),
+        ("context", context, "name"),
+    }
+    assert (found[4].node.id, found[4].field) == (at_uri, "uri")
+    assert {(one.kind, one.node.id, one.field) for one in found[5:]} == {
+        ("artifact", described, "note"),
+        ("execution", trained, "p.data"),
+    }
+    assert [one.node.id for one in search(store, "taxi", limit=1)] == [exact]
+    assert [one.node.id for one in search(store, 'taxi\'s "DATA"')] == [described]
+    assert [one.field for one in search(store, "who")] == ["t.who"]
+    for nothing in ("taxi-points", "%", "_", "\\", "a%a", '":', "x" * 1_000):
+        assert search(store, nothing) == []
+    assert search(store.as_of(0), "taxi") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [("", 1), (" ", 1), (None, 1), ("x" * 1_001, 1), ("\udcff", 1), ("a", 0), ("a", True), ("a", "3"), ("a", 10_001)],
+)
+def test_what_is_no_text_to_search_is_refused(store: MetadataStore, text: Any, limit: Any) -> None:
+    with pytest.raises(errors.InvalidArgumentError):
+        search(store, text, limit=limit)
