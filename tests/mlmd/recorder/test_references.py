@@ -35,7 +35,16 @@ def test_every_way_to_name_an_artifact(s: Store) -> None:
     first, second = make(s, "taxi", 2)
     s.alias("taxi@prod", "taxi:1")
     message = s.metadata.get_artifacts_by_id([first])[0]
-    for reference in ("taxi:1", "taxi@prod", f"art:{first}", f"artifact:{first}", "s3://taxi/0", first, message, s.artifact("taxi:1")):
+    for reference in (
+        "taxi:1",
+        "taxi@prod",
+        f"art:{first}",
+        f"artifact:{first}",
+        "s3://taxi/0",
+        first,
+        message,
+        s.artifact("taxi:1"),
+    ):
         assert s.artifact(reference).id == first, reference
     for reference in ("taxi", "taxi@latest", "taxi:2", "s3://taxi/1"):
         assert s.artifact(reference).id == second, reference
@@ -65,7 +74,9 @@ def test_every_way_to_name_an_artifact(s: Store) -> None:
         (pb.Artifact(), errors.InvalidArgumentError, "names nothing"),
     ],
 )
-def test_what_names_nothing_is_told_with_what_to_write(memory: Store, reference: Any, error: type[Exception], told: str) -> None:
+def test_what_names_nothing_is_told_with_what_to_write(
+    memory: Store, reference: Any, error: type[Exception], told: str
+) -> None:
     make(memory, "taxi", 2)
     memory.alias("taxi@prod", 1)
     with pytest.raises(error, match=told):
@@ -77,7 +88,9 @@ def test_runs_are_named_too(s: Store) -> None:
     with s.run("A", name="same"), s.run("B", name="same"), s.run("B", name="other") as r:
         pass
     assert s.get_run("other").id == r.id
-    with pytest.raises(errors.InvalidArgumentError, match="'same' is the name of several: A run:2, B run:3: write which"):
+    with pytest.raises(
+        errors.InvalidArgumentError, match="'same' is the name of several: A run:2, B run:3: write which"
+    ):
         s.get_run("same")
     for unknown in ("nix", "run:99", 99):
         with pytest.raises(errors.NotFoundError):
@@ -121,7 +134,8 @@ def test_a_path_is_a_name_of_what_is_there(s: Store, tmp_path: Path, monkeypatch
         r.output("some data.csv", "Dataset")
     uri = (tmp_path / "some data.csv").as_uri()
     assert s.artifact("some data.csv").uri == s.artifact(tmp_path / "some data.csv").uri == s.artifact(uri).uri == uri
-    assert open(s.artifact(uri)).read() == "x"
+    with open(s.artifact(uri)) as file:
+        assert file.read() == "x"
     make(s, "far", 1)
     with pytest.raises(errors.FailedPreconditionError, match="far:1 lies at s3://far/0"):
         _ = s.artifact("far").path
@@ -129,7 +143,7 @@ def test_a_path_is_a_name_of_what_is_there(s: Store, tmp_path: Path, monkeypatch
 
 def test_an_alias_moves_and_its_past_answers(s: Store) -> None:
     make(s, "taxi-model", 3, "Model")
-    assert s.aliases() == [] if isinstance(s.aliases(), list) else len(s.aliases()) == 0
+    assert len(s.aliases()) == 0
     s.alias("taxi-model@prod", "taxi-model:1")
     time.sleep(0.005)
     then = datetime.now(UTC)
@@ -141,7 +155,10 @@ def test_an_alias_moves_and_its_past_answers(s: Store) -> None:
     assert s.artifact("taxi-model:2").aliases == ["taxi-model@prod"]
     assert s.artifact("taxi-model:1").aliases == []
     s.alias("taxi-model@dev", 3)
-    assert [(one.name, one.artifact_id) for one in aliases.aliases_of(s.metadata)] == [("taxi-model@dev", 3), ("taxi-model@prod", 2)]
+    assert [(one.name, one.artifact_id) for one in aliases.aliases_of(s.metadata)] == [
+        ("taxi-model@dev", 3),
+        ("taxi-model@prod", 2),
+    ]
     assert s.alias("taxi-model@prod", None) is None
     with pytest.raises(errors.NotFoundError, match="there is no taxi-model@prod: taxi-model has taxi-model@dev"):
         s.artifact("taxi-model@prod")
@@ -149,6 +166,21 @@ def test_an_alias_moves_and_its_past_answers(s: Store) -> None:
         s.alias("taxi-model@prod", None)
     s.alias("taxi-model@prod", "taxi-model:1")
     assert s.artifact("taxi-model@prod").label == "taxi-model:1"
+    assert [row[:3] for row in s.aliases("taxi-model").rows] == [
+        ("taxi-model@dev", "taxi-model:3", "Model"),
+        ("taxi-model@prod", "taxi-model:1", "Model"),
+    ]
+
+
+def test_the_past_of_an_alias_says_who_moved_it_and_why(memory: Store) -> None:
+    make(memory, "m", 2, "Model")
+    for reference, reason in (("m:1", "first"), ("m:2", "better"), (None, "broken")):
+        with memory.acting(actor="ana", reason=reason):
+            memory.alias("m@prod", reference)
+    told = [(row[1], row[2], row[3]) for row in memory.alias_history("m@prod").rows]
+    assert told == [(None, "ana", "broken"), ("m:2", "ana", "better"), ("m:1", "ana", "first")]
+    with pytest.raises(errors.NotFoundError, match="there never was a m@dev"):
+        memory.alias_history("m@dev")
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,18 @@ if TYPE_CHECKING:
 
 def test_a_run_is_recorded_with_what_it_was_told_measured_read_and_made(s: Store, tmp_path: Path) -> None:
     (tmp_path / "taxi.csv").write_text("a,b\n1,2\n")
-    params = {"lr": 0.1, "epochs": 3, "opt": "adam", "shuffle": True, "layers": [64, 32], "extra": {"a": None}, "seed": None}
-    with s.run("Trainer", params=params, tags={"team": "fares"}, name="first", contexts={"Experiment": ["a", "b"]}) as r:
+    params = {
+        "lr": 0.1,
+        "epochs": 3,
+        "opt": "adam",
+        "shuffle": True,
+        "layers": [64, 32],
+        "extra": {"a": None},
+        "seed": None,
+    }
+    with s.run(
+        "Trainer", params=params, tags={"team": "fares"}, name="first", contexts={"Experiment": ["a", "b"]}
+    ) as r:
         data = r.input(tmp_path / "taxi.csv", "Dataset", name="taxi")
         assert (data.label, data.path.read_text()) == ("taxi:1", "a,b\n1,2\n")
         assert r.state == "RUNNING"
@@ -40,12 +50,19 @@ def test_a_run_is_recorded_with_what_it_was_told_measured_read_and_made(s: Store
     run = s.get_run("first")
     assert run == r.run == s.get_run(r.id) == s.get_run(f"run:{r.id}")
     assert (run.type, run.state, run.params) == ("Trainer", "COMPLETE", params | {"late": 1})
-    assert {key: type(value) for key, value in run.params.items()} == {key: type(value) for key, value in params.items()} | {"late": int}
+    assert {key: type(value) for key, value in run.params.items()} == {
+        key: type(value) for key, value in params.items()
+    } | {"late": int}
     assert run.metrics == {"acc": 0.9, "loss": 1.0, "val/acc": 0.8}
     assert run.tags == {"team": "fares", "stage": "dev"}
     assert [one.label for one in run.inputs] == ["taxi:1"]
     [made] = run.outputs
-    assert (made.label, made.uri, made.properties, made.state) == ("taxi-model:1", "s3://m/31", {"acc": 0.941, "layers": 2}, "LIVE")
+    assert (made.label, made.uri, made.properties, made.state) == (
+        "taxi-model:1",
+        "s3://m/31",
+        {"acc": 0.941, "layers": 2},
+        "LIVE",
+    )
     assert (made.id, data.id) == (model.id, run.inputs[0].id)
     assert (made.name, made.version, made.digest, data.bytes) == ("taxi-model", 1, None, 8)
     assert made.producers == [run]
@@ -53,7 +70,10 @@ def test_a_run_is_recorded_with_what_it_was_told_measured_read_and_made(s: Store
     assert run.ended is not None
     assert run.duration_s is not None
     assert run.duration_s < 60
-    assert {(one.type, one.name) for one in s.metadata.get_contexts_by_execution(run.id)} == {("Experiment", "a"), ("Experiment", "b")}
+    assert {(one.type, one.name) for one in s.metadata.get_contexts_by_execution(run.id)} == {
+        ("Experiment", "a"),
+        ("Experiment", "b"),
+    }
     assert {one.name for one in s.metadata.get_artifacts_by_context(1)} == {"taxi:1", "taxi-model:1"}
 
 
@@ -86,7 +106,12 @@ def test_an_exception_goes_on_and_the_run_is_failed_with_its_traceback_and_what_
 
 @pytest.mark.parametrize(
     ("error", "state"),
-    [(KeyboardInterrupt(), "CANCELED"), (asyncio.CancelledError(), "CANCELED"), (SystemExit(0), "COMPLETE"), (SystemExit(1), "FAILED")],
+    [
+        (KeyboardInterrupt(), "CANCELED"),
+        (asyncio.CancelledError(), "CANCELED"),
+        (SystemExit(0), "COMPLETE"),
+        (SystemExit(1), "FAILED"),
+    ],
 )
 def test_how_a_run_ends_says_its_state(memory: Store, error: BaseException, state: str) -> None:
     with pytest.raises(type(error)), memory.run("Trainer") as r:
@@ -116,7 +141,9 @@ def test_every_point_of_a_metric_is_kept_and_none_is_put_twice(s: Store) -> None
         r.history("acc")
 
 
-def test_many_points_are_put_before_they_are_too_many_for_one_record(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_points_are_put_before_they_are_too_many_for_one_record(
+    memory: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mlmd.recorder.run._POINTS_MAX", 10)
     with memory.run("Trainer") as r:
         for number in range(35):
@@ -213,7 +240,7 @@ def test_notes_after_the_end_are_refused_and_a_run_is_entered_once(memory: Store
     assert repr(r) == "<Trainer, not begun>"
     with r:
         pass
-    for late in (lambda: r.log(a=1), lambda: r.output("s3://m", "Model"), lambda: r.tag(a="b"), lambda: r.__enter__()):
+    for late in (lambda: r.log(a=1), lambda: r.output("s3://m", "Model"), lambda: r.tag(a="b"), r.__enter__):
         with pytest.raises(errors.FailedPreconditionError, match="has ended|was recorded"):
             late()
     with pytest.raises(AttributeError, match="a run has no 'nonsense'"):
@@ -239,7 +266,9 @@ def test_a_refused_end_is_loud_and_leaves_nothing_half_written(s: Store, monkeyp
     assert s.metadata.get_artifacts() == []
 
 
-def test_a_run_whose_end_and_failure_are_refused_says_so(memory: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_whose_end_and_failure_are_refused_says_so(
+    memory: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     put = memory.metadata.put_execution
 
     def refuse(*args: Any, **options: Any) -> Any:
@@ -323,7 +352,9 @@ def test_a_file_that_changed_is_a_new_version_when_it_is_read_again(s: Store, tm
 
 def test_artifacts_of_other_clients_are_read_as_they_are(s: Store) -> None:
     type_id = s.metadata.put_artifact_type(pb.ArtifactType(name="Examples"))
-    ids = s.metadata.put_artifacts([pb.Artifact(type_id=type_id, uri="/a", name="plain"), pb.Artifact(type_id=type_id, uri="/b")])
+    ids = s.metadata.put_artifacts(
+        [pb.Artifact(type_id=type_id, uri="/a", name="plain"), pb.Artifact(type_id=type_id, uri="/b")]
+    )
     with s.run("Trainer") as r:
         r.input("plain")
         r.input("/b")
@@ -419,20 +450,21 @@ def test_many_tasks_record_at_once(s: Store) -> None:
     async def cancelled() -> str:
         async with s.run("Trainer") as r:
             with_id.append(r.id)
+            began.set()
             await asyncio.sleep(3600)
         return r.state
 
     async def all_of_them() -> list[str]:
         task = asyncio.create_task(cancelled())
         states = await asyncio.gather(*(record(number) for number in range(8)))
-        while not with_id:
-            await asyncio.sleep(0.01)
+        await began.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         return states
 
     with_id: list[int] = []
+    began = asyncio.Event()
     assert asyncio.run(all_of_them()) == ["COMPLETE"] * 8
     assert s.get_run(with_id[0]).state == "CANCELED"
     assert len(s.versions("m")) == 8
