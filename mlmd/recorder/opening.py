@@ -13,7 +13,6 @@ from mlmd.store import MetadataStore
 
 if TYPE_CHECKING:
     from mlmd.moment import At
-    from mlmd.places import Place
 
     Where = str | os.PathLike[str] | MetadataStore | pb.ConnectionConfig | pb.MetadataStoreClientConfig
 
@@ -36,32 +35,25 @@ def open_metadata(where: Where | None = None, *, at: At | str | None = None) -> 
 def config_of(where: str | os.PathLike[str] | None) -> pb.ConnectionConfig | pb.MetadataStoreClientConfig:
     """Return the config that a place means. Raises InvalidArgumentError."""
     if where is None:
-        return _config(_unnamed())
+        where = _unnamed()
     if not isinstance(where, str | os.PathLike):
         raise errors.InvalidArgumentError(f"{where!r} names no store: give {_WAYS}")
-    place = os.fspath(where)
-    if not isinstance(place, str) or not place.strip() or "\0" in place:
-        raise errors.InvalidArgumentError(f"{place!r} names no store: give {_WAYS}")
-    if place == MEMORY:
+    text = os.fspath(where)
+    if not isinstance(text, str) or not text.strip():
+        raise errors.InvalidArgumentError(f"{text!r} names no store: give {_WAYS}")
+    if text == MEMORY:
         return pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig())
-    return _config(_parsed(place) if isinstance(where, str) else Path(where))
-
-
-def _config(found: Place) -> pb.ConnectionConfig | pb.MetadataStoreClientConfig:
-    if isinstance(found, Server):
-        return found.config()
-    return pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(found.expanduser())))
-
-
-def _unnamed() -> Place:
     try:
-        return places.found() or Path(places.DEFAULT)
-    except ValueError as error:
-        raise errors.InvalidArgumentError(f"{places.VARIABLE}: {error}") from None
-
-
-def _parsed(place: str) -> Place:
-    try:
-        return places.parse(place)
+        place = places.parse(text)
     except ValueError as error:
         raise errors.InvalidArgumentError(str(error)) from None
+    if isinstance(place, Server):
+        return place.config()
+    return pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(Path(place).expanduser())))
+
+
+def _unnamed() -> str:
+    try:
+        return str(places.found() or places.DEFAULT)
+    except ValueError as error:
+        raise errors.InvalidArgumentError(f"{places.VARIABLE}: {error}") from None
