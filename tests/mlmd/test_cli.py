@@ -273,7 +273,6 @@ def test_every_command_has_help_with_examples_that_run(
     if name in ("restore", "compress", "repair"):
         fine("backup", "copy")
     if name in ("show", "lineage", "path", "open"):
-        with_names(place)
         monkeypatch.setattr(webbrowser, "open", lambda _url: True)
         monkeypatch.setattr(tempfile, "tempdir", str(place.parent))
     root = with_evidence(place) if name in ("verify", "checkpoint", "prove", "check", "repair") else ""
@@ -299,15 +298,6 @@ def test_every_command_has_help_with_examples_that_run(
             continue  # test_agent.py has one.
         result = run(*words)
         assert result.exit_code == 0, (example, result.output)
-
-
-def with_names(place: Path) -> None:
-    """Record a run that reads taxi:1 and makes taxi-model:1, which goes live."""
-    with mlmd.open(place) as store:
-        with store.run("Trainer") as recording:
-            recording.input("s3://bucket/taxi/1", "DataSet", name="taxi")
-            model = recording.output("s3://bucket/model/1", "Model", name="taxi-model")
-        store.alias("taxi-model@prod", model)
 
 
 def with_evidence(place: Path) -> str:

@@ -81,7 +81,7 @@ def test_so_many_runs_are_recorded_as_were_asked_for(tmp_path: Path, runs: int) 
         check_store(store.metadata)
 
 
-def test_a_record_that_is_altered_is_named_by_verify(made: Path, tmp_path: Path) -> None:
+def test_a_record_that_is_altered_is_named_by_verify(made: Path) -> None:
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     told = data("demo", str(made), "--tamper")
     assert {path: path.read_bytes() for path in before} == before, "the store itself is as it was"
