@@ -16,6 +16,7 @@ from mlmd import errors, names
 from mlmd import moment as moments
 from mlmd.acting import acting
 from mlmd.engine import Engine
+from mlmd.marks import settled
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.opening import open_config
 from mlmd.past import Past
@@ -186,7 +187,8 @@ class MetadataStore:
         first, last = _at(since), _at(until)
 
         def question(log: Log, view: View, end: int) -> replay.Diff:
-            start, stop = sorted(min(offset_of(log, moment), end) for moment in (first, last))
+            settles = [view.ask(lambda lookup, at=at: settled(lookup, at)) for at in (first, last)]  # type: ignore[misc]
+            start, stop = sorted(min(offset_of(log, moment), end) for moment in settles)
             return replay.diff(log, view, start, stop, types=[types] if isinstance(types, str) else types)
 
         return self._backend.review(question)
@@ -263,9 +265,10 @@ class MetadataStore:
         self._backend.close()
 
     def _call(self, name: str, request: Any) -> Any:
-        return self._answer(METHODS[name], request)
+        return self.answer(METHODS[name], request)
 
-    def _answer(self, method: Method, request: Any) -> Any:
+    def answer(self, method: Method, request: Any) -> Any:
+        """Answer one request: of an RPC in `methods`, or of a method beside those that a store in process has too. Raises StatusError."""
         attempt = 1
         while True:
             try:
@@ -770,7 +773,7 @@ class MetadataStore:
         """
         request = service.GetLineageSubgraphRequest(lineage_subgraph_query_options=query_options)
         request.read_mask.paths.extend(field_mask_paths or ())
-        return self._answer(WHOLE_LINEAGE, request)
+        return self.answer(WHOLE_LINEAGE, request)
 
     @property
     def pipeline_asset(self) -> None:

@@ -16,6 +16,7 @@ from projections.duck.state import state_of
 from projections.duck.view import HistoryView
 from projections.errors import BusyViewError, ViewError
 from replay.follow import bring_up as apply_up_to
+from replay.gathering import fill
 from replay.verify import Finding, compare_state, differs
 from replay.wake import wakes
 
@@ -224,7 +225,7 @@ def _replace(log: Log, views: Path, source: Path | None, stop: int, progress: Pr
 
 def _follow_and_close(view: HistoryView, log: Log, stop: int, progress: Progress | None) -> None:
     try:
-        apply_up_to(log, view, stop, progress)
+        fill(log, view, stop, progress)
     finally:
         view.close()
 

@@ -32,6 +32,9 @@ class Entry(NamedTuple):
 COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Start": {
         "init": Entry("starting", "Make a store."),
+        "completion": Entry(
+            "completing", "Write what makes a shell complete commands, options and names of the store."
+        ),
         "demo": Entry("showcase", "Record a training run in a new store and ask about it."),
         "doctor": Entry(
             "doctoring", "Look at Python, libraries, settings and the store, and say what to do about what is wrong."
@@ -40,6 +43,9 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Look": {
         "status": Entry("status", "Tell what the store holds and how it is."),
         "show": Entry("showing", "Show one thing with all that belongs to it."),
+        "runs": Entry("searching", "List runs, by a filter, with what differs among them."),
+        "latest": Entry("searching", "Show the artifact of a type that was made last and may be used."),
+        "search": Entry("searching", "Find what mentions a text."),
         "artifacts": Entry("listing", "List artifacts: data sets, models, whatever was made or read."),
         "executions": Entry("listing", "List executions: the runs that read and made artifacts."),
         "contexts": Entry("listing", "List contexts: what groups artifacts and executions."),
@@ -50,6 +56,12 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "lineage": Entry("tracing", "Show what a thing was made from and what was made from it."),
         "path": Entry("tracing", "Show how data came from one thing to another."),
         "open": Entry("viewing", "Show a thing in the browser, on one page that holds all it shows.", "open_"),
+    },
+    "Decide": {
+        "compare": Entry("deciding", "Tell what differs between runs, and where their lineages part."),
+        "impact": Entry("deciding", "Tell everything that was made from a thing, what is in use first."),
+        "taint": Entry("deciding", "Mark things, and everything made from them, as not to be used."),
+        "untaint": Entry("deciding", "Take the mark of a taint away."),
     },
     "Time": {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
@@ -91,6 +103,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "check": Entry("checking", "Tell whether a proof holds, and what it proves."),
     },
 }
+COMPLETING: Final = "_EVLOG_COMPLETE"  # Set by a shell that asks what to offer, as click names it.
 _ENTRIES: Final = {name: entry for group in COMMANDS.values() for name, entry in group.items()}
 _ABOUT: Final = "A store of ML metadata whose truth is a log: nothing is overwritten, every past moment can be asked."
 _EXAMPLES: Final = """
@@ -100,7 +113,7 @@ evlog show art:2                    one thing; others are run:1 (execution), ctx
 evlog --at yesterday executions     the store as it was
 evlog log run:1 -o json             every record about a run, for a program
 """
-_EXITS: Final = [("0", "fine"), ("1", "refused"), ("2", "wrong usage"), ("3", "damage found")]
+EXITS: Final = [("0", "fine"), ("1", "refused"), ("2", "wrong usage"), ("3", "damage found")]
 
 
 class Evlog(click.Group):
@@ -119,8 +132,20 @@ class Evlog(click.Group):
         if cmd_name not in _ENTRIES:
             return None
         entry = _ENTRIES[cmd_name]
+        if COMPLETING in os.environ and (sketched := _sketch(cmd_name)) is not None:
+            return sketched
         found: Command = getattr(import_module(f"mlmd.cli.{entry.module}"), entry.function or cmd_name)
         return found
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Return what a shell offers here: commands, without importing them, and options."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - for who presses Tab
+
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=entry.line) for name, entry in _ENTRIES.items() if name.startswith(incomplete)
+        ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are for, without importing them."""
@@ -140,10 +165,12 @@ class Evlog(click.Group):
         """Write examples and exit codes."""
         write_examples(formatter, _EXAMPLES)
         with formatter.section("Exit status"):
-            formatter.write_text(", ".join(f"{code} {means}" for code, means in _EXITS))
+            formatter.write_text(", ".join(f"{code} {means}" for code, means in EXITS))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run a command line and exit; an error becomes one line and a hint."""
+        if COMPLETING in os.environ:
+            import_module("mlmd.cli.completing")  # Which has a word in how bash is told.
         try:
             code = super().main(args, *rest, standalone_mode=False, **extra)  # type: ignore[call-overload]
             sys.stdout.flush()
@@ -179,6 +206,12 @@ class Evlog(click.Group):
             if refusal is error:
                 raise
             raise refusal from error
+
+
+def _sketch(name: str) -> Command | None:
+    from mlmd.cli.grammar import sketch  # noqa: PLC0415 - for who presses Tab
+
+    return sketch(name)
 
 
 def _tell(refusal: Refusal) -> int:

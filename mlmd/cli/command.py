@@ -37,6 +37,7 @@ class Command(click.Command):
     ) -> None:
         about, _, self.examples = text.partition(_EXAMPLES)
         self._shared: list[click.Parameter] = [*shared_options()]
+        self.own_params = params
         super().__init__(name, help=about, params=[*params, *self._shared], context_settings=_CONTEXT, **rest)
         self.looks_back, self.formats, self.lists = looks_back, formats, lists
 

@@ -15,7 +15,7 @@ import click
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import DELIMITERS, talk
 from mlmd.cli.program import Program, State
-from mlmd.cli.reading import log_of
+from mlmd.cli.reading import log_of, settled
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
 from mlmd.cli.stream import RowStream
@@ -106,7 +106,7 @@ def follow(settings: Settings, start: Moment | None, line: str | None, state_fil
     words = None if line is None else _words(line)
     settings.form = "jsonl"
     with log_of(settings) as log:
-        begin = 0 if start is None else offset_of(log, start.at)
+        begin = 0 if start is None else offset_of(log, settled(settings, start))
         if words is not None:
             state = State(state_file, log, begin)
             if state.applied != begin:

@@ -24,6 +24,7 @@ from mlmd.cli.output import rfc3339, show_one, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store, new_folder
 from mlmd.cli.refusal import USAGE, Refusal
+from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, open_folder
 from replay import erasure
 from replay.asof import offset_of
@@ -147,6 +148,8 @@ def _end_of(folder: RealFolder, found: Manifest, at: Moment | None) -> int:
     """Return how many records of a backup had been put at a moment. Raises FutureError, Refusal for what it cannot know."""
     if at is None:
         return found.end
+    if isinstance(at.at, Mark):
+        raise Refusal(f"{at}: a backup is a log alone: name the offset", "evlog -s STORE mark, which tells it", USAGE)
     if not isinstance(at.at, int) and at.at > found.made:
         made = rfc3339(found.made_us)
         raise Refusal(

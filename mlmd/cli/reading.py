@@ -11,12 +11,13 @@ import click
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.tlog.archive import CHECKPOINT
-from mlmd import places
+from mlmd import marks, places
 from mlmd.cli.output import local_time, rfc3339, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
+from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
 from mlmd.past import Past
 from mlmd.places import Server
@@ -25,9 +26,10 @@ from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from mlmd.cli.settings import Settings
-    from mlmd.moment import At
+    from mlmd.moment import At, Moment
     from mlmd.places import Place
     from projections.sqlite.lookup import Lookup
 
@@ -146,6 +148,17 @@ def store_of(settings: Settings) -> Iterator[Store]:
         opened.close()
 
 
+def settled(settings: Settings, when: Moment) -> int | datetime:
+    """Return a moment as an offset or a time; which one a mark stands for, only the store knows. Raises StatusError, Refusal."""
+    if not isinstance(when.at, Mark):
+        return when.at
+    opened = open_folder(find(settings), writable=False)
+    try:
+        return opened.view.ask(lambda lookup: marks.settled(lookup, when.at))
+    finally:
+        opened.close()
+
+
 @contextmanager
 def gets_of(settings: Settings) -> Iterator[Store | Served]:
     """Open the store, in a folder or of a server, for what a server answers too, as of the moment; close it at the end."""
@@ -164,6 +177,21 @@ def metadata_of(settings: Settings) -> Iterator[MetadataStore]:
     """Open the store, in a folder or of a server, as of the moment asked for; close it at the end."""
     with gets_of(settings) as store:
         yield store.metadata
+
+
+@contextmanager
+def putting_of(settings: Settings) -> Iterator[MetadataStore]:
+    """Open the store, in a folder or of a server, for putting; close it at the end."""
+    place = place_of(settings)
+    settings.store = place
+    if isinstance(place, Server):
+        with closing(Served(place, None)) as served:
+            yield served.metadata
+        return
+    with progress_of(settings, "making a view") as progress:
+        opened = open_folder(place, progress=progress)
+    with closing(Engine(opened)) as engine:
+        yield MetadataStore.over(engine)
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.shell_completion import CompletionItem
 
 from mlmd import moment, places
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from mlmd.moment import Moment
     from mlmd.places import Place
 
@@ -47,8 +48,10 @@ class Store(click.ParamType):  # type: ignore[type-arg] # As below.
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """Let the shell offer folders."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - for who presses Tab
+
         return [CompletionItem(incomplete, type="dir")]
 
 
@@ -65,6 +68,12 @@ class When(click.ParamType):  # type: ignore[type-arg] # Generic from click 8.4 
             return moment.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def _moments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    from mlmd.cli.completing import offered  # noqa: PLC0415 - for who presses Tab
+
+    return offered(ctx, param, incomplete)
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -98,6 +107,7 @@ def shared_options() -> list[click.Option]:
             ["--at"],
             type=When(),
             metavar="WHEN",
+            shell_complete=_moments,
             help="Look at the store as it was: '#31907' (the first 31,907 records), 2026-03-01T09:30, yesterday, 3d, 2h.",
             expose_value=False,
             callback=_remember,

@@ -184,7 +184,7 @@ def open_store(where: Where | None = None) -> Store:
     """Open a store: `mlmd.open`.
 
     where: a folder, which is made if it is not there; "host:8080", a server; ":memory:", one that ends with the process; a config or a
-    MetadataStore of ML Metadata; nothing: what EVLOG_STORE says, else the folder `metadata`. Raises InvalidArgumentError for what names no
+    MetadataStore of ML Metadata; nothing: what EVLOG_STORE says, else the first store from here upward, else `metadata`, which is made. Raises InvalidArgumentError for what names no
     store, RuntimeError where it cannot be opened.
     """
     return Store(open_metadata(where))

@@ -11,8 +11,9 @@ import msgspec
 
 from evlog.records import PersonalRule
 from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
-from projections.sqlite import lineage, offsets, properties
-from projections.sqlite.listing import page as listing_page
+from projections.sqlite import lineage, offsets, properties, texts
+from projections.sqlite import listing as listings
+from projections.sqlite.properties import Property
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -95,7 +96,15 @@ class Lookup:
 
     def page(self, listing: Listing) -> list[Listed]:
         """Return one page of nodes."""
-        return listing_page(self._connection, listing, self._indexes)
+        return listings.page(self._connection, listing, self._indexes)
+
+    def number(self, listing: Listing) -> int:
+        """Return how many nodes there are in a listing, on all its pages together."""
+        return listings.count(self._connection, listing, self._indexes)
+
+    def containing(self, kind: Kind, text: str, *, but: Sequence[str], limit: int) -> list[bytes]:
+        """Return the bodies of the nodes with a text in any of their words, best first: see `texts`."""
+        return texts.containing(self._connection, kind, text, but=but, limit=limit)
 
     def worth_an_index(self, wanted: Property) -> bool:
         """Tell whether filters by a property have cost as much as an index of it."""

@@ -15,7 +15,7 @@ import pytest
 from commands import run
 
 from evlog import log as log_module
-from evlog.upkeep import audit_jobs
+from evlog import worker
 from mlmd.cli.verifying import _cores
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def test_a_finding_has_file_position_and_offset_whatever_the_number_of_jobs(plac
 
 
 def test_a_process_that_dies_is_a_refusal_with_a_next_step(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_jobs, "_PROGRAM", "raise SystemExit(9)")
+    monkeypatch.setattr(worker, "_PROGRAM", "raise SystemExit(9)")
     result = run("-s", str(place), "verify", "--jobs", "2")
     assert result.exit_code == 1
     assert "ended with 9" in result.stderr
