@@ -43,6 +43,9 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Look": {
         "status": Entry("status", "Tell what the store holds and how it is."),
         "show": Entry("showing", "Show one thing with all that belongs to it."),
+        "runs": Entry("searching", "List runs, by a filter, with what differs among them."),
+        "latest": Entry("searching", "Show the artifact of a type that was made last and may be used."),
+        "search": Entry("searching", "Find what mentions a text."),
         "artifacts": Entry("listing", "List artifacts: data sets, models, whatever was made or read."),
         "executions": Entry("listing", "List executions: the runs that read and made artifacts."),
         "contexts": Entry("listing", "List contexts: what groups artifacts and executions."),
@@ -53,6 +56,12 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "lineage": Entry("tracing", "Show what a thing was made from and what was made from it."),
         "path": Entry("tracing", "Show how data came from one thing to another."),
         "open": Entry("viewing", "Show a thing in the browser, on one page that holds all it shows.", "open_"),
+    },
+    "Decide": {
+        "compare": Entry("deciding", "Tell what differs between runs, and where their lineages part."),
+        "impact": Entry("deciding", "Tell everything that was made from a thing, what is in use first."),
+        "taint": Entry("deciding", "Mark things, and everything made from them, as not to be used."),
+        "untaint": Entry("deciding", "Take the mark of a taint away."),
     },
     "Time": {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),

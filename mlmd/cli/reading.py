@@ -180,6 +180,21 @@ def metadata_of(settings: Settings) -> Iterator[MetadataStore]:
 
 
 @contextmanager
+def putting_of(settings: Settings) -> Iterator[MetadataStore]:
+    """Open the store, in a folder or of a server, for putting; close it at the end."""
+    place = place_of(settings)
+    settings.store = place
+    if isinstance(place, Server):
+        with closing(Served(place, None)) as served:
+            yield served.metadata
+        return
+    with progress_of(settings, "making a view") as progress:
+        opened = open_folder(place, progress=progress)
+    with closing(Engine(opened)) as engine:
+        yield MetadataStore.over(engine)
+
+
+@contextmanager
 def log_of(settings: Settings) -> Iterator[Log]:
     """Open the log of the store for reading, without its view; close it at the end."""
     place = find_store(settings)

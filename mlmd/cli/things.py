@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -216,6 +217,11 @@ def thing_in_short(change: Change) -> str:
         return f"erased {change.subject or 'lost keys'}"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
+
+
+def cell(value: Any) -> Any:
+    """Return a value of a table as JSON can hold it: a time as RFC 3339 in UTC."""
+    return rfc3339(int(value.timestamp() * 1000) * 1000) if isinstance(value, datetime) else plain(value)
 
 
 def plain(value: Any) -> Any:

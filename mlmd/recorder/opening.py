@@ -13,6 +13,7 @@ from mlmd.store import MetadataStore
 
 if TYPE_CHECKING:
     from mlmd.moment import At
+    from mlmd.places import Place
 
     Where = str | os.PathLike[str] | MetadataStore | pb.ConnectionConfig | pb.MetadataStoreClientConfig
 
@@ -35,25 +36,32 @@ def open_metadata(where: Where | None = None, *, at: At | str | None = None) -> 
 def config_of(where: str | os.PathLike[str] | None) -> pb.ConnectionConfig | pb.MetadataStoreClientConfig:
     """Return the config that a place means. Raises InvalidArgumentError."""
     if where is None:
-        where = _unnamed()
+        return _config(_unnamed())
     if not isinstance(where, str | os.PathLike):
         raise errors.InvalidArgumentError(f"{where!r} names no store: give {_WAYS}")
-    text = os.fspath(where)
-    if not isinstance(text, str) or not text.strip():
-        raise errors.InvalidArgumentError(f"{text!r} names no store: give {_WAYS}")
-    if text == MEMORY:
+    place = os.fspath(where)
+    if not isinstance(place, str) or not place.strip() or "\0" in place:
+        raise errors.InvalidArgumentError(f"{place!r} names no store: give {_WAYS}")
+    if place == MEMORY:
         return pb.ConnectionConfig(fake_database=pb.FakeDatabaseConfig())
-    try:
-        place = places.parse(text)
-    except ValueError as error:
-        raise errors.InvalidArgumentError(str(error)) from None
-    if isinstance(place, Server):
-        return place.config()
-    return pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(Path(place).expanduser())))
+    return _config(_parsed(place) if isinstance(where, str) else Path(where))
 
 
-def _unnamed() -> str:
+def _config(found: Place) -> pb.ConnectionConfig | pb.MetadataStoreClientConfig:
+    if isinstance(found, Server):
+        return found.config()
+    return pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(found.expanduser())))
+
+
+def _unnamed() -> Place:
     try:
-        return str(places.found() or places.DEFAULT)
+        return places.found() or Path(places.DEFAULT)
     except ValueError as error:
         raise errors.InvalidArgumentError(f"{places.VARIABLE}: {error}") from None
+
+
+def _parsed(place: str) -> Place:
+    try:
+        return places.parse(place)
+    except ValueError as error:
+        raise errors.InvalidArgumentError(str(error)) from None
