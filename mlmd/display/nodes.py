@@ -13,6 +13,7 @@ TAINTED: Final[str] = "tainted"
 CACHED: Final[str] = "cached"
 LOST: Final[str] = "lost"
 LIVE: Final[str] = "live"
+ONLY: Final = "only "  # And of which of several runs, where they are compared.
 _UNFINISHED: Final = frozenset({"NEW", "RUNNING", "PENDING"})
 _UNREMARKABLE: Final = frozenset({"", "UNKNOWN", "LIVE"})
 _DAY: Final = "%d %b %Y"
@@ -28,6 +29,7 @@ def title(node: Node) -> str:
 def remarks(node: Node) -> list[str]:
     """Return what else is to be said, in the order of weight: flags, type of an artifact, state, day."""
     said: list[str] = [flag for flag in (TAINTED, LOST, LIVE) if flag in node.flags]
+    said += sorted(flag for flag in node.flags if flag.startswith(ONLY))
     if node.kind == "artifact":
         said.append(node.type)
     if LOST not in node.flags and node.state not in _UNREMARKABLE:
