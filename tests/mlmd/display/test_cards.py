@@ -15,6 +15,7 @@ import mlmd
 from mlmd.display.cards import Card
 from mlmd.display.pages import page
 from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.recorder.compare import compare
 from mlmd.recorder.store import Store
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ def assert_harmless(html: str, *, whole: bool = False) -> None:
     assert found.open == []
     outline = {"html", "head", "meta", "title", "body", "main", "footer", "h1", "h2"} if whole else set()
     card = {
+        "thead",
+        "tbody",
+        "tfoot",
         "section",
         "div",
         "span",
@@ -150,3 +154,21 @@ def test_a_recording_shows_the_card_of_its_run(store: Store) -> None:
     with store.run("Trainer") as run:
         assert "RUNNING" in str(run)
     assert "<svg" not in run._repr_html_(), "what has read and made nothing has no lineage to draw"
+
+
+def test_a_comparison_shows_where_the_lineages_part(store: Store) -> None:
+    recorded(store)
+    with store.run("Trainer", params={"lr": HOSTILE}) as other:
+        other.input("taxi:1")
+        other.output("s3://m/32", "Model", name="taxi-model")
+        other.input("s3://b/" + HOSTILE, "Dataset")
+    found = compare(store.metadata, "run:1", other)
+    assert {node.key: sorted(node.flags) for node in found.lineage().nodes} == {
+        "art:1": [],
+        "run:1": ["only run:1"],
+        "run:2": ["only run:2"],
+        "art:4": ["only run:2"],
+    }
+    html = found._repr_html_()
+    assert_harmless(html)
+    assert "only run:2" in html
