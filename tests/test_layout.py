@@ -21,6 +21,7 @@ HOMES = {
     "google.protobuf": "mlmd",
     "pymysql": "mlmd/exchange/sources.py",
     "psycopg": "mlmd/exchange/sources.py",
+    "prov": "mlmd/exchange/prov.py",
     "click": "mlmd/cli",
     "rich": "mlmd/cli",
     "google_crc32c": "evlog",

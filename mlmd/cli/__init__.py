@@ -53,7 +53,10 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "import": Entry(
             "exchanging", "Import a database of ML Metadata, schema versions 4 to 10, into a new store.", "import_"
         ),
-        "export": Entry("exchanging", "Export the store, now or as it was, as a SQLite database of ML Metadata."),
+        "export": Entry(
+            "exporting",
+            "Export the store, now or as it was: for ML Metadata (a SQLite database, schema version 10) or as W3C PROV (PROV-JSON).",
+        ),
         "snapshot": Entry("snapshotting", "Write the history as Parquet files for DuckDB, Polars, Spark."),
     },
     "Serve": {

@@ -1,25 +1,21 @@
-"""`import` and `export`."""
+"""`import`."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.copies import note_copy
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find, store_of
+from mlmd.cli.reading import find
 from mlmd.cli.refusal import Refusal
 from mlmd.exchange.database import Database
 from mlmd.exchange.errors import ExchangeError
-from mlmd.exchange.exporting import export_mlmd
 from mlmd.exchange.importing import import_database
-from replay import erasure
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -89,42 +85,3 @@ def _show(settings: Settings, report: Report, took_s: float) -> None:
     )
     if kept:
         talk(settings, f"kept rows: evlog -s {settings.store} log -n 0 -o jsonl, changes of type foreign_row")
-
-
-@command(looks_back=True)
-@with_settings
-@click.argument("target", metavar="mlmd", type=click.Choice(["mlmd"]))
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-def export(settings: Settings, target: str, file: Path) -> None:
-    """Export the store, now or as it was, as a SQLite database of ML Metadata, schema version 10.
-
-    FILE must not be there yet. What ML Metadata cannot hold is listed.
-
-    Examples:
-    evlog export mlmd metadata.db
-    evlog --at 2026-03-01 export mlmd march.db
-
-    """
-    started = time.perf_counter()
-    try:
-        with store_of(settings) as store, progress_of(settings, "exporting", "rows") as progress:
-            note_copy(settings, store.place, erasure.EXPORT, file)
-            report = store.ask(lambda lookup: export_mlmd(lookup, file, progress))
-            end = store.end
-    except ExchangeError as error:
-        raise Refusal(str(error), error.hint) from error
-    notes = [
-        {"table": table, "values": values, "what": what, "first": report.first[table, what]}
-        for (table, what), values in sorted(report.notes.items())
-    ]
-    rows = [{"table": table, "rows": rows} for table, rows in report.rows.items()]
-    if settings.form == "json":
-        show_one(settings, {"file": str(file), "format": target, "end": end, "tables": rows, "notes": notes})
-    else:
-        show_rows(settings, rows, list(rows[0]))
-    if settings.form == "table":
-        for one in notes:
-            click.echo(f"{one['values']:,} in {one['table']} ({one['first']}): {one['what']}")
-    talk(
-        settings, f"{sum(report.rows.values()):,} rows as of #{end:,} in {file}; {time.perf_counter() - started:.1f} s"
-    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,10 +18,8 @@ from evlog.records import (
     NodePut,
     ParentContextPut,
     PersonalDeclared,
-    Proto,
     Repaired,
     Restored,
-    Struct,
     TypePut,
 )
 from mlmd import names
@@ -32,6 +28,7 @@ from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.convert import properties_of, property_types, state_of, text_of
 from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS, Kind
 from mlmd.names import SHORT
+from mlmd.plain import plain
 from replay.things import kind_of, provenance_of
 
 if TYPE_CHECKING:
@@ -53,7 +50,6 @@ RECORD_FIELDS: Final = (
 )
 _VALUE_MAX: Final = 40
 _UNSET: Final = "unset"
-_PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def parse_named(text: str) -> Thing:
@@ -209,22 +205,3 @@ def thing_in_short(change: Change) -> str:
         return f"erased {change.subject or 'lost keys'}"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; what JSON has no number for becomes its name."""
-    if type(value) in _PLAIN:  # Most are.
-        return value
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, Struct):
-        return plain(value.fields)
-    if isinstance(value, Proto):
-        return {"type_url": value.type_url, "value": plain(value.value)}
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return None if isinstance(value, msgspec.msgpack.Ext) else value
