@@ -51,7 +51,9 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Move": {
         "import": Entry(
-            "exchanging", "Import a database of ML Metadata, schema versions 4 to 10, into a new store.", "import_"
+            "exchanging",
+            "Import a database of ML Metadata, schema versions 4 to 10, or events of OpenLineage.",
+            "import_",
         ),
         "export": Entry(
             "exporting",
