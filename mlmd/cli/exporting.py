@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
@@ -14,6 +14,7 @@ from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
 from mlmd.cli.refusal import Refusal
+from mlmd.cli.settings import When
 from mlmd.cli.things import parse_named
 from mlmd.exchange.errors import ExchangeError
 from replay import erasure
@@ -21,41 +22,82 @@ from replay import erasure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
+    from mlmd.exchange.citation import Citation
+    from mlmd.moment import Moment
     from replay.things import Thing
+
+_OF_ONE: Final = frozenset({"prov"})  # Formats that one thing can be asked for in.
+
+
+class Asked(NamedTuple):
+    """What was asked for. thing: of what alone; target: the file, folder or URL; the rest is for events."""
+
+    settings: Settings
+    thing: Thing | None
+    target: str
+    started: float
+    start: Moment | None = None
+    following: bool = False
+    state_file: Path | None = None
+    namespace: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """Return the target as a path."""
+        return Path(self.target)
 
 
 @command(looks_back=True)
 @with_settings
-@click.argument("target", metavar="mlmd|prov", type=click.Choice(["mlmd", "prov"]))
-@click.argument("words", metavar="[OBJECT] FILE", nargs=-1, required=True)
-def export(settings: Settings, target: str, words: tuple[str, ...]) -> None:
-    """Export the store, now or as it was: for ML Metadata (a SQLite database, schema version 10) or as W3C PROV (PROV-JSON).
+@click.argument("what", metavar="mlmd|prov|openlineage", type=click.Choice(["mlmd", "prov", "openlineage"]))
+@click.argument("words", metavar="[OBJECT] FILE|URL", nargs=-1, required=True)
+@click.option(
+    "--from", "start", type=When(), metavar="WHEN", help="openlineage: begin there; else with the first record."
+)
+@click.option(
+    "-f", "--follow", "following", is_flag=True, help="openlineage: then each record as it is put, until Ctrl-C."
+)
+@click.option(
+    "--state",
+    "state_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="openlineage: keep there up to where events were taken, and go on there next time.",
+)
+@click.option("--namespace", metavar="NAME", help="openlineage: of jobs and data; else evlog://LOGID.")
+def export(settings: Settings, /, what: str, words: tuple[str, ...], **options: Any) -> None:
+    """Export the store, now or as it was: for ML Metadata, as W3C PROV, as events of OpenLineage.
 
-    FILE must not be there yet. OBJECT is an artifact or a run: of prov, its lineage alone. What a format cannot hold is listed.
+    mlmd is a SQLite database, schema version 10; prov is PROV-JSON, of everything or of the lineage of OBJECT; openlineage is what each
+    record did to runs, to a file of lines, to standard output (-), or to who takes events at a URL, such as Marquez. A file must not be
+    there yet, unless --follow adds to it. What a format cannot hold is listed.
 
     Examples:
     evlog export mlmd metadata.db
     evlog --at 2026-03-01 export mlmd march.db
     evlog export prov store.json                 everything
     evlog export prov art:2 model.json           what a model was made from, and what was made from it
+    evlog export openlineage events.jsonl
+    evlog export openlineage http://localhost:5000 --follow --state marquez.state
 
     """
-    *named, file = words
-    if len(named) > (target != "mlmd"):
-        raise click.UsageError(f"export {target}: {' '.join(words)!r} is too much: name one file to make")
+    *named, target = words
+    if len(named) > (what in _OF_ONE):
+        raise click.UsageError(f"export {what}: {' '.join(words)!r} is too much: name one file to make")
+    if what != "openlineage" and any(options.values()):
+        raise click.UsageError(f"--from, --follow, --state and --namespace are for openlineage, not for {what}")
     thing = parse_named(named[0]) if named else None
-    started = time.perf_counter()
     try:
-        _EXPORTS[target](settings, thing, Path(file), started)
+        _EXPORTS[what](Asked(settings, thing, target, time.perf_counter(), **options))
     except ExchangeError as error:
         raise Refusal(str(error), error.hint) from error
 
 
-def _mlmd(settings: Settings, _thing: Thing | None, file: Path, started: float) -> None:
+def _mlmd(asked: Asked) -> None:
     from mlmd.exchange.exporting import export_mlmd  # noqa: PLC0415 - each format costs its own alone
 
+    settings, file = asked.settings, asked.path
     with store_of(settings) as store, progress_of(settings, "exporting", "rows") as progress:
         note_copy(settings, store.place, erasure.EXPORT, file)
         report = store.ask(lambda lookup: export_mlmd(lookup, file, progress))
@@ -72,41 +114,49 @@ def _mlmd(settings: Settings, _thing: Thing | None, file: Path, started: float) 
     if settings.form == "table":
         for one in notes:
             click.echo(f"{one['values']:,} in {one['table']} ({one['first']}): {one['what']}")
-    _tell(settings, f"{sum(report.rows.values()):,} rows", file, end, started)
+    _tell(asked, f"{sum(report.rows.values()):,} rows", end)
 
 
-def _prov(settings: Settings, thing: Thing | None, file: Path, started: float) -> None:
+def _prov(asked: Asked) -> None:
     from mlmd.exchange import prov  # noqa: PLC0415 - as above
     from mlmd.exchange.newfile import fresh  # noqa: PLC0415
     from mlmd.exchange.selection import select  # noqa: PLC0415
 
+    settings, file = asked.settings, asked.path
     with (
         fresh(file, "evlog export prov NEW-FILE.json") as temporary,
         store_of(settings) as store,
         progress_of(settings, "reading records") as progress,
     ):
         note_copy(settings, store.place, erasure.EXPORT, file)
-        found = select(store.log, store.view, store.end, thing, progress)
+        found = select(store.log, store.view, store.end, asked.thing, progress)
         made = prov.document(found)
         temporary.write_text(prov.as_json(made), encoding="utf-8")
-    _show_made(settings, "prov", file, found.citation, prov.counts(made), started)
+    _show_made(asked, "prov", found.citation, prov.counts(made))
 
 
-def _show_made(
-    settings: Settings, target: str, file: Path, citation: Any, counted: dict[str, int], started: float
-) -> None:
+def _openlineage(asked: Asked) -> None:
+    from mlmd.cli.emitting import emit  # noqa: PLC0415 - as above
+
+    told = emit(asked)
+    if asked.target != "-":
+        show_one(asked.settings, {"target": asked.target, "format": "openlineage", **told})
+    _tell(asked, f"{told['events']:,} events", told["end"])
+
+
+def _show_made(asked: Asked, form: str, citation: Citation, counted: dict[str, int]) -> None:
     """Tell what a document holds, and what it cites."""
+    settings = asked.settings
     cited = {"log": citation.log, "offset": citation.offset, "root": citation.root}
-    row: Row = {"file": str(file), "format": target, **cited, "records": counted}
     if settings.form == "json":
-        show_one(settings, row)
+        show_one(settings, {"file": asked.target, "format": form, **cited, "records": counted})
     else:
         show_rows(settings, [{"what": what, "count": count} for what, count in counted.items()], ("what", "count"))
-    _tell(settings, f"{sum(counted.values()):,} statements", file, citation.offset, started)
+    _tell(asked, f"{sum(counted.values()):,} statements", citation.offset)
 
 
-def _tell(settings: Settings, what: str, file: Path, end: int, started: float) -> None:
-    talk(settings, f"{what} as of #{end:,} in {file}; {time.perf_counter() - started:.1f} s")
+def _tell(asked: Asked, what: str, end: int) -> None:
+    talk(asked.settings, f"{what} as of #{end:,} in {asked.target}; {time.perf_counter() - asked.started:.1f} s")
 
 
-_EXPORTS: Final[dict[str, Callable[[Settings, Thing | None, Path, float], None]]] = {"mlmd": _mlmd, "prov": _prov}
+_EXPORTS: Final[dict[str, Callable[[Asked], None]]] = {"mlmd": _mlmd, "prov": _prov, "openlineage": _openlineage}

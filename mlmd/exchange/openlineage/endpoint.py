@@ -25,6 +25,7 @@ from urllib.parse import unquote
 import msgspec
 
 from evlog.author import SAID_MAX, Caller
+from evlog.errors import RecordTooLargeError
 from mlmd import errors
 from mlmd.exchange.errors import EventError
 from mlmd.exchange.openlineage.putting import PUT_EVENT, Unchanged
@@ -108,6 +109,8 @@ def _put(engine: Engine, text: bytes, caller: Caller) -> str | None:
     except errors.StatusError as error:
         if error.error_code == errors.INVALID_ARGUMENT:
             return str(error)
+        if isinstance(error.__cause__, RecordTooLargeError):  # However often it is sent.
+            raise _Refused(413, f"with what is known of its run it is too large: {error}") from error
         if error.error_code not in _BUSY:
             _LOG.exception("an event of OpenLineage could not be put")
         raise _Refused(503 if error.error_code in _BUSY else 500, str(error)) from error
