@@ -239,7 +239,7 @@ class _Told:
             "nominalTime": self._nominal_time(),
         }
         if isinstance(error := held.get(recorded.ERROR), str):
-            lines = error.strip().splitlines() or [""]
+            lines = error.strip().split("\n")
             made["errorMessage"] = facets.error_message_run.ErrorMessageRunFacet(
                 message=lines[-1], programmingLanguage="PYTHON", stackTrace=error, producer=PRODUCER
             )
@@ -329,8 +329,8 @@ class _Told:
 
 
 def as_line(event: RunEvent) -> str:
-    """Return an event as a line of JSON, without its end."""
-    return str(Serde.to_json(event, ensure_ascii=False))
+    """Return an event as a line of JSON, without its end; plain ASCII, so that nobody takes a character for the end of a line."""
+    return str(Serde.to_json(event))
 
 
 def _names(node: pb.Artifact, held: Mapping[str, Any], namespace: str) -> tuple[str, str]:
