@@ -21,6 +21,7 @@ HOMES = {
     "google.protobuf": "mlmd",
     "pymysql": "mlmd/exchange/sources.py",
     "psycopg": "mlmd/exchange/sources.py",
+    "mcp": "mlmd/cli/agents.py",
     "prov": "mlmd/exchange/prov.py",
     "openlineage": "mlmd/exchange/openlineage",
     "starlette": "mlmd/exchange/openlineage/endpoint.py",

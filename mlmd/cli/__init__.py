@@ -63,6 +63,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
+        "mcp": Entry("agents", "Serve read-only tools to agents, by the Model Context Protocol."),
     },
     "Keep": {
         "backup": Entry("keeping", "Copy the store's log to a folder while others go on writing."),

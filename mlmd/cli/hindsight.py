@@ -72,10 +72,10 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
     if settings.form == "table":
         show_rows(settings, _lines(found, names), _TABLE, footer)
     else:
-        show_rows(settings, (_row(one, names) for one in found.differences), _FIELDS)
+        show_rows(settings, (diff_row(one, names) for one in found.differences), _FIELDS)
 
 
-def _row(one: Difference, type_names: dict[int, str]) -> Row:
+def diff_row(one: Difference, type_names: dict[int, str]) -> Row:
     """Return a difference as a row; `type` is that of a node."""
     told = difference_row(one)
     fields = told.pop("fields")
@@ -87,7 +87,7 @@ def _row(one: Difference, type_names: dict[int, str]) -> Row:
 def _lines(found: Diff, type_names: dict[int, str]) -> Iterator[Row]:
     """Yield the rows of a table: one for each field of what was changed, one for each other difference."""
     for one in found.differences:
-        row = _row(one, type_names)
+        row = diff_row(one, type_names)
         if one.what == "changed":
             yield from (row | {"": "~", "change": line} for line in difference_in_words(one))
         else:
