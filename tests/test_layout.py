@@ -23,6 +23,7 @@ HOMES = {
     "psycopg": "mlmd/exchange/sources.py",
     "mcp": "mlmd/cli/agents.py",
     "prov": "mlmd/exchange/prov.py",
+    "rocrate": "mlmd/exchange/rocrate.py",
     "openlineage": "mlmd/exchange/openlineage",
     "starlette": "mlmd/exchange/openlineage/endpoint.py",
     "uvicorn": "mlmd/exchange/openlineage/endpoint.py",

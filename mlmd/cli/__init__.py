@@ -57,7 +57,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         ),
         "export": Entry(
             "exporting",
-            "Export the store, now or as it was: for ML Metadata, as W3C PROV, as events of OpenLineage.",
+            "Export the store, now or as it was: for ML Metadata, as W3C PROV, events of OpenLineage, or an RO-Crate.",
         ),
         "snapshot": Entry("snapshotting", "Write the history as Parquet files for DuckDB, Polars, Spark."),
     },

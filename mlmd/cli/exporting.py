@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
     from mlmd.moment import Moment
     from replay.things import Thing
 
-_OF_ONE: Final = frozenset({"prov"})  # Formats that one thing can be asked for in.
+_OF_ONE: Final = frozenset({"prov", "rocrate"})  # Formats that one thing can be asked for in.
+_PROOF_FILE: Final = "run.tlog-proof"
+_LINEAGE_FILE: Final = "lineage.prov.json"
+_OF_CRATES: Final = frozenset({"proof", "lineage"})
+_FLAGS: Final = {"start": "from", "following": "follow", "state_file": "state"}
 
 
 class Asked(NamedTuple):
-    """What was asked for. thing: of what alone; target: the file, folder or URL; the rest is for events."""
+    """What was asked for. thing: of what alone; target: the file, folder or URL; start to namespace: of events; proof, lineage: of a crate."""
 
     settings: Settings
     thing: Thing | None
@@ -41,6 +46,8 @@ class Asked(NamedTuple):
     following: bool = False
     state_file: Path | None = None
     namespace: str | None = None
+    proof: bool = False
+    lineage: bool = False
 
     @property
     def path(self) -> Path:
@@ -50,8 +57,10 @@ class Asked(NamedTuple):
 
 @command(looks_back=True)
 @with_settings
-@click.argument("what", metavar="mlmd|prov|openlineage", type=click.Choice(["mlmd", "prov", "openlineage"]))
-@click.argument("words", metavar="[OBJECT] FILE|URL", nargs=-1, required=True)
+@click.argument(
+    "what", metavar="mlmd|prov|openlineage|rocrate", type=click.Choice(["mlmd", "prov", "openlineage", "rocrate"])
+)
+@click.argument("words", metavar="[OBJECT] FILE|URL|FOLDER", nargs=-1, required=True)
 @click.option(
     "--from", "start", type=When(), metavar="WHEN", help="openlineage: begin there; else with the first record."
 )
@@ -65,13 +74,15 @@ class Asked(NamedTuple):
     metavar="FILE",
     help="openlineage: keep there up to where events were taken, and go on there next time.",
 )
+@click.option("--proof", is_flag=True, help="rocrate: with the proof of the run's record.")
+@click.option("--lineage", is_flag=True, help="rocrate: with the run's lineage, as PROV-JSON.")
 @click.option("--namespace", metavar="NAME", help="openlineage: of jobs and data; else evlog://LOGID.")
 def export(settings: Settings, /, what: str, words: tuple[str, ...], **options: Any) -> None:
-    """Export the store, now or as it was: for ML Metadata, as W3C PROV, as events of OpenLineage.
+    """Export the store, now or as it was: for ML Metadata, as W3C PROV, events of OpenLineage, or an RO-Crate.
 
     mlmd is a SQLite database, schema version 10; prov is PROV-JSON, of everything or of the lineage of OBJECT; openlineage is what each
-    record did to runs, to a file of lines, to standard output (-), or to who takes events at a URL, such as Marquez. A file must not be
-    there yet, unless --follow adds to it. What a format cannot hold is listed.
+    record did to runs, to a file of lines, to standard output (-), or to who takes events at a URL, such as Marquez; rocrate is a folder that
+    describes one run. A file must not be there yet, unless --follow adds to it. What a format cannot hold is listed.
 
     Examples:
     evlog export mlmd metadata.db
@@ -80,13 +91,15 @@ def export(settings: Settings, /, what: str, words: tuple[str, ...], **options: 
     evlog export prov art:2 model.json           what a model was made from, and what was made from it
     evlog export openlineage events.jsonl
     evlog export openlineage http://localhost:5000 --follow --state marquez.state
+    evlog export rocrate run:3 crate --proof --lineage
 
     """
     *named, target = words
     if len(named) > (what in _OF_ONE):
         raise click.UsageError(f"export {what}: {' '.join(words)!r} is too much: name one file to make")
-    if what != "openlineage" and any(options.values()):
-        raise click.UsageError(f"--from, --follow, --state and --namespace are for openlineage, not for {what}")
+    for name, value in options.items():
+        if value and what != ("rocrate" if name in _OF_CRATES else "openlineage"):
+            raise click.UsageError(f"--{_FLAGS.get(name, name)} is not for {what}: evlog export --help says for what")
     thing = parse_named(named[0]) if named else None
     try:
         _EXPORTS[what](Asked(settings, thing, target, time.perf_counter(), **options))
@@ -144,6 +157,40 @@ def _openlineage(asked: Asked) -> None:
     _tell(asked, f"{told['events']:,} events", told["end"])
 
 
+def _rocrate(asked: Asked) -> None:
+    from evlog.tlog import evidence  # noqa: PLC0415 - as above
+    from mlmd.exchange import rocrate  # noqa: PLC0415
+    from mlmd.exchange.newfile import fresh  # noqa: PLC0415
+    from mlmd.exchange.selection import select  # noqa: PLC0415
+
+    settings, thing = asked.settings, asked.thing
+    if thing is None or thing[0] != "execution":
+        raise click.UsageError("a crate is of one run: evlog export rocrate run:1 FOLDER")
+    number = int(thing[1])
+    files: dict[str, str] = {}
+    with fresh(asked.path, f"evlog export rocrate run:{number} NEW-FOLDER") as temporary:
+        temporary.mkdir()
+        with store_of(settings) as store, progress_of(settings, "reading records") as progress:
+            note_copy(settings, store.place, erasure.EXPORT, asked.path)
+            found = select(store.log, store.view, store.end, thing, progress)
+        if asked.lineage:
+            from mlmd.exchange import prov  # noqa: PLC0415
+
+            files[_LINEAGE_FILE] = "What the run's data was made from, and what was made from it: PROV-JSON"
+            (temporary / _LINEAGE_FILE).write_text(prov.as_json(prov.document(found)), encoding="utf-8")
+        if asked.proof:
+            from mlmd.cli.proving import proof_of  # noqa: PLC0415
+
+            _, made = proof_of(settings, f"run:{number}")
+            files[_PROOF_FILE] = "The proof that the run's record is in the log: evlog check FILE"
+            (temporary / _PROOF_FILE).write_bytes(evidence.pack(made))
+        crate = rocrate.metadata(found, number, files)
+        text = json.dumps(crate, indent=1, ensure_ascii=False)
+        (temporary / rocrate.METADATA).write_text(text, encoding="utf-8")
+    counted = {"entities": len(crate["@graph"]), "files": len(files) + 1}
+    _show_made(asked, "rocrate", found.citation, counted)
+
+
 def _show_made(asked: Asked, form: str, citation: Citation, counted: dict[str, int]) -> None:
     """Tell what a document holds, and what it cites."""
     settings = asked.settings
@@ -159,4 +206,9 @@ def _tell(asked: Asked, what: str, end: int) -> None:
     talk(asked.settings, f"{what} as of #{end:,} in {asked.target}; {time.perf_counter() - asked.started:.1f} s")
 
 
-_EXPORTS: Final[dict[str, Callable[[Asked], None]]] = {"mlmd": _mlmd, "prov": _prov, "openlineage": _openlineage}
+_EXPORTS: Final[dict[str, Callable[[Asked], None]]] = {
+    "mlmd": _mlmd,
+    "prov": _prov,
+    "openlineage": _openlineage,
+    "rocrate": _rocrate,
+}

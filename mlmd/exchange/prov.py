@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from evlog.records import Proto, Struct
 from mlmd.convert import properties_of, state_of, text_of
+from mlmd.exchange.selection import time_of
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION, Kind
 from mlmd.names import name_of
 from mlmd.plain import plain
@@ -110,9 +110,9 @@ class _Writer:
         ended: Any = custom.get(words.ENDED_MS)
         if not isinstance(ended, int):
             ended = node.last_update_time_since_epoch if state in _ENDED else None
-        started = _time(node.create_time_since_epoch)
+        started = time_of(node.create_time_since_epoch)
         name = self._id(EXECUTION, node.id)
-        self._made.activity(name, started, None if ended is None else _time(ended), self._of(EXECUTION, node))
+        self._made.activity(name, started, None if ended is None else time_of(ended), self._of(EXECUTION, node))
         reused = custom.get(words.REUSES)
         if isinstance(reused, int) and reused in self._found.executions:
             self._made.communication(name, self._id(EXECUTION, reused))
@@ -177,7 +177,7 @@ class _Writer:
             if event.artifact_id not in self._found.artifacts or event.execution_id not in self._found.executions:
                 continue  # Of a node at the edge of a lineage, which is not there.
             entity, activity = self._id(ARTIFACT, event.artifact_id), self._id(EXECUTION, event.execution_id)
-            name, time = EVENT_TYPES[event.type], _time(event.milliseconds_since_epoch)
+            name, time = EVENT_TYPES[event.type], time_of(event.milliseconds_since_epoch)
             path = [step.key if step.HasField("key") else step.index for step in event.path.steps]
             said = self._attributes({"event": name, "path": json.dumps(path, ensure_ascii=False) if path else None})
             said += [(self._role, str(path[-1]))] if path else []
@@ -211,11 +211,3 @@ class _Writer:
         for context, node in found.associations:
             if context in found.contexts and node in found.executions:
                 self._made.influence(self._id(EXECUTION, node), self._id(CONTEXT, context))
-
-
-def _time(time_ms: int) -> datetime | None:
-    """Return a time, None for one that no calendar holds: an event bears whatever its caller said."""
-    try:
-        return datetime.fromtimestamp(time_ms // 1000, UTC).replace(microsecond=time_ms % 1000 * 1000)
-    except (ValueError, OverflowError, OSError):
-        return None

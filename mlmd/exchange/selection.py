@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.convert import unframed
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 1_000
 _REPORT: Final = 1_000
+_TIME_MIN_MS: Final = -62_135_596_800_000  # 0001-01-01 and 9999-12-31.
+_TIME_MAX_MS: Final = 253_402_300_799_999
 _WAYS: Final = (pb.LineageSubgraphQueryOptions.UPSTREAM, pb.LineageSubgraphQueryOptions.DOWNSTREAM)
 
 
@@ -123,3 +126,19 @@ def _lineage(lookup: Lookup, found: Selection, thing: Thing) -> None:
     parents = lookup.relatives("parent", contexts)
     found.add(CONTEXT, (pb.Context.FromString(unframed(body)) for _, body in parents))
     found.parents = [(child, pb.Context.FromString(unframed(body)).id) for child, body in parents]
+
+
+def time_of(time_ms: int) -> datetime | None:
+    """Return a time, None for one that no calendar holds: an event bears whatever its caller said."""
+    try:
+        return datetime.fromtimestamp(time_ms // 1000, UTC).replace(microsecond=time_ms % 1000 * 1000)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def time_text(time_ms: int) -> str:
+    """Return a time as RFC 3339; one that no calendar holds as the nearest that one does."""
+    held = min(max(time_ms, _TIME_MIN_MS), _TIME_MAX_MS)
+    time = time_of(held)
+    assert time is not None, "the bounds are those of the calendar"
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -17,7 +17,6 @@ Facets of ours: `evlog_citation` of a run (log, offset, root: what the event is 
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from mlmd import __version__
 from mlmd.convert import properties_of, state_of, text_of, unframed
 from mlmd.exchange.citation import Citations
 from mlmd.exchange.openlineage import words
+from mlmd.exchange.selection import time_text
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION
 from mlmd.plain import plain
 from mlmd.proto import metadata_store_pb2 as pb
@@ -201,7 +201,7 @@ class _Told:
     def _event(self, state: RunState, citation: CitationFacet) -> RunEvent:
         return RunEvent(
             eventType=state,
-            eventTime=_rfc3339(self._time_ms(state)),
+            eventTime=time_text(self._time_ms(state)),
             producer=PRODUCER,
             run=Run(self._writer.run_id(self._run), self._run_facets() | {"evlog_citation": citation}),
             job=self._job(),
@@ -259,8 +259,8 @@ class _Told:
     def _nominal_time(self) -> Any:
         ended = self._ended_ms()
         return facets.nominal_time_run.NominalTimeRunFacet(
-            nominalStartTime=_rfc3339(self._time_ms(RunState.START)),
-            nominalEndTime=None if ended is None else _rfc3339(ended),
+            nominalStartTime=time_text(self._time_ms(RunState.START)),
+            nominalEndTime=None if ended is None else time_text(ended),
             producer=PRODUCER,
         )
 
@@ -392,14 +392,3 @@ def _named(held: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def _tainted(held: Mapping[str, Any]) -> str | None:
     value = held.get(recorded.TAINTED)
     return None if value is None else str(plain(value))
-
-
-def _rfc3339(time_ms: int) -> str:
-    """Return a time as text; one that no calendar holds as the nearest that one does."""
-    held = min(max(time_ms, _TIME_MIN_MS), _TIME_MAX_MS)
-    time = datetime.fromtimestamp(held // 1000, UTC).replace(microsecond=held % 1000 * 1000)
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-_TIME_MIN_MS: Final = -62_135_596_800_000  # 0001-01-01 and 9999-12-31.
-_TIME_MAX_MS: Final = 253_402_300_799_999
