@@ -71,13 +71,19 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Move": {
         "import": Entry(
-            "exchanging", "Import a database of ML Metadata, schema versions 4 to 10, into a new store.", "import_"
+            "exchanging",
+            "Import a database of ML Metadata, schema versions 4 to 10, or events of OpenLineage.",
+            "import_",
         ),
-        "export": Entry("exchanging", "Export the store, now or as it was, as a SQLite database of ML Metadata."),
+        "export": Entry(
+            "exporting",
+            "Export the store, now or as it was: for ML Metadata, as W3C PROV, events of OpenLineage, or an RO-Crate.",
+        ),
         "snapshot": Entry("snapshotting", "Write the history as Parquet files for DuckDB, Polars, Spark."),
     },
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
+        "mcp": Entry("agents", "Serve read-only tools to agents, by the Model Context Protocol."),
     },
     "Keep": {
         "backup": Entry("keeping", "Copy the store's log to a folder while others go on writing."),

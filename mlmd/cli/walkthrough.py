@@ -9,10 +9,11 @@ import click
 
 from mlmd.cli.output import Row, show_one
 from mlmd.cli.refusal import DAMAGE
-from mlmd.cli.things import difference_in_words, difference_row, plain, provenance_row, thing_in_short
+from mlmd.cli.things import difference_in_words, difference_row, provenance_row, thing_in_short
 from mlmd.demo import SQL_QUESTIONS, ask, record_workflow
 from mlmd.engine import Engine
 from mlmd.opening import BODIES, VIEWS_FOLDER
+from mlmd.plain import plain
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.store import MetadataStore
 from projections.errors import MissingLibraryError
