@@ -52,6 +52,11 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "types": Entry("typelist", "List types with their properties."),
         "sql": Entry("querying", "Ask in SQL: every version of everything ever put, in DuckDB's dialect."),
     },
+    "Lineage": {
+        "lineage": Entry("tracing", "Show what a thing was made from and what was made from it."),
+        "path": Entry("tracing", "Show how data came from one thing to another."),
+        "open": Entry("viewing", "Show a thing in the browser, on one page that holds all it shows.", "open_"),
+    },
     "Decide": {
         "compare": Entry("deciding", "Tell what differs between runs, and where their lineages part."),
         "impact": Entry("deciding", "Tell everything that was made from a thing, what is in use first."),

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,7 @@ def thing_of(metadata: MetadataStore, value: Any) -> Thing:
     found = getattr(value, "thing", None)
     if isinstance(found, tuple):
         return found
+    value = _text(value)
     if not isinstance(value, str):
         try:
             return names.thing_of(value)
@@ -63,8 +65,14 @@ def thing_of(metadata: MetadataStore, value: Any) -> Thing:
     return (ARTIFACT.name, named_artifact(metadata, value).id)
 
 
+def _text(value: Any) -> Any:
+    """Return the text of a path, anything else as it is. An artifact of ours is a path too."""
+    return os.fspath(value) if isinstance(value, os.PathLike) and not hasattr(value, "thing") else value
+
+
 def artifact_of(metadata: MetadataStore, value: Any, type_name: str | None = None) -> pb.Artifact:
     """Return the artifact that a reference means. type_name: it must be of this type. Raises as `thing_of`."""
+    value = _text(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = f"art:{value}"
     if isinstance(value, str) and not _BY_ID.fullmatch(value):

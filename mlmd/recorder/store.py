@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from mlmd.display import walk
+from mlmd.display.folding import NODES_MAX
 from mlmd.recorder import aliases, caching, references
 from mlmd.recorder.opening import open_metadata
 from mlmd.recorder.run import Recording
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
+    from mlmd.display.graph import Graph
+    from mlmd.display.tables import Table
     from mlmd.moment import At
     from mlmd.recorder.caching import Miss
     from mlmd.recorder.opening import Where
@@ -124,6 +128,23 @@ class Store:
         """Return every version of a name, the newest first."""
         return [Artifact(self.metadata, one) for one in references.versions_of(self.metadata, name)]
 
+    # Lineage --------------------------------------------------------------------------------------------------------
+
+    def lineage(self, *roots: Any, up: int | None = None, down: int | None = None, nodes_max: int = NODES_MAX) -> Graph:
+        """Return what things were made from, and what was made from them: a picture in a notebook, a tree at a terminal, a data frame.
+
+        roots: as for `artifact`, or "run:5", or a run. up, down: hops against and along the flow of data, one from an artifact to a
+        run or back; all where neither is given, none where the other is. nodes_max: of more, the nearest. Raises as `artifact`.
+        """
+        return walk.lineage(self.metadata, roots, up=up, down=down, nodes_max=nodes_max)
+
+    def path(self, start: Any, stop: Any) -> Graph:
+        """Return the shortest ways that data took between two things; where neither was made from the other, from what both were made from.
+
+        Raises NotFoundError where they have nothing in common; else as `artifact`.
+        """
+        return walk.path(self.metadata, start, stop)
+
     # Aliases --------------------------------------------------------------------------------------------------------
 
     def alias(self, alias: str, artifact: Any) -> Artifact | None:
@@ -134,6 +155,17 @@ class Store:
         found = None if artifact is None else references.artifact_of(self.metadata, artifact)
         aliases.move(self.metadata, alias, found)
         return None if found is None else Artifact(self.metadata, found)
+
+    def aliases(self, name: str | None = None) -> Table:
+        """Return the aliases of a name, or all: what each stands for, and since when."""
+        return aliases.table_of(self.metadata, name)
+
+    def alias_history(self, alias: str) -> Table:
+        """Return what an alias stood for, since when, by whom and why, the newest first.
+
+        Raises NotFoundError; UnimplementedError for a server's store, whose log is not at hand.
+        """
+        return aliases.history_of(self.metadata, alias)
 
     def close(self) -> None:
         """Close the store."""

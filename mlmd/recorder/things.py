@@ -12,13 +12,14 @@ from mlmd import errors
 from mlmd.kinds import ARTIFACT, EXECUTION
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import alive, words
-from mlmd.recorder.aliases import Alias, aliases_of, own_name
+from mlmd.recorder.aliases import Alias, aliases_of, label_of, own_name
 from mlmd.recorder.values import python_of
 from replay.things import Thing  # noqa: TC001 - the type of a public property
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from mlmd.display.cards import Card
     from mlmd.kinds import Kind
     from mlmd.store import MetadataStore
 
@@ -91,6 +92,16 @@ class _Node:
     def __hash__(self) -> int:
         return hash(self.thing)
 
+    def card(self) -> Card:
+        """Return what people see of it: text at a terminal, HTML in a notebook."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self.card())
+
+    def _repr_html_(self) -> str:
+        return self.card()._repr_html_()
+
 
 class Artifact(_Node):
     """A version of something: data, a model, whatever was made or read. role: as what a run has it, where it came from one."""
@@ -114,7 +125,7 @@ class Artifact(_Node):
     @property
     def label(self) -> str:
         """Return how a person names it: taxi:7, else art:3."""
-        return self.message.name or f"art:{self.id}"
+        return label_of(self.message)
 
     @property
     def uri(self) -> str:
@@ -185,6 +196,12 @@ class Artifact(_Node):
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.label} {self.uri}>"
+
+    def card(self) -> Card:
+        """Return what people see of it: text at a terminal, HTML in a notebook."""
+        from mlmd.display.cards import artifact_card  # noqa: PLC0415 - only who looks at one needs it
+
+        return artifact_card(self)
 
 
 class Run(_Node):
@@ -316,10 +333,21 @@ class Run(_Node):
     def __repr__(self) -> str:
         return f"<{self.type} {self.label} {self.state}>"
 
+    def card(self) -> Card:
+        """Return what people see of it: text at a terminal, HTML in a notebook."""
+        from mlmd.display.cards import run_card  # noqa: PLC0415 - only who looks at one needs it
+
+        return run_card(self)
+
 
 def roles_of(event: pb.Event) -> list[str]:
     """Return the roles of an event: none, one, or several where a run read the same thing as several."""
     return [step.key for step in event.path.steps if step.HasField("key")]
+
+
+def role_of(event: pb.Event) -> str | None:
+    """Return the role of an event in one word, None where it has none."""
+    return ", ".join(roles_of(event)) or None
 
 
 def _time(time_ms: int) -> datetime:
