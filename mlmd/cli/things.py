@@ -31,6 +31,7 @@ from mlmd import names
 from mlmd.cli.output import Row, in_words, rfc3339
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.convert import properties_of, property_types, state_of, text_of
+from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS, Kind
 from mlmd.names import SHORT
 from replay.things import kind_of, provenance_of
@@ -38,6 +39,7 @@ from replay.things import kind_of, provenance_of
 if TYPE_CHECKING:
     from evlog.records import Change, Entry
     from mlmd.kinds import Node, Type
+    from mlmd.store import MetadataStore
     from replay.things import Difference, FieldChange, Provenance, Thing
 
 RECORD_FIELDS: Final = (
@@ -65,9 +67,14 @@ def parse_named(text: str) -> Thing:
         raise Refusal(str(error), "evlog artifacts", USAGE) from None
 
 
-def parse_object(text: str) -> tuple[Kind, int]:
-    """Return kind and id of a node's name such as art:2. Raises Refusal."""
-    kind, number = parse_named(text)
+def object_of(metadata: MetadataStore, text: str) -> tuple[Kind, int]:
+    """Return kind and id of what names a node: art:2, taxi:7, taxi@prod, a URI. Raises Refusal, NotFoundError."""
+    from mlmd.recorder.references import thing_of  # noqa: PLC0415 - what is about records alone names them by number
+
+    try:
+        kind, number = thing_of(metadata, text)
+    except InvalidArgumentError as error:
+        raise Refusal(str(error), "evlog artifacts", USAGE) from None
     return next(one for one in KINDS if one.name == kind), int(number)
 
 

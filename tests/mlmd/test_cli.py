@@ -11,6 +11,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+import webbrowser
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from commands import run
 from mlmd_files import made as made_database
 from personal import seal_for
 
+import mlmd
 from mlmd import MetadataStore
 from mlmd.cli import COMMANDS
 from mlmd.demo import ask, record_workflow
@@ -191,7 +194,8 @@ def test_a_view_changed_behind_our_back_is_damage_and_replay_mends_it(place: Pat
         (["-s", "{sqlite}", "status"], 1, "not an evlog store"),
         (["-s", "{store}", "show", "art:99"], 1, "there is no art:99"),
         (["-s", "{store}", "show", "type:Nope"], 1, "there is no type"),
-        (["-s", "{store}", "show", "thing"], 2, "art:ID"),
+        (["-s", "{store}", "show", "thing"], 1, "there is no thing"),
+        (["-s", "{store}", "show", "art:thing"], 2, "art:ID"),
         (["-s", "{store}", "artifacts", "Nope"], 1, "there is no artifact type"),
         (["-s", "{store}", "--at", "soon", "status"], 2, "is no moment"),
         (["-s", "{store}", "--at", "#99", "status"], 1, "has not reached"),
@@ -255,6 +259,10 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
         shutil.copytree(place, place.parent / "my-store", symlinks=True)
     if name in ("restore", "compress", "repair"):
         fine("backup", "copy")
+    if name in ("show", "lineage", "path", "open"):
+        with_names(place)
+        monkeypatch.setattr(webbrowser, "open", lambda _url: True)
+        monkeypatch.setattr(tempfile, "tempdir", str(place.parent))
     root = with_evidence(place) if name in ("verify", "checkpoint", "prove", "check", "repair") else ""
     for number, example in enumerate(examples):
         words = shlex.split(example.replace("#100", "#10").replace("3b7e...", root))[1:]
@@ -278,6 +286,15 @@ def test_every_command_has_help_with_examples_that_run(name: str, place: Path, m
             continue  # test_agent.py has one.
         result = run(*words)
         assert result.exit_code == 0, (example, result.output)
+
+
+def with_names(place: Path) -> None:
+    """Record a run that reads taxi:1 and makes taxi-model:1, which goes live."""
+    with mlmd.open(place) as store:
+        with store.run("Trainer") as recording:
+            recording.input("s3://bucket/taxi/1", "DataSet", name="taxi")
+            model = recording.output("s3://bucket/model/1", "Model", name="taxi-model")
+        store.alias("taxi-model@prod", model)
 
 
 def with_evidence(place: Path) -> str:
