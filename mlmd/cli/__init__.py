@@ -35,7 +35,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "completion": Entry(
             "completing", "Write what makes a shell complete commands, options and names of the store."
         ),
-        "demo": Entry("showcase", "Record a training run in a new store and ask about it."),
+        "demo": Entry("showcase", "Record three pipelines in a new store, and what goes wrong in practice."),
         "doctor": Entry(
             "doctoring", "Look at Python, libraries, settings and the store, and say what to do about what is wrong."
         ),
@@ -72,13 +72,19 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     },
     "Move": {
         "import": Entry(
-            "exchanging", "Import a database of ML Metadata, schema versions 4 to 10, into a new store.", "import_"
+            "exchanging",
+            "Import a database of ML Metadata, schema versions 4 to 10, or events of OpenLineage.",
+            "import_",
         ),
-        "export": Entry("exchanging", "Export the store, now or as it was, as a SQLite database of ML Metadata."),
+        "export": Entry(
+            "exporting",
+            "Export the store, now or as it was: for ML Metadata, as W3C PROV, events of OpenLineage, or an RO-Crate.",
+        ),
         "snapshot": Entry("snapshotting", "Write the history as Parquet files for DuckDB, Polars, Spark."),
     },
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
+        "mcp": Entry("agents", "Serve read-only tools to agents, by the Model Context Protocol."),
     },
     "Keep": {
         "backup": Entry("keeping", "Copy the store's log to a folder while others go on writing."),
@@ -109,7 +115,7 @@ COMPLETING: Final = "_EVLOG_COMPLETE"  # Set by a shell that asks what to offer,
 _ENTRIES: Final = {name: entry for group in COMMANDS.values() for name, entry in group.items()}
 _ABOUT: Final = "A store of ML metadata whose truth is a log: nothing is overwritten, every past moment can be asked."
 _EXAMPLES: Final = """
-evlog demo                          record a training run, then ask what it used and made
+evlog demo                          record three pipelines, and tell what went wrong in them
 evlog status                        what the store here holds
 evlog show art:2                    one thing; others are run:1 (execution), ctx:1 (context), type:NAME
 evlog --at yesterday executions     the store as it was
