@@ -67,6 +67,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
         "diff": Entry("hindsight", "Tell what was added, changed and linked between two moments."),
         "blame": Entry("hindsight", "Tell which record set each field of a thing."),
+        "mark": Entry("naming", "Give a moment a name, or list those that have one."),
         "follow": Entry("following", "Feed records to a program, each as it is put."),
     },
     "Move": {
@@ -97,6 +98,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         ),
     },
     "Forget": {
+        "retain": Entry("retaining", "Mark for deletion what a policy does not keep."),
         "personal": Entry("erasing", "Say which properties hold personal values, or tell what was said."),
         "erase": Entry("erasing", "Erase the personal values of a subject, on the record."),
     },
