@@ -173,7 +173,11 @@ def _aliased(metadata: MetadataStore, text: str, name: str, alias: str) -> pb.Ar
     known = aliases.alias_of(metadata, text)
     if known is None or known.artifact_id is None:
         others = ", ".join(one.name for one in aliases.aliases_of(metadata, name))
-        has = f"{name} has {others}" if others else f"set it with s.alias({text!r}, {name + ':1'!r})"
+        has = (
+            f"{name} has {others}"
+            if others
+            else f"set it with s.alias({text!r}, {name + ':1'!r}), or evlog alias {text} {name}:1"
+        )
         raise errors.NotFoundError(f"there is no {text}: {has}")
     [artifact] = metadata.get_artifacts_by_id([known.artifact_id])
     return artifact
