@@ -34,7 +34,9 @@ def put_run(store: mlmd.MetadataStore, number: int, rate: float, accuracy: float
         for name in ("system.DAGExecution", "system.ContainerExecution")
     }
     kinds = {
-        name: store.put_artifact_type(pb.ArtifactType(name=name, properties={"display_name": pb.STRING}), can_add_fields=True)
+        name: store.put_artifact_type(
+            pb.ArtifactType(name=name, properties={"display_name": pb.STRING}), can_add_fields=True
+        )
         for name in ("system.Dataset", "system.Model", "system.Metrics")
     }
     groups = {
@@ -51,7 +53,9 @@ def put_run(store: mlmd.MetadataStore, number: int, rate: float, accuracy: float
         return found
 
     def artifact(name: str, type_name: str, **metrics: float) -> pb.Artifact:
-        found = pb.Artifact(type_id=kinds[type_name], uri=f"minio://mlpipeline/v2/artifacts/{number}/{name}", state=pb.Artifact.LIVE)
+        found = pb.Artifact(
+            type_id=kinds[type_name], uri=f"minio://mlpipeline/v2/artifacts/{number}/{name}", state=pb.Artifact.LIVE
+        )
         found.properties["display_name"].string_value = name
         for key, value in metrics.items():
             found.custom_properties[key].double_value = value
@@ -59,7 +63,10 @@ def put_run(store: mlmd.MetadataStore, number: int, rate: float, accuracy: float
 
     contexts = [pipeline, run]
     _, _, (pipeline.id, run.id) = store.put_execution(
-        execution("dag", "system.DAGExecution", pb.Execution.COMPLETE), [], contexts, reuse_context_if_already_exist=True
+        execution("dag", "system.DAGExecution", pb.Execution.COMPLETE),
+        [],
+        contexts,
+        reuse_context_if_already_exist=True,
     )
     read, made = pb.Event(type=pb.Event.INPUT), pb.Event(type=pb.Event.OUTPUT)
     _, [data_id], _ = store.put_execution(
@@ -70,7 +77,10 @@ def put_run(store: mlmd.MetadataStore, number: int, rate: float, accuracy: float
     state = pb.Execution.COMPLETE if accuracy else pb.Execution.FAILED
     data = artifact("data", "system.Dataset")
     data.id = data_id
-    results = [(artifact("model", "system.Model"), made), (artifact("metrics", "system.Metrics", accuracy=accuracy), made)]
+    results = [
+        (artifact("model", "system.Model"), made),
+        (artifact("metrics", "system.Metrics", accuracy=accuracy), made),
+    ]
     store.put_execution(
         execution("train", "system.ContainerExecution", state, rate=rate),
         [(data, read), *(results if accuracy else [])],
@@ -85,7 +95,11 @@ def make_database() -> None:
         for number, (rate, accuracy) in enumerate([(0.1, 0.91), (3.0, 0.0), (0.3, 0.93)], start=1):
             put_run(store, number, rate, accuracy)
         store.close()
-        subprocess.run([sys.executable, "-m", "mlmd.cli", "-s", f"{folder}/store", "-q", "export", "mlmd", DATABASE], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "mlmd.cli", "-s", f"{folder}/store", "-q", "export", "mlmd", DATABASE],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import REFUSED
 from mlmd.cli.things import cell
-from mlmd.plain import plain
 from mlmd.recorder.compare import compare as comparison_of
 from mlmd.recorder.impact import impact as impact_of
 from mlmd.recorder.taint import foretell
@@ -47,7 +46,7 @@ def compare(ctx: click.Context, settings: Settings, runs: tuple[str, ...], md: b
     with metadata_of(settings) as store:
         found = comparison_of(store, *runs)
     table = found.table
-    rows = [{name: plain(value) for name, value in row.items()} for row in table.records()]
+    rows = [{name: cell(value) for name, value in row.items()} for row in table.records()]
     show_rows(settings, rows, table.columns, table.note)
     if found:
         ctx.exit(REFUSED)

@@ -1,6 +1,6 @@
 """Notebooks: their cells run one after the other in this process, and what each shows, as Jupyter would keep it.
 
-    python tests/kit/notebooks.py examples/sklearn.ipynb     writes the outputs anew; look at them before you keep them
+python tests/kit/notebooks.py examples/sklearn.ipynb     writes the outputs anew; look at them before you keep them
 """
 
 from __future__ import annotations
