@@ -136,6 +136,23 @@ def test_the_examples_of_erasure_run(tmp_path: Path) -> None:
     assert [json.loads(line)["reason"] for line in told[-1].splitlines()] == ["request 4711", "request 4712"]
 
 
+def test_the_examples_of_exchange_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("prov", "openlineage", "rocrate"):
+        pytest.importorskip(library, reason=f"needs the extra `{library}`")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    evlog("demo", "my-store")
+    first, *_ = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    (imports,) = re.findall(r"```sh import\n(.*?)```", text, re.DOTALL)
+    for line in (first + imports).splitlines():
+        command, *words = shlex.split(line, comments=True)
+        assert command == "evlog"
+        evlog(*words)
+    assert {path.name for path in tmp_path.iterdir()} >= {"store.json", "model.json", "events.jsonl", "crate"}
+
+
 def test_every_method_stands_in_the_table_of_compatibility() -> None:
     text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (same|mended|absent) \|", text, re.MULTILINE)
