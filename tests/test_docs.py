@@ -26,7 +26,14 @@ from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "compat").rglob("*.md")])
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "compat").rglob("*.md"),
+        *(ROOT / "examples").glob("*.md"),
+    ]
+)
 
 
 def evlog(*words: str) -> None:
@@ -191,7 +198,9 @@ def test_the_changelog_knows_this_version() -> None:
     assert f'version = "{mlmd.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["audit"])
+@pytest.mark.parametrize("name", ["audit", "tutorial"])
 def test_the_transcripts_of_a_document_are_what_is_printed(name: str, tmp_path: Path) -> None:
-    for step in transcripts.steps((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")):
+    text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    transcripts.write_files(text, tmp_path)
+    for step in transcripts.steps(text):
         assert transcripts.run(step.command, tmp_path) == step.output, step.command
