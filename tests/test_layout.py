@@ -25,6 +25,7 @@ HOMES = {
     "prov": "mlmd/exchange/prov.py",
     "rocrate": "mlmd/exchange/rocrate.py",
     "openlineage": "mlmd/exchange/openlineage",
+    "requests": "mlmd/exchange/openlineage/sending.py",  # Comes with it; whose errors are those of its transport.
     "starlette": "mlmd/exchange/openlineage/endpoint.py",
     "uvicorn": "mlmd/exchange/openlineage/endpoint.py",
     "click": "mlmd/cli",
