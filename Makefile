@@ -63,6 +63,7 @@ soak: $(VENV)/dev  ## 32 clients on one server for a minute: no error, no lost w
 bench: $(VENV)/dev .reference/tried  ## speed, beside the reference; imports and exports
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/porting.py
+	$(BIN)/python tests/bench/drawing.py
 
 reference: $(VENV)/dev .reference/tried  ## the reference's own test suite: in process, over gRPC by two clients, on compat
 	$(BIN)/python tests/reference/suite.py

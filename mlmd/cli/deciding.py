@@ -10,7 +10,8 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import REFUSED
-from mlmd.cli.things import cell, plain
+from mlmd.cli.things import cell
+from mlmd.plain import plain
 from mlmd.recorder.compare import compare as comparison_of
 from mlmd.recorder.impact import impact as impact_of
 from mlmd.recorder.taint import foretell

@@ -11,7 +11,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows
 from mlmd.cli.reading import Store, gets_of
 from mlmd.cli.refusal import Refusal
-from mlmd.cli.things import difference_in_words, event_row, node_row, parse_object
+from mlmd.cli.things import difference_in_words, event_row, node_row, object_of
 from mlmd.cli.typelist import type_rows
 from mlmd.convert import ARMS
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
@@ -32,10 +32,11 @@ _FORMS: Final = {arm: form for form, arm in ARMS.items()}
 @with_settings
 @click.argument("thing", metavar="OBJECT")
 def show(settings: Settings, thing: str) -> None:
-    """Show one thing with all that belongs to it: art:ID, run:ID, ctx:ID or type:NAME.
+    """Show one thing with all that belongs to it: art:ID, run:ID, ctx:ID, type:NAME, or as it is called: taxi:7, taxi@prod, a URI.
 
     Examples:
     evlog show art:2                 an artifact: fields, events, contexts, how often it was put
+    evlog show taxi-model@prod       what an alias stands for
     evlog show run:1 -o json         an execution, for a program
     evlog --at '#12' show run:1      the same as it was
     evlog show type:Trainer          a type, all versions
@@ -51,7 +52,7 @@ def show(settings: Settings, thing: str) -> None:
             else:
                 show_rows(settings, rows, list(rows[0]))
             return
-        kind, number = parse_object(thing)
+        kind, number = object_of(store.metadata, thing)
         row = node_in_full(store, kind, number)
     if settings.form == "table":
         for field, form in (("properties", "property_types"), ("custom_properties", "custom_property_types")):

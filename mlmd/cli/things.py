@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,23 +19,24 @@ from evlog.records import (
     NodePut,
     ParentContextPut,
     PersonalDeclared,
-    Proto,
     Repaired,
     Restored,
-    Struct,
     TypePut,
 )
 from mlmd import names
 from mlmd.cli.output import Row, in_words, rfc3339
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.convert import properties_of, property_types, state_of, text_of
+from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS, Kind
 from mlmd.names import SHORT
+from mlmd.plain import plain
 from replay.things import kind_of, provenance_of
 
 if TYPE_CHECKING:
     from evlog.records import Change, Entry
     from mlmd.kinds import Node, Type
+    from mlmd.store import MetadataStore
     from replay.things import Difference, FieldChange, Provenance, Thing
 
 RECORD_FIELDS: Final = (
@@ -54,7 +53,6 @@ RECORD_FIELDS: Final = (
 )
 _VALUE_MAX: Final = 40
 _UNSET: Final = "unset"
-_PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def parse_named(text: str) -> Thing:
@@ -65,9 +63,14 @@ def parse_named(text: str) -> Thing:
         raise Refusal(str(error), "evlog artifacts", USAGE) from None
 
 
-def parse_object(text: str) -> tuple[Kind, int]:
-    """Return kind and id of a node's name such as art:2. Raises Refusal."""
-    kind, number = parse_named(text)
+def object_of(metadata: MetadataStore, text: str) -> tuple[Kind, int]:
+    """Return kind and id of what names a node: art:2, taxi:7, taxi@prod, a URI. Raises Refusal, NotFoundError."""
+    from mlmd.recorder.references import thing_of  # noqa: PLC0415 - what is about records alone names them by number
+
+    try:
+        kind, number = thing_of(metadata, text)
+    except InvalidArgumentError as error:
+        raise Refusal(str(error), "evlog artifacts", USAGE) from None
     return next(one for one in KINDS if one.name == kind), int(number)
 
 
@@ -215,22 +218,3 @@ def thing_in_short(change: Change) -> str:
 def cell(value: Any) -> Any:
     """Return a value of a table as JSON can hold it: a time as RFC 3339 in UTC."""
     return rfc3339(int(value.timestamp() * 1000) * 1000) if isinstance(value, datetime) else plain(value)
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; what JSON has no number for becomes its name."""
-    if type(value) in _PLAIN:  # Most are.
-        return value
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, Struct):
-        return plain(value.fields)
-    if isinstance(value, Proto):
-        return {"type_url": value.type_url, "value": plain(value.value)}
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return None if isinstance(value, msgspec.msgpack.Ext) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,10 +56,10 @@ def lineage(
     that way alone. Behind an arrow stands what was made from the thing; (+3 runs) are neighbours that are not shown.
 
     Examples:
-    evlog lineage taxi-model:31 --up 2        the run that made it, and what that read
+    evlog lineage taxi-model:1 --up 2         the run that made it, and what that read
     evlog lineage art:2 --svg model.svg       a picture, without script, for a browser or a page of Markdown
     evlog lineage art:2 --mermaid -           to paste into Markdown
-    evlog --at yesterday lineage art:2        as it was known then
+    evlog --at '#12' lineage art:2            as it was known then
     evlog lineage run:1 -o json               nodes and edges, for a program
 
     """
@@ -78,8 +79,8 @@ def path(settings: Settings, start: str, stop: str, **pictures: Path | None) -> 
     Where neither was made from the other, the ways to both from the nearest thing that both were made from. Exit 1 where there is none.
 
     Examples:
-    evlog path taxi:7 taxi-model:31           how that data came into that model
-    evlog path art:4 art:9 --svg joined.svg   what two models have in common, as a picture
+    evlog path taxi:1 taxi-model:1            how that data came into that model
+    evlog path art:1 art:2 --svg way.svg      the same of two others, as a picture
 
     """
     with metadata_of(settings) as store:
@@ -100,7 +101,8 @@ def _show(settings: Settings, graph: Graph, pictures: dict[str, Path | None]) ->
     if wanted:
         return
     if settings.form == "table":
-        click.echo(graph.text())
+        click.echo(replace(graph, note="").text())
+        talk(settings, graph.note)
     elif settings.form == "json":
         click.echo(json.dumps(_whole(graph), indent=1, ensure_ascii=False))
     else:

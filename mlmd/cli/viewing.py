@@ -12,7 +12,7 @@ import click
 
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.evidence import write_file
-from mlmd.cli.output import in_words, show_one, talk
+from mlmd.cli.output import show_one, talk
 from mlmd.cli.reading import Served, Store, gets_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.showing import node_in_full
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
 
 _NEWEST: Final = 20
-_LISTS: Final = ("events", "contexts", "versions")
+_LISTS: Final = ("events", "versions")
 _NONE: Final[tuple[Any, ...]] = (None, "", [], {})
 _Parts = list[tuple[str, str]]
 
@@ -58,10 +58,10 @@ def open_(settings: Settings, thing: str | None, path: Path | None, *, no_browse
     and the root of the log there, so that it can be quoted and checked.
 
     Examples:
-    evlog open                                the store
-    evlog open taxi-model@prod                what is live now
-    evlog open run:1 --no-browser -O run.html a page to send or to keep
-    evlog --at 2026-03-01 open art:2          as it was
+    evlog open                                  the store
+    evlog open taxi-model@prod                  what is live now
+    evlog open run:1 --no-browser -O run.html   a page to send or to keep
+    evlog --at '#12' open art:2                 as it was
 
     """
     with gets_of(settings) as store:
@@ -101,19 +101,13 @@ def _store(store: Store | Served) -> tuple[str, _Parts]:
 
 def _fields(row: Row) -> str:
     """Return the fields of a thing as a table, but for those that have one of their own."""
-    told = [
-        (name.replace("_", " "), in_words(name, value))
-        for name, value in row.items()
-        if name not in _LISTS and value not in _NONE
-    ]
+    told = [(name.replace("_", " "), value) for name, value in row.items() if name not in _LISTS and value not in _NONE]
     return Table(("field", "value"), told)._repr_html_()
 
 
 def _rows(rows: Sequence[Row]) -> str:
-    columns = list(
-        dict.fromkeys(name for row in rows for name in row if any(one.get(name) not in _NONE for one in rows))
-    )
-    return Table(columns, [[in_words(name, row.get(name)) for name in columns] for row in rows])._repr_html_()
+    columns = dict.fromkeys(name for row in rows for name, value in row.items() if value not in _NONE)
+    return Table(list(columns), [[row.get(name) for name in columns] for row in rows])._repr_html_()
 
 
 def _citation(store: Store | Served) -> str:

@@ -51,6 +51,7 @@ class Card:
         for name, texts in self.ends.items():
             lines += [("" if at else name, printable(text)) for at, text in enumerate(texts)]
         lines += [(name, printable(text.rstrip().rpartition("\n")[2])) for name, text in self.long.items()]
+        lines = [(printable(name), text) for name, text in lines]
         width = max([len(name) for name, _ in lines], default=0)
         head = "  ".join(map(printable, [self.title, *self.badges]))
         return "\n".join(

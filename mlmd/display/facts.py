@@ -10,7 +10,7 @@ from mlmd.display.nodes import CACHED, LIVE, LOST, TAINTED
 from mlmd.kinds import ARTIFACT
 from mlmd.names import name_of
 from mlmd.recorder import words
-from mlmd.recorder.things import OUTPUTS, Run, role_of
+from mlmd.recorder.things import OUTPUTS, Run, roles_of
 from mlmd.store import ListOptions
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def edges_of(events: Iterable[pb.Event]) -> list[Edge]:
 
 def _edge(event: pb.Event) -> Edge:
     artifact, run = name_of(("artifact", event.artifact_id)), name_of(("execution", event.execution_id))
-    role = role_of(event) or ""
+    role = ", ".join(roles_of(event))
     return Edge(run, artifact, role) if event.type in OUTPUTS else Edge(artifact, run, role)
 
 

@@ -17,7 +17,7 @@ Part = Literal["nodes", "edges"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An artifact or an execution. key: art:3 or run:5; flags: of tainted, cached, lost, live; time_ms: when it was made."""
+    """An artifact or an execution. key: art:3 or run:5; flags: of tainted, cached, lost, live, "only run:5"; time_ms: when it was made."""
 
     key: str
     kind: Kind

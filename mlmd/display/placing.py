@@ -55,6 +55,9 @@ def _settle(
     weights: Sequence[float],
 ) -> None:
     """Move a layer's places to the mean of their neighbours, as far as order and room allow: least squares, by pooling violators."""
+    if len(row) == 1:
+        heights[row[0]] = mean(heights, links[row[0]], heights[row[0]])
+        return
     blocks: list[tuple[float, float, int]] = []  # Height, weight, number of places: those pushed together.
     for place, offset in zip(row, offsets, strict=True):
         height = mean(heights, links[place], heights[place]) - offset

@@ -63,6 +63,7 @@ _XMLNS: Final = "http://www.w3.org/2000/svg"
 _FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif"
 _BIG, _SMALL = 12.0, 9.5
 _PER_EM: Final = 0.56  # The width of a usual character of such a font.
+_WIDE: Final = 1.3  # Times that, a capital.
 _LINE: Final = 15.0
 _HEAD: Final = 6
 _STUB: Final = 11.0  # Room below the lowest node for what is said there.
@@ -142,7 +143,8 @@ def _node(node: Node, at: Point, *, root: bool, hidden: int) -> str:
     boxes = _box(node, at, 0, f'{_look(look)} stroke-width="{2.5 if root else 1}"{dash}')
     if bad:
         boxes += _box(node, at, 3, _look(look))
-    head, tail = title(node), " · ".join(remarks(node))
+    head, said = title(node), remarks(node)
+    tail = " · ".join(said)
     room = NODE_WIDTH - 20
     words = _text(
         _fitting(head, room, _BIG),
@@ -157,7 +159,7 @@ def _node(node: Node, at: Point, *, root: bool, hidden: int) -> str:
         words += _text(_fitting(tail, room, _SMALL), x, y + 11, "ta", _SMALL, anchor="middle")
     if hidden:
         words += _text(hidden_in_words(node, hidden), x, y + NODE_HEIGHT / 2 + 9, "tf", _SMALL, anchor="middle")
-    told = ", ".join([head, printable(node.key), *remarks(node)])
+    told = ", ".join([head, printable(node.key), *said])
     return f'<g data-key="{escape(printable(node.key))}"><title>{escape(told)}</title>{boxes}{words}</g>'
 
 
@@ -192,14 +194,15 @@ def _role(edge: Edge, points: Sequence[Point]) -> str:
 
 
 def _columns(char: str) -> float:
-    return 1.8 if east_asian_width(char) in "WF" else 1.3 if char.isupper() else 1.0
+    return 1.8 if east_asian_width(char) in "WF" else _WIDE if char.isupper() else 1.0
 
 
 def _fitting(text: str, room: float, size: float) -> str:
     """Return as much of a text as has room in so many pixels."""
-    if sum(map(_columns, text)) * size * _PER_EM <= room:
+    em = size * _PER_EM
+    if (text.isascii() and len(text) * _WIDE * em <= room) or sum(map(_columns, text)) * em <= room:
         return text
-    left, kept = room / (size * _PER_EM) - 1, ""
+    left, kept = room / em - 1, ""
     for char in text:
         left -= _columns(char)
         if left < 0:

@@ -52,7 +52,7 @@ def lineage(
     found = [_reached(store, things, direction, hops, enough=_SEARCH * nodes_max) for direction, hops in ways]
     kept = _nearest(things, found, nodes_max)
     reached = {thing for steps in found for near, far in steps.items() for thing in (near, *far)}
-    graph = _graph(store, things, kept)
+    graph = among(store, things, kept)
     note = f"the nearest {len(kept):,} of {len(reached):,} or more" if len(reached) > len(kept) else ""
     return replace(graph, note=_joined(note, graph.note))
 
@@ -80,7 +80,7 @@ def path(store: MetadataStore, start: Any, stop: Any) -> Graph:
         nearest = min(common, key=lambda thing: (far[0][thing] + far[1][thing], thing))
         found = _between(ups[0], other, nearest) | _between(ups[1], one, nearest)
         note = f"neither was made from the other: both were made from {name_of(nearest)}"
-    graph = _graph(store, [one, other], found)
+    graph = among(store, [one, other], found)
     return replace(graph, note=_joined(note, graph.note))
 
 
@@ -169,8 +169,8 @@ def _newest_first(thing: Thing) -> tuple[int, str]:
     return (-thing[1], thing[0])
 
 
-def _graph(store: MetadataStore, roots: Iterable[Thing], things: Collection[Thing]) -> Graph:
-    """Return things and the events between them; of each, how many neighbours are not among them."""
+def among(store: MetadataStore, roots: Iterable[Thing], things: Collection[Thing]) -> Graph:
+    """Return things and the events between them; of each, how many neighbours are not among them. What is not there is left out."""
     artifacts, runs = ([number for one, number in things if one == kind] for kind in ("artifact", "execution"))
     events = store.get_events_by_execution_ids(runs) if runs else []
     more = store.get_events_by_artifact_ids(artifacts) if artifacts else []

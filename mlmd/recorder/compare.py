@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mlmd.display.nodes import ONLY
 from mlmd.display.tables import Table
+from mlmd.display.walk import among
 from mlmd.errors import InvalidArgumentError
 from mlmd.names import name_of
 from mlmd.reaching import REACH, Reach
@@ -18,12 +20,14 @@ from mlmd.recorder.things import INPUTS, Run, roles_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from mlmd.display.graph import Graph
     from mlmd.store import MetadataStore
 
 _SECTIONS: Final = {words.METRIC: "metric", words.PARAMETER: "param", words.TAG: "tag"}
 _ORDER: Final = ("state", "metric", "param", "input", "code", "tag", "property")
 _SHORT_DIGEST: Final = 12
 _LABELS_SHOWN: Final = 5
+_NODES_SHOWN: Final = 20  # Of each side, in a picture.
 _TWO: Final = 2
 
 
@@ -56,6 +60,7 @@ class Comparison:
     equal: int
     parting: Parting
     names: Mapping[tuple[str, int], str] = field(default_factory=dict)  # Of what `parting` speaks of.
+    runs: Sequence[Run] = ()
 
     def __bool__(self) -> bool:
         """Tell whether anything differs."""
@@ -93,7 +98,25 @@ class Comparison:
         return "\n".join([str(Table(self.table.columns, self.table.rows)), self._count(), *self.parts()])
 
     def _repr_html_(self) -> str:
-        return self.table._repr_html_()
+        graph = self.lineage()
+        picture = f'<div style="overflow:auto;margin:.5em 0">{graph.svg()}</div>' if graph.edges else ""
+        return self.table._repr_html_() + picture
+
+    def lineage(self) -> Graph:
+        """Return the runs, what they have alone and where that meets: a lineage in which each node says of which runs alone it is."""
+        common, alone = self.parting.common, self.parting.alone
+        whose: dict[str, list[str]] = {}
+        for one, own in zip(self.labels, alone, strict=True):
+            for thing in own[:_NODES_SHOWN]:
+                whose.setdefault(name_of(thing), []).append(one)
+        roots = [("execution", run.id) for run in self.runs]
+        things = dict.fromkeys([*roots, *common[:_NODES_SHOWN], *(one for own in alone for one in own[:_NODES_SHOWN])])
+        graph = among(self.runs[-1].metadata, roots, things)
+        nodes = [
+            replace(node, flags=node.flags | {f"{ONLY}{', '.join(whose[node.key])}"}) if node.key in whose else node
+            for node in graph.nodes
+        ]
+        return replace(graph, nodes=nodes)
 
     def markdown(self) -> str:
         """Return a table of GitHub's Markdown, for a pull request."""
@@ -119,7 +142,7 @@ def compare(store: MetadataStore, *runs: Any) -> Comparison:
     rows = [Difference(*key, tuple(side.get(key) for side in sides)) for key in keys]
     differing = [_with_delta(one) for one in rows if not _same(one.values)]
     parting = _parting(found)
-    return Comparison(labels, differing, len(rows) - len(differing), parting, _names(found, parting))
+    return Comparison(labels, differing, len(rows) - len(differing), parting, _names(found, parting), found)
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -167,7 +190,8 @@ def _same(values: Sequence[Any]) -> bool:
 def _with_delta(one: Difference) -> Difference:
     first, last = one.values[0], one.values[-1]
     numbers = all(isinstance(value, float) and math.isfinite(value) for value in (first, last))
-    return one._replace(delta=last - first) if one.section == "metric" and numbers else one
+    # To twelve digits: what the subtraction itself adds is nobody's difference.
+    return one._replace(delta=float(f"{last - first:.12g}")) if one.section == "metric" and numbers else one
 
 
 # Lineage ---------------------------------------------------------------------------------------------------------------

@@ -110,3 +110,11 @@ def test_a_server_that_is_not_there_is_a_refusal() -> None:
     assert "try: evlog -s FOLDER serve" in result.stderr
     assert len(result.stderr.splitlines()) == 2
     assert run("-s", "localhost:99999", "artifacts").exit_code == 2
+
+
+@pytest.mark.parametrize("words", ["lineage art:2", "lineage run:1 --up 1", "path art:1 art:2"])
+def test_a_server_answers_lineage_as_its_folder_does(both: tuple[str, str], words: str) -> None:
+    told = [data(place, *words.split()) for place in both]
+    for one in told:
+        del one["note"]  # As of which record: a server does not say.
+    assert told[0] == told[1]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import builtins
 from datetime import UTC, datetime, timedelta, timezone
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import Page
 
 from mlmd.display.tables import Table
 from projections.errors import MissingLibraryError
@@ -20,31 +20,6 @@ RUNS = Table(
     [("run:2", NOON, 0.94123456, 0.1, True), ("run:1", None, 1, "auto", None)],
     note="2 of 812 matching",
 )
-
-
-class Page(HTMLParser):
-    """What a browser makes of it: the tags, and the text within."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[str] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [name for name, _ in attrs]
-        if tag != "br":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def test_text_is_in_columns_numbers_to_the_right() -> None:

@@ -229,10 +229,10 @@ def test_the_store_is_asked_a_few_times_however_much_there_is(
         maker.run([last, maker.artifact()], [made])
         last = made
     asked: list[str] = []
-    answer = mlmd.MetadataStore._answer
+    answer = mlmd.MetadataStore.answer
     monkeypatch.setattr(
         mlmd.MetadataStore,
-        "_answer",
+        "answer",
         lambda self, method, request: asked.append(method.name) or answer(self, method, request),
     )
     assert len(lineage(store, last).nodes) == 181
