@@ -127,6 +127,11 @@ class Artifact(_Node):
         self._message = message
 
     @property
+    def given(self) -> pb.Artifact:
+        """Return the message as it was given, without asking the store."""
+        return self._message
+
+    @property
     def name(self) -> str | None:
         """Return its name without the version; None where it has none."""
         return own_name(self.message) or self.message.name or None
