@@ -34,7 +34,7 @@ _ALIKE: Final = [
     (re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])"), "…" * 4),
     (re.compile(r"\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,44}=?=?"), "+…+…"),
     (re.compile(r"\b\d+\.\d\d s\b"), "0.01 s"),
-    (re.compile(r"\bbyte \d[\d,]*:"), "byte …:"),
+    (re.compile(r"\bbyte \d\d[\d,]+:"), "byte …:"),  # So far on, what lies before has names of the machine in it.
 ]
 
 
