@@ -154,8 +154,8 @@ class Questions:
         with self._look("" if until == moment.NOW else until) as look:
             store = look.store
             refuse_unknown_types(store, types or ())
-            at = _moment(since).at
-            start = min(offset_of(store.log, store.ask(lambda lookup: settled(lookup, at))), store.end)
+            began = store.ask(lambda lookup: settled(lookup, _moment(since).at))
+            start = min(offset_of(store.log, began), store.end)
             names = store.ask(Lookup.type_names)
             found = diff_between(store.log, store.view, start, store.end, types=types or None).differences
             rows = [diff_row(one, names) for one in islice(found, limit)]
