@@ -121,7 +121,7 @@ def search(settings: Settings, text: str, limit: int) -> None:
     Examples:
     evlog search taxi                names first, then uris, then properties
     evlog search s3://demo/taxi -n 5
-    evlog search Trainer -o id       the names alone, for another command
+    evlog search serving -o id       the names alone, for another command
 
     """
     with metadata_of(settings) as store:
