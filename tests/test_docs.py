@@ -160,6 +160,15 @@ def test_the_examples_of_exchange_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {path.name for path in tmp_path.iterdir()} >= {"store.json", "model.json", "events.jsonl", "crate"}
 
 
+def test_the_examples_of_decisions_run_and_print_what_they_say(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    (policy,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "policy.toml").write_text(policy, encoding="utf-8")
+    assert transcripts.written(text, tmp_path) == text
+
+
 def test_every_method_stands_in_the_table_of_compatibility() -> None:
     text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| (same|mended|absent) \|", text, re.MULTILINE)

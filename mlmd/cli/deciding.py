@@ -36,9 +36,9 @@ def compare(ctx: click.Context, settings: Settings, runs: tuple[str, ...], md: b
     What is equal is counted, not shown. An input is compared by its role, else by its name.
 
     Examples:
-    evlog compare run:2038 run:2041
-    evlog compare run:2038 run:2041 --md > difference.md
-    evlog --at yesterday compare run:2038 run:2041 --json
+    evlog compare run:4 run:8
+    evlog compare run:4 run:8 run:12 --json
+    evlog compare run:4 run:8 --md > difference.md
 
     """
     if md:
@@ -64,7 +64,7 @@ def impact(settings: Settings, thing: str, limit: int) -> None:
     Examples:
     evlog impact taxi:6               by name and version; others are art:3, run:5, taxi@prod, a URI
     evlog impact art:3 -n 0 -o csv    all of it
-    evlog --at 2026-03-01 impact taxi:6
+    evlog --at now impact taxi:6      as it was at a moment
 
     """
     with metadata_of(settings) as store:
@@ -112,6 +112,7 @@ def untaint(settings: Settings, things: tuple[str, ...], because: str | None, al
 
     Examples:
     evlog untaint taxi:6 --because 'the leak was in the test alone'
+    evlog untaint run:5 --because 'the units were right' --alone
 
     """
     with putting_of(settings) as store:
