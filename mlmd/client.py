@@ -12,7 +12,7 @@ from mlmd import errors, moment
 from mlmd.acting import author_of
 from mlmd.finding import FIND, find_by_pages
 from mlmd.kinds import KINDS
-from mlmd.marking import RETIRE, TAINT, retire_by_put, taint_by_put
+from mlmd.marking import FORETELL, RETIRE, TAINT, foretell_by_gets, retire_by_put, taint_by_put
 from mlmd.mentions import MENTIONS, mentions_by_pages
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
@@ -33,6 +33,7 @@ _NOT_ON_THE_WIRE: Final[dict[str, Callable[[Callable[[Method, Any], Any], Any], 
     MENTIONS.name: mentions_by_pages,
     REACH.name: reach_by_events,
     TAINT.name: taint_by_put,
+    FORETELL.name: foretell_by_gets,
     RETIRE.name: retire_by_put,
 }
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")

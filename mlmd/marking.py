@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlmd.kinds import Kind, Node
     from mlmd.reaching import Ids
     from projections.query import Kind as KindName
+    from projections.sqlite.lookup import Lookup
 
 _KINDS: Final = {"artifact": ARTIFACT, "execution": EXECUTION}
 
@@ -67,20 +68,41 @@ def _taint(draft: Draft, wanted: Taint) -> Tainted:
 TAINT: Final = Method("Taint", Taint, Tainted, _taint, None)
 
 
+def _foretell(lookup: Lookup, wanted: Taint) -> Tainted:
+    """Answer what a Taint would do."""
+    with lookup.snapshot():
+        found = _things(wanted, lambda reach: walked(asking(lookup, downstream=True), reach))
+        read = {kind: _KINDS[kind].message.FromString for kind in found}
+        nodes = {
+            kind: [read[kind](unframed(body)) for body in lookup.nodes(kind, list(ids))] for kind, ids in found.items()
+        }
+    return _changed(wanted, nodes)[1]
+
+
+FORETELL: Final = Method("ForetellTaint", Taint, Tainted, None, _foretell)
+
+
+def foretell_by_gets(send: Callable[[Method, Any], Any], wanted: Taint) -> Tainted:
+    """Return what FORETELL answers, from a server. send: sends one request."""
+    return _changed_of_server(send, wanted)[1]
+
+
 def taint_by_put(send: Callable[[Method, Any], Any], wanted: Taint) -> Tainted:
     """Do with a server what TAINT does in process. send: sends one request."""
+    changed, answer = _changed_of_server(send, wanted)
+    if any(changed.values()):
+        request = service.PutLineageSubgraphRequest(artifacts=changed["artifact"], executions=changed["execution"])
+        send(METHODS["PutLineageSubgraph"], request)
+    return answer
 
+
+def _changed_of_server(send: Callable[[Method, Any], Any], wanted: Taint) -> tuple[dict[KindName, list[Node]], Tainted]:
     def walk(reach: Reach) -> Ids:
         found = reach_by_events(send, reach)
         return {"artifact": dict.fromkeys(found.artifacts), "execution": dict.fromkeys(found.executions)}
 
     found = _things(wanted, walk)
-    nodes = {kind: list(nodes_of(send, kind, list(ids))) for kind, ids in found.items()}
-    changed, answer = _changed(wanted, nodes)
-    if any(changed.values()):
-        request = service.PutLineageSubgraphRequest(artifacts=changed["artifact"], executions=changed["execution"])
-        send(METHODS["PutLineageSubgraph"], request)
-    return answer
+    return _changed(wanted, {kind: list(nodes_of(send, kind, list(ids))) for kind, ids in found.items()})
 
 
 def _things(wanted: Taint, walk: Callable[[Reach], Ids]) -> Ids:

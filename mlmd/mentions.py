@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from mlmd.kinds import Kind, Node
+    from projections.query import Kind as KindName
     from projections.sqlite.lookup import Lookup
 
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
@@ -32,7 +33,7 @@ _LAST: Final = 5
 class Mention(NamedTuple):
     """A node, and where the text was found: a field, or a property by its name."""
 
-    kind: str
+    kind: KindName
     node: Node
     field: str
 

@@ -35,7 +35,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "completion": Entry(
             "completing", "Write what makes a shell complete commands, options and names of the store."
         ),
-        "demo": Entry("showcase", "Record a training run in a new store and ask about it."),
+        "demo": Entry("showcase", "Record three pipelines in a new store, and what goes wrong in practice."),
         "doctor": Entry(
             "doctoring", "Look at Python, libraries, settings and the store, and say what to do about what is wrong."
         ),
@@ -43,6 +43,9 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Look": {
         "status": Entry("status", "Tell what the store holds and how it is."),
         "show": Entry("showing", "Show one thing with all that belongs to it."),
+        "runs": Entry("searching", "List runs, by a filter, with what differs among them."),
+        "latest": Entry("searching", "Show the artifact of a type that was made last and may be used."),
+        "search": Entry("searching", "Find what mentions a text."),
         "artifacts": Entry("listing", "List artifacts: data sets, models, whatever was made or read."),
         "executions": Entry("listing", "List executions: the runs that read and made artifacts."),
         "contexts": Entry("listing", "List contexts: what groups artifacts and executions."),
@@ -54,21 +57,34 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "path": Entry("tracing", "Show how data came from one thing to another."),
         "open": Entry("viewing", "Show a thing in the browser, on one page that holds all it shows.", "open_"),
     },
+    "Decide": {
+        "compare": Entry("deciding", "Tell what differs between runs, and where their lineages part."),
+        "impact": Entry("deciding", "Tell everything that was made from a thing, what is in use first."),
+        "taint": Entry("deciding", "Mark things, and everything made from them, as not to be used."),
+        "untaint": Entry("deciding", "Take the mark of a taint away."),
+    },
     "Time": {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
         "diff": Entry("hindsight", "Tell what was added, changed and linked between two moments."),
         "blame": Entry("hindsight", "Tell which record set each field of a thing."),
+        "mark": Entry("naming", "Give a moment a name, or list those that have one."),
         "follow": Entry("following", "Feed records to a program, each as it is put."),
     },
     "Move": {
         "import": Entry(
-            "exchanging", "Import a database of ML Metadata, schema versions 4 to 10, into a new store.", "import_"
+            "exchanging",
+            "Import a database of ML Metadata, schema versions 4 to 10, or events of OpenLineage.",
+            "import_",
         ),
-        "export": Entry("exchanging", "Export the store, now or as it was, as a SQLite database of ML Metadata."),
+        "export": Entry(
+            "exporting",
+            "Export the store, now or as it was: for ML Metadata, as W3C PROV, events of OpenLineage, or an RO-Crate.",
+        ),
         "snapshot": Entry("snapshotting", "Write the history as Parquet files for DuckDB, Polars, Spark."),
     },
     "Serve": {
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
+        "mcp": Entry("agents", "Serve read-only tools to agents, by the Model Context Protocol."),
     },
     "Keep": {
         "backup": Entry("keeping", "Copy the store's log to a folder while others go on writing."),
@@ -82,6 +98,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         ),
     },
     "Forget": {
+        "retain": Entry("retaining", "Mark for deletion what a policy does not keep."),
         "personal": Entry("erasing", "Say which properties hold personal values, or tell what was said."),
         "erase": Entry("erasing", "Erase the personal values of a subject, on the record."),
     },
@@ -98,7 +115,7 @@ COMPLETING: Final = "_EVLOG_COMPLETE"  # Set by a shell that asks what to offer,
 _ENTRIES: Final = {name: entry for group in COMMANDS.values() for name, entry in group.items()}
 _ABOUT: Final = "A store of ML metadata whose truth is a log: nothing is overwritten, every past moment can be asked."
 _EXAMPLES: Final = """
-evlog demo                          record a training run, then ask what it used and made
+evlog demo                          record three pipelines, and tell what went wrong in them
 evlog status                        what the store here holds
 evlog show art:2                    one thing; others are run:1 (execution), ctx:1 (context), type:NAME
 evlog --at yesterday executions     the store as it was

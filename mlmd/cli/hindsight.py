@@ -14,7 +14,8 @@ from mlmd.cli.output import WORDS, local_time, rfc3339, show_rows
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import settled, store_of
 from mlmd.cli.settings import When
-from mlmd.cli.things import RECORD_FIELDS, difference_in_words, difference_row, parse_named, plain, provenance_row
+from mlmd.cli.things import RECORD_FIELDS, difference_in_words, difference_row, parse_named, provenance_row
+from mlmd.plain import plain
 from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of
 from replay.differences import diff as diff_between
@@ -71,10 +72,10 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
     if settings.form in WORDS:
         show_rows(settings, _lines(found, names), _TABLE, footer)
     else:
-        show_rows(settings, (_row(one, names) for one in found.differences), _FIELDS)
+        show_rows(settings, (diff_row(one, names) for one in found.differences), _FIELDS)
 
 
-def _row(one: Difference, type_names: dict[int, str]) -> Row:
+def diff_row(one: Difference, type_names: dict[int, str]) -> Row:
     """Return a difference as a row; `type` is that of a node."""
     told = difference_row(one)
     fields = told.pop("fields")
@@ -86,7 +87,7 @@ def _row(one: Difference, type_names: dict[int, str]) -> Row:
 def _lines(found: Diff, type_names: dict[int, str]) -> Iterator[Row]:
     """Yield the rows of a table: one for each field of what was changed, one for each other difference."""
     for one in found.differences:
-        row = _row(one, type_names)
+        row = diff_row(one, type_names)
         if one.what == "changed":
             yield from (row | {"": "~", "change": line} for line in difference_in_words(one))
         else:

@@ -62,19 +62,30 @@ def prove(settings: Settings, thing: str, path: Path) -> None:
     evlog prove '#10' -O put.tlog-proof        quote it: a shell takes # for a comment
 
     """
+    entry, made = proof_of(settings, thing)
+    write_file(path, evidence.pack(made))
+    show_one(settings, {"proof": str(path), **shown_by(entry, made)})
+    if made.signed.unsigned:
+        talk(settings, f"the proof is unsigned: evlog -s {settings.store} keys new, and prove it again")
+
+
+def proof_of(settings: Settings, thing: str, *, sign: bool = True) -> tuple[Entry, Evidence]:
+    """Return the record that an object or an offset names, and the proof that it is in the log. Raises Refusal, EvidenceError.
+
+    sign: publish a checkpoint where there is a key and none is over the record; else nothing is written, and the proof may be unsigned.
+    """
     place = find_store(settings)
     entry, wanted = _wanted(settings, thing)
-    made = _evidence(settings, place, entry.offset, wanted)
+    signed, node = _tree(settings, place, entry.offset, sign=sign)
+    with closing(Log.open(place / LOG_FOLDER, writable=False)) as log:
+        made = evidence.make(log.frame(entry.offset), wanted, node, signed)
     evidence.check(made)  # Before anyone relies on it: the tiles may be damaged.
-    write_file(path, evidence.pack(made))
-    show_one(settings, _row(path, entry, made))
-    if made.signed.unsigned:
-        talk(settings, f"the proof is unsigned: evlog -s {place} keys new, and prove it again")
+    return entry, made
 
 
-def _row(path: Path, entry: Entry, made: Evidence) -> Row:
+def shown_by(entry: Entry, made: Evidence) -> Row:
+    """Return what a proof shows, and by what."""
     return {
-        "proof": str(path),
         "record": f"#{entry.offset}",
         "time": rfc3339(entry.time_us),
         "actor": entry.record.envelope.actor,
@@ -107,17 +118,11 @@ def _wanted(settings: Settings, thing: str) -> tuple[Entry, list[int]]:
     raise Refusal(f"nothing was ever put as {thing}", f"evlog -s {settings.store} artifacts")
 
 
-def _evidence(settings: Settings, place: Path, offset: int, wanted: list[int]) -> Evidence:
-    signed, node = _tree(settings, place, offset)
-    with closing(Log.open(place / LOG_FOLDER, writable=False)) as log:
-        return evidence.make(log.frame(offset), wanted, node, signed)
-
-
-def _tree(settings: Settings, place: Path, offset: int) -> tuple[Signed, Node]:
+def _tree(settings: Settings, place: Path, offset: int, *, sign: bool) -> tuple[Signed, Node]:
     """Return a checkpoint over a record and the tree below it: the best there is, one made now, or an unsigned one."""
     shelf = FolderShelf(place / TLOG_FOLDER)
     signed = best(shelf, offset)
-    if signed is None:
+    if signed is None and sign:
         key = key_of(place)
         if key is not None:
             signed = publish(settings, place, key)

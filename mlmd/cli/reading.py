@@ -16,7 +16,7 @@ from mlmd.cli.output import local_time, rfc3339, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
-from mlmd.methods import METHODS
+from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
 from mlmd.past import Past
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
     from mlmd.moment import At, Moment
     from mlmd.places import Place
+    from mlmd.proto import metadata_store_pb2 as pb
     from projections.sqlite.lookup import Lookup
 
 _Answer = TypeVar("_Answer")
@@ -58,6 +59,12 @@ class Store:
         found = METHODS[method]
         request = found.request(**fields)
         return self.ask(lambda lookup: found.ask(lookup, request))
+
+    def lineage(self, options: pb.LineageSubgraphQueryOptions) -> pb.LineageGraph:
+        """Return a lineage with whole nodes. Raises StatusError."""
+        request = WHOLE_LINEAGE.request(lineage_subgraph_query_options=options)
+        graph: pb.LineageGraph = self.ask(lambda lookup: WHOLE_LINEAGE.ask(lookup, request))
+        return graph
 
 
 class Served:
@@ -177,6 +184,21 @@ def metadata_of(settings: Settings) -> Iterator[MetadataStore]:
     """Open the store, in a folder or of a server, as of the moment asked for; close it at the end."""
     with gets_of(settings) as store:
         yield store.metadata
+
+
+@contextmanager
+def putting_of(settings: Settings) -> Iterator[MetadataStore]:
+    """Open the store, in a folder or of a server, for putting; close it at the end."""
+    place = place_of(settings)
+    settings.store = place
+    if isinstance(place, Server):
+        with closing(Served(place, None)) as served:
+            yield served.metadata
+        return
+    with progress_of(settings, "making a view") as progress:
+        opened = open_folder(place, progress=progress)
+    with closing(Engine(opened)) as engine:
+        yield MetadataStore.over(engine)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlmd.cli.settings import Settings
+    from mlmd.exchange.openlineage.endpoint import Endpoint
     from mlmd.opening import Opened
     from mlmd.proto import metadata_store_pb2 as pb
     from mlmd.server import Options, Tls
@@ -59,6 +60,13 @@ def _published_flags(function: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="0: any free.",
 )
+@click.option(
+    "--openlineage",
+    "events_port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="Take events of OpenLineage too, over HTTP, as Marquez does; 0: any free port.",
+)
 @click.option("--read-only", is_flag=True, help="Refuse every put.")
 @click.option("--workers", type=click.IntRange(1, 1_000), default=32, show_default=True, help="Calls at a time.")
 @click.option(
@@ -78,8 +86,11 @@ def _published_flags(function: Callable[..., None]) -> Callable[..., None]:
 def serve(settings: Settings, **given: Any) -> None:
     """Serve a store over gRPC: any client of ML Metadata, unchanged. Ends on SIGTERM or Ctrl-C, after the calls that run.
 
+    With --openlineage it is also what Airflow, Spark or dbt report to: POST http://HOST:PORT/api/v1/lineage.
+
     Examples:
     evlog -s STORE serve                                       on 127.0.0.1:8080
+    evlog -s STORE serve --openlineage 5000                    then OPENLINEAGE_URL=http://127.0.0.1:5000
     evlog -s STORE serve --host 0.0.0.0 --tls-key K --tls-cert C
     evlog serve --metadata_store_server_config_file F --grpc_port 8080
 
@@ -89,6 +100,8 @@ def serve(settings: Settings, **given: Any) -> None:
     from mlmd.server import ListenError, Server, told_to_end  # noqa: PLC0415
 
     _refuse_foreign(settings, given)
+    if given["read_only"] and given["events_port"] is not None:
+        raise click.UsageError("--openlineage puts events into the store, and --read-only refuses every put")
     try:
         config = server_config.read(given["config_file"]) if given["config_file"] else None
         options = _options(given, config)
@@ -96,27 +109,58 @@ def serve(settings: Settings, **given: Any) -> None:
         raise Refusal(str(error), "evlog serve --help") from None
     name, opened = _open(settings, config, writable=not given["read_only"])
     engine = Engine(opened)
+    endpoint = None
     try:
+        endpoint = _endpoint(engine, given, options)
         server = Server(engine, options)
         server.start()
-    except ListenError as error:
+    except BaseException as error:
+        if endpoint is not None:
+            endpoint.stop()
         engine.close()
-        raise Refusal(str(error), f"evlog -s {name} serve --grpc 0") from None
+        if isinstance(error, ListenError):
+            raise Refusal(str(error), f"evlog -s {name} serve --grpc 0") from None
+        raise
     try:
         with told_to_end() as wait:  # Before anybody knows that the server is there to be ended.
-            _tell(settings, name, server.host, server.port)
+            if endpoint is not None:
+                endpoint.start()
+            _tell(settings, name, server.host, server.port, endpoint)
             wait()
     finally:
         talk(settings, "draining")
+        if endpoint is not None:
+            endpoint.stop()
         server.stop()
         engine.close()
 
 
-def _tell(settings: Settings, name: str, host: str, port: int) -> None:
+def _endpoint(engine: Engine, given: dict[str, Any], options: Options) -> Endpoint | None:
+    """Return the endpoint for events of OpenLineage, listening, None where none was asked for. Raises Refusal."""
+    port = given["events_port"]
+    if port is None:
+        return None
+    from mlmd.exchange.openlineage import endpoint  # noqa: PLC0415 - most serve none, and it needs an extra
+
+    tls = None
+    if given["tls_key"] is not None:
+        tls = endpoint.TlsFiles(given["tls_key"], given["tls_cert"], given["tls_ca"])
+    elif options.tls is not None:
+        raise Refusal("--openlineage: name the certificates by --tls-key and --tls-cert, not in a configuration file")
+    try:
+        return endpoint.Endpoint(engine, options.host, port, tls)
+    except endpoint.ListenError as error:
+        raise Refusal(f"--openlineage: {error}", "evlog serve --openlineage 0") from None
+
+
+def _tell(settings: Settings, name: str, host: str, port: int, endpoint: Endpoint | None) -> None:
     if settings.form == "table":
         click.echo(f"evlog serving {name} on {host}:{port}")
+        if endpoint is not None:
+            click.echo(f"taking events of OpenLineage on {host}:{endpoint.port}")
     else:
-        show_one(settings, {"store": name, "host": host, "port": port})
+        row = {"store": name, "host": host, "port": port}
+        show_one(settings, row if endpoint is None else row | {"openlineage": endpoint.port})
     sys.stdout.flush()  # Whoever started us waits for this line.
 
 

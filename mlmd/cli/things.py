@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,10 +19,8 @@ from evlog.records import (
     NodePut,
     ParentContextPut,
     PersonalDeclared,
-    Proto,
     Repaired,
     Restored,
-    Struct,
     TypePut,
 )
 from mlmd import names
@@ -33,6 +30,7 @@ from mlmd.convert import properties_of, property_types, state_of, text_of
 from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS, Kind
 from mlmd.names import SHORT
+from mlmd.plain import plain
 from replay.things import kind_of, provenance_of
 
 if TYPE_CHECKING:
@@ -55,7 +53,6 @@ RECORD_FIELDS: Final = (
 )
 _VALUE_MAX: Final = 40
 _UNSET: Final = "unset"
-_PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
 def parse_named(text: str) -> Thing:
@@ -218,20 +215,6 @@ def thing_in_short(change: Change) -> str:
     return f"cut {change.size:,} bytes off {change.segment}"
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; what JSON has no number for becomes its name."""
-    if type(value) in _PLAIN:  # Most are.
-        return value
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, Struct):
-        return plain(value.fields)
-    if isinstance(value, Proto):
-        return {"type_url": value.type_url, "value": plain(value.value)}
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return None if isinstance(value, msgspec.msgpack.Ext) else value
+def cell(value: Any) -> Any:
+    """Return a value of a table as JSON can hold it: a time as RFC 3339 in UTC."""
+    return rfc3339(int(value.timestamp() * 1000) * 1000) if isinstance(value, datetime) else plain(value)

@@ -6,7 +6,6 @@ The file is written under another name, made durable and renamed, so it is there
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sqlite3
 from collections import Counter
@@ -16,10 +15,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from evlog.files import RealFolder
 from mlmd.convert import unframed
 from mlmd.exchange import encode
 from mlmd.exchange.errors import TargetError
+from mlmd.exchange.newfile import fresh
 from mlmd.exchange.schema import NODES, PROPERTIES, VERSION_MAX
 from mlmd.kinds import KINDS
 from mlmd.proto import metadata_store_pb2 as pb
@@ -58,22 +57,12 @@ class Report:
 
 def export_mlmd(lookup: Lookup, path: Path, progress: Progress | None = None) -> Report:
     """Write what a store holds to a new file. Raises TargetError."""
-    if path.exists():
-        raise TargetError(f"{path}: is there already; an export overwrites nothing", "evlog export mlmd NEW-FILE.db")
-    if not path.absolute().parent.is_dir():
-        raise TargetError(f"{path}: the folder {path.absolute().parent} does not exist")
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.writing")
-    try:
-        with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection, lookup.snapshot():
-            report = _Export(lookup, connection, progress).run()
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        RealFolder(path.absolute().parent).sync_names()
-    except (sqlite3.Error, OSError) as error:
-        raise TargetError(f"{path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with fresh(path, "evlog export mlmd NEW-FILE.db") as temporary:
+        try:
+            with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection, lookup.snapshot():
+                report = _Export(lookup, connection, progress).run()
+        except sqlite3.Error as error:
+            raise TargetError(f"{path}: {error}") from error
     return report
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from evlog.records import NodePut
 from mlmd import errors
+from mlmd.display.cells import time_of
+from mlmd.display.tables import Table
 from mlmd.kinds import CONTEXT
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import types, words
@@ -37,6 +40,11 @@ class Alias(NamedTuple):
 def own_name(artifact: pb.Artifact) -> str | None:
     """Return the name that the recorder gave an artifact, without its version."""
     return artifact.custom_properties[words.NAME].string_value if words.NAME in artifact.custom_properties else None
+
+
+def label_of(artifact: pb.Artifact) -> str:
+    """Return how a person names an artifact: taxi:7, else art:3; one that is not put yet, by its URI."""
+    return artifact.name or (f"art:{artifact.id}" if artifact.id else artifact.uri)
 
 
 def usable(artifact: pb.Artifact) -> bool:
@@ -114,6 +122,41 @@ def _contexts(metadata: MetadataStore, name: str | None) -> Iterable[pb.Context]
         return metadata.get_contexts_by_type(words.ALIAS_TYPE)
     wanted = f"type = {quoted(words.ALIAS_TYPE)} AND name LIKE {quoted(name + '@%')}"  # A _ in it finds more: see the caller.
     return metadata.get_contexts(ListOptions(filter_query=wanted))
+
+
+def table_of(metadata: MetadataStore, name: str | None = None) -> Table:
+    """Return the aliases of a name, or all, as a table."""
+    found = aliases_of(metadata, name)
+    artifacts = {one.id: one for one in metadata.get_artifacts_by_id({alias.artifact_id or 0 for alias in found})}
+    rows = [
+        (alias.name, label_of(artifact), artifact.type, _tainted(artifact), time_of(alias.time_ms))
+        for alias in found
+        if (artifact := artifacts.get(alias.artifact_id or 0)) is not None
+    ]
+    return Table(
+        ("alias", "artifact", "type", "tainted", "since"), rows, f"{len(rows)} aliases" if len(rows) != 1 else "1 alias"
+    )
+
+
+def history_of(metadata: MetadataStore, text: str) -> Table:
+    """Return what an alias stood for, the newest first. Raises NotFoundError; UnimplementedError for a server."""
+    split(text)
+    context = metadata.get_context_by_type_and_name(words.ALIAS_TYPE, text)
+    if context is None:
+        raise errors.NotFoundError(f"there never was a {text}{_others(metadata, text.partition('@')[0])}")
+    puts = [(one.by, one.after) for one in metadata.history(f"ctx:{context.id}")]
+    stood = [(by, after.properties.get(words.ALIAS_ARTIFACT)) for by, after in puts if isinstance(after, NodePut)]
+    artifacts = {one.id: one for one in metadata.get_artifacts_by_id({one for _, one in stood if isinstance(one, int)})}
+    rows = [
+        (by.time, label_of(artifacts[one]) if isinstance(one, int) else None, by.actor, by.reason, by.offset)
+        for by, one in reversed(stood)
+    ]
+    return Table(("since", "artifact", "actor", "reason", "offset"), rows, text)
+
+
+def _tainted(artifact: pb.Artifact) -> str | None:
+    values = artifact.custom_properties
+    return values[words.TAINTED].string_value if words.TAINTED in values else None
 
 
 def _others(metadata: MetadataStore, name: str) -> str:

@@ -15,7 +15,7 @@ from mlmd import errors
 from mlmd.kinds import EXECUTION
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import alive, words
-from mlmd.recorder.aliases import usable
+from mlmd.recorder.aliases import label_of, usable
 from mlmd.recorder.artifacts import Finder, identity_of
 from mlmd.recorder.code import code_of
 from mlmd.recorder.things import INPUTS, OUTPUTS, Run, roles_of
@@ -90,7 +90,7 @@ class Question:
         self.params = {key: plain(value, key) for key, value in mapping_of(params or {}, "params").items()}
         finder = Finder(metadata)
         self.found = [(role, finder.read(value, kind, name)) for role, value, kind, name in _with_roles(inputs)]
-        self.inputs: list[Input] = [(role, identity_of(one), _label(one)) for role, one in self.found]
+        self.inputs: list[Input] = [(role, identity_of(one), label_of(one)) for role, one in self.found]
         self.code = _last_code(metadata, self.type) if code is None else code_of(code)
 
     @property
@@ -118,10 +118,6 @@ def _with_roles(inputs: Any) -> Iterator[Wanted]:
         raise errors.InvalidArgumentError(f"inputs: {inputs!r}: give a list, such as ['taxi:7'], or a dict by role")
     else:
         yield from (value if isinstance(value, Wanted) else Wanted("", value) for value in inputs)
-
-
-def _label(artifact: pb.Artifact) -> str:
-    return artifact.name or (f"art:{artifact.id}" if artifact.id else artifact.uri)
 
 
 def _last_code(metadata: MetadataStore, type_name: str) -> str | None:
@@ -169,9 +165,9 @@ def _unusable(metadata: MetadataStore, execution: pb.Execution) -> str | None:
     outputs = metadata.get_artifacts_by_id([event.artifact_id for event in events])
     for artifact in outputs:
         if words.TAINTED in artifact.custom_properties:
-            return f"{_label(artifact)}, which it made, is tainted: {artifact.custom_properties[words.TAINTED].string_value}"
+            return f"{label_of(artifact)}, which it made, is tainted: {artifact.custom_properties[words.TAINTED].string_value}"
         if not usable(artifact):
-            return f"{_label(artifact)}, which it made, is {pb.Artifact.State.Name(artifact.state)}"
+            return f"{label_of(artifact)}, which it made, is {pb.Artifact.State.Name(artifact.state)}"
     return None
 
 
@@ -208,7 +204,7 @@ def _inputs_of(metadata: MetadataStore, executions: Sequence[pb.Execution]) -> d
     for event in events:
         artifact = artifacts[event.artifact_id]
         for role in roles_of(event) or [""]:
-            found.setdefault(event.execution_id, []).append((role, identity_of(artifact), _label(artifact)))
+            found.setdefault(event.execution_id, []).append((role, identity_of(artifact), label_of(artifact)))
     return found
 
 

@@ -1,7 +1,7 @@
 """Which code ran: the digest of a function's source, the command line, the commit of git at hand. None of it runs anything.
 
 The digest of a function is that of its own source, of its defaults, and of what its code names: the source of those functions and
-classes which it calls, in the same module or one of the same package, and so on from there; and plain constants (numbers, texts, lists of them).
+classes which it calls, in the same module or one of the same package, and so on from there; and plain values (numbers, texts, lists and dicts of them), as they are now.
 It is not that of installed libraries, of data, nor of what is found only while it runs (`getattr`, a method of an object that is handed in).
 """
 
@@ -147,6 +147,8 @@ def _near(value: FunctionType | type, start: FunctionType | type) -> bool:
 def _is_constant(value: Any) -> bool:
     if value is None or isinstance(value, bool | int | float | str | bytes):
         return True
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_constant(one) for key, one in value.items())
     return isinstance(value, list | tuple) and all(_is_constant(one) for one in value)
 
 

@@ -190,7 +190,8 @@ def _same(values: Sequence[Any]) -> bool:
 def _with_delta(one: Difference) -> Difference:
     first, last = one.values[0], one.values[-1]
     numbers = all(isinstance(value, float) and math.isfinite(value) for value in (first, last))
-    return one._replace(delta=last - first) if one.section == "metric" and numbers else one
+    # To twelve digits: what the subtraction itself adds is nobody's difference.
+    return one._replace(delta=float(f"{last - first:.12g}")) if one.section == "metric" and numbers else one
 
 
 # Lineage ---------------------------------------------------------------------------------------------------------------

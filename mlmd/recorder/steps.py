@@ -11,6 +11,7 @@ parameter of the run. `Out` is what the function returns the URI of; `tuple[Out[
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import sys
@@ -37,8 +38,10 @@ _CURRENT: Final[ContextVar[Recording | None]] = ContextVar("run", default=None)
 class _Marker:
     """An annotation: the type of an artifact, and the name of a new one. `In["Dataset"]`, `Out["Model", "taxi-model"]`."""
 
-    def __init__(self, type_name: str, name: str | None = None) -> None:
-        self.type = text_of(type_name, f"{type(self).__name__}[...]")
+    def __init__(self, type_name: str | type, name: str | None = None) -> None:
+        self.type = text_of(
+            type_name.__name__ if isinstance(type_name, type) else type_name, f"{type(self).__name__}[...]"
+        )
         self.name = None if name is None else name_of(name)
 
     def __class_getitem__(cls, said: Any) -> Any:
@@ -73,12 +76,36 @@ class _Form(NamedTuple):
     several: bool
 
 
+class _Names(dict[str, Any]):
+    """Names of a function's surroundings; one that is none stands for itself, so that `In[Dataset]` is `In["Dataset"]`."""
+
+    def __missing__(self, key: str) -> str:
+        return key
+
+
+def _read(function: Callable[..., Any], annotation: Any) -> Any:
+    """Return an annotation as what it means, as it is where it cannot be ours. Raises InvalidArgumentError for one of ours that is wrong."""
+    if not isinstance(annotation, str):
+        return annotation
+    inner: Any = inspect.unwrap(function)
+    around = zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True)
+    try:
+        names = _Names(vars(builtins) | inner.__globals__ | {name: cell.cell_contents for name, cell in around})
+        return eval(annotation, {}, names)  # noqa: S307 - the user's own code, as Python would have evaluated it
+    except Exception as error:
+        if "In[" not in annotation and "Out[" not in annotation:
+            return annotation  # Of a type that is imported for checkers alone, perhaps.
+        message = f"{function.__qualname__}: the annotation {annotation} cannot be read: {error}"
+        raise errors.InvalidArgumentError(message) from error
+
+
 def _form_of(function: Callable[..., Any]) -> _Form:
     """Read a signature. Raises InvalidArgumentError for annotations that cannot be read."""
-    try:
-        signature = inspect.signature(function, eval_str=True)
-    except (NameError, TypeError, ValueError, SyntaxError, AttributeError) as error:
-        raise errors.InvalidArgumentError(f"{function!r}: its annotations cannot be read: {error}") from error
+    plain = inspect.signature(function)
+    signature = plain.replace(
+        parameters=[one.replace(annotation=_read(function, one.annotation)) for one in plain.parameters.values()],
+        return_annotation=_read(function, plain.return_annotation),
+    )
     inputs = {name: one.annotation for name, one in signature.parameters.items() if isinstance(one.annotation, In)}
     said = signature.return_annotation
     several = get_origin(said) is tuple

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mlmd.display.graph import Graph
+    from mlmd.display.tables import Table
     from mlmd.moment import At
     from mlmd.recorder.caching import Miss
     from mlmd.recorder.opening import Where
@@ -154,6 +155,17 @@ class Store:
         found = None if artifact is None else references.artifact_of(self.metadata, artifact)
         aliases.move(self.metadata, alias, found)
         return None if found is None else Artifact(self.metadata, found)
+
+    def aliases(self, name: str | None = None) -> Table:
+        """Return the aliases of a name, or all: what each stands for, and since when."""
+        return aliases.table_of(self.metadata, name)
+
+    def alias_history(self, alias: str) -> Table:
+        """Return what an alias stood for, since when, by whom and why, the newest first.
+
+        Raises NotFoundError; UnimplementedError for a server's store, whose log is not at hand.
+        """
+        return aliases.history_of(self.metadata, alias)
 
     def close(self) -> None:
         """Close the store."""

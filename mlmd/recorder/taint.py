@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlmd.errors import InvalidArgumentError
-from mlmd.marking import TAINT, Taint, Tainted
+from mlmd.marking import FORETELL, TAINT, Taint, Tainted
 from mlmd.names import name_of
 from mlmd.recorder.references import thing_of
 
@@ -24,6 +24,12 @@ def taint(store: MetadataStore, things: Any, because: str, *, downstream: bool =
     return _put(store, things, because, Taint((), because, downstream))
 
 
+def foretell(store: MetadataStore, things: Any, *, downstream: bool = True) -> Tainted:
+    """Return what a taint would mark. Raises as `taint`."""
+    done: Tainted = store.answer(FORETELL, Taint(_named(store, things), "", downstream))
+    return done
+
+
 def untaint(store: MetadataStore, things: Any, because: str, *, downstream: bool = True) -> Tainted:
     """Take the mark away from artifacts or runs, and from what was made from them and bears the same one; return from which.
 
@@ -33,15 +39,21 @@ def untaint(store: MetadataStore, things: Any, because: str, *, downstream: bool
 
 
 def _put(store: MetadataStore, things: Any, because: str, wanted: Taint) -> Tainted:
+    things = _named(store, things)
+    with store.acting(reason=because):
+        done: Tainted = store.answer(TAINT, wanted._replace(things=things))
+    return done
+
+
+def _named(store: MetadataStore, things: Any) -> tuple[Any, ...]:
+    """Return what is named as (kind, id)."""
     named = tuple(dict.fromkeys(thing_of(store, one) for one in several(things)))
     if not named:
         raise InvalidArgumentError("taint what? name an artifact or a run, such as taxi:7 or run:5")
     for thing in named:
         if thing[0] not in ("artifact", "execution"):
             raise InvalidArgumentError(f"{name_of(thing)}: only artifacts and runs can be tainted")
-    with store.acting(reason=because):
-        done: Tainted = store.answer(TAINT, wanted._replace(things=named))  # type: ignore[arg-type] # As checked.
-    return done
+    return named
 
 
 def several(things: Any) -> Iterable[Any]:

@@ -12,7 +12,7 @@ from mlmd import errors
 from mlmd.kinds import ARTIFACT, EXECUTION
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import alive, words
-from mlmd.recorder.aliases import Alias, aliases_of, own_name
+from mlmd.recorder.aliases import Alias, aliases_of, label_of, own_name
 from mlmd.recorder.values import python_of
 from replay.things import Thing  # noqa: TC001 - the type of a public property
 
@@ -125,7 +125,7 @@ class Artifact(_Node):
     @property
     def label(self) -> str:
         """Return how a person names it: taxi:7, else art:3."""
-        return self.message.name or f"art:{self.id}"
+        return label_of(self.message)
 
     @property
     def uri(self) -> str:
@@ -343,6 +343,11 @@ class Run(_Node):
 def roles_of(event: pb.Event) -> list[str]:
     """Return the roles of an event: none, one, or several where a run read the same thing as several."""
     return [step.key for step in event.path.steps if step.HasField("key")]
+
+
+def role_of(event: pb.Event) -> str | None:
+    """Return the role of an event in one word, None where it has none."""
+    return ", ".join(roles_of(event)) or None
 
 
 def _time(time_ms: int) -> datetime:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("completion") / "store"
-    assert run("demo", str(place)).exit_code == 0
+    assert run("demo", "--guide", str(place)).exit_code == 0
     store = opened(place)
     model = store.get_artifact_type("SavedModel").id
     alias = store.put_context_type(pb.ContextType(name=words.ALIAS_TYPE, properties={words.ALIAS_ARTIFACT: pb.INT}))

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("doctor") / "store"
-    assert run("demo", str(place)).exit_code == 0
+    assert run("demo", "--guide", str(place)).exit_code == 0
     return place
 
 

@@ -26,7 +26,7 @@ LISTS = ["artifacts", "executions", "contexts", "types", "log", "log run:1", "di
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> str:
     place = tmp_path_factory.mktemp("output") / "demo"
-    assert run("demo", str(place)).exit_code == 0
+    assert run("demo", "--guide", str(place)).exit_code == 0
     return str(place)
 
 

@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("verify") / "demo"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_module, "SEGMENT_RECORDS_MAX", 5)
-        assert run("demo", str(place)).exit_code == 0
+        assert run("demo", "--guide", str(place)).exit_code == 0
     assert run("-s", str(place), "replay", "--view", "history").exit_code == 0
     return place
 

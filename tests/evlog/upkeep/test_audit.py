@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("small_segments")
 
 
 @pytest.fixture
-def place(tmp_path: Path, small_segments: int) -> Path:  # noqa: ARG001 - it makes segments small
+def place(tmp_path: Path, small_segments: int) -> Path:
     log = Log.open(tmp_path / "log", create=True)
     for number in range(RECORDS):
         with log.claim() as group:

@@ -134,7 +134,8 @@ def test_a_path_is_a_name_of_what_is_there(s: Store, tmp_path: Path, monkeypatch
         r.output("some data.csv", "Dataset")
     uri = (tmp_path / "some data.csv").as_uri()
     assert s.artifact("some data.csv").uri == s.artifact(tmp_path / "some data.csv").uri == s.artifact(uri).uri == uri
-    assert open(s.artifact(uri)).read() == "x"
+    with open(s.artifact(uri)) as file:
+        assert file.read() == "x"
     make(s, "far", 1)
     with pytest.raises(errors.FailedPreconditionError, match="far:1 lies at s3://far/0"):
         _ = s.artifact("far").path
@@ -142,7 +143,7 @@ def test_a_path_is_a_name_of_what_is_there(s: Store, tmp_path: Path, monkeypatch
 
 def test_an_alias_moves_and_its_past_answers(s: Store) -> None:
     make(s, "taxi-model", 3, "Model")
-    assert s.aliases() == [] if isinstance(s.aliases(), list) else len(s.aliases()) == 0
+    assert len(s.aliases()) == 0
     s.alias("taxi-model@prod", "taxi-model:1")
     time.sleep(0.005)
     then = datetime.now(UTC)
@@ -165,6 +166,21 @@ def test_an_alias_moves_and_its_past_answers(s: Store) -> None:
         s.alias("taxi-model@prod", None)
     s.alias("taxi-model@prod", "taxi-model:1")
     assert s.artifact("taxi-model@prod").label == "taxi-model:1"
+    assert [row[:3] for row in s.aliases("taxi-model").rows] == [
+        ("taxi-model@dev", "taxi-model:3", "Model"),
+        ("taxi-model@prod", "taxi-model:1", "Model"),
+    ]
+
+
+def test_the_past_of_an_alias_says_who_moved_it_and_why(memory: Store) -> None:
+    make(memory, "m", 2, "Model")
+    for reference, reason in (("m:1", "first"), ("m:2", "better"), (None, "broken")):
+        with memory.acting(actor="ana", reason=reason):
+            memory.alias("m@prod", reference)
+    told = [(row[1], row[2], row[3]) for row in memory.alias_history("m@prod").rows]
+    assert told == [(None, "ana", "broken"), ("m:2", "ana", "better"), ("m:1", "ana", "first")]
+    with pytest.raises(errors.NotFoundError, match="there never was a m@dev"):
+        memory.alias_history("m@dev")
 
 
 @pytest.mark.parametrize(

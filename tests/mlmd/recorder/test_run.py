@@ -240,7 +240,7 @@ def test_notes_after_the_end_are_refused_and_a_run_is_entered_once(memory: Store
     assert repr(r) == "<Trainer, not begun>"
     with r:
         pass
-    for late in (lambda: r.log(a=1), lambda: r.output("s3://m", "Model"), lambda: r.tag(a="b"), lambda: r.__enter__()):
+    for late in (lambda: r.log(a=1), lambda: r.output("s3://m", "Model"), lambda: r.tag(a="b"), r.__enter__):
         with pytest.raises(errors.FailedPreconditionError, match="has ended|was recorded"):
             late()
     with pytest.raises(AttributeError, match="a run has no 'nonsense'"):
@@ -450,20 +450,21 @@ def test_many_tasks_record_at_once(s: Store) -> None:
     async def cancelled() -> str:
         async with s.run("Trainer") as r:
             with_id.append(r.id)
+            began.set()
             await asyncio.sleep(3600)
         return r.state
 
     async def all_of_them() -> list[str]:
         task = asyncio.create_task(cancelled())
         states = await asyncio.gather(*(record(number) for number in range(8)))
-        while not with_id:
-            await asyncio.sleep(0.01)
+        await began.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         return states
 
     with_id: list[int] = []
+    began = asyncio.Event()
     assert asyncio.run(all_of_them()) == ["COMPLETE"] * 8
     assert s.get_run(with_id[0]).state == "CANCELED"
     assert len(s.versions("m")) == 8

@@ -1,0 +1,39 @@
+"""What an answer or a document cites, so that anyone can ask again and compare: a log, how many of its records, the root of their tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from evlog.log import Log
+    from evlog.tip import Tip
+
+
+class Citation(msgspec.Struct, frozen=True):
+    """The first `offset` records of the log `log` (its id, in hexadecimal); root: SHA-256 of their Merkle tree, in hexadecimal."""
+
+    log: str
+    offset: int
+    root: str
+
+
+def cite(log: Log, end: int) -> Citation:
+    """Return the citation of the first `end` records. Walks one segment for it. Raises what `Log.tip_at` does."""
+    return Citation(log.id.hex(), end, log.tip_at(end).tree.root().hex())
+
+
+class Citations:
+    """Citations of a log that is read from an offset on: the tree grows along, so each costs a few hashes."""
+
+    def __init__(self, log: Log, start: int) -> None:
+        self._log = log
+        self._tip: Tip = log.tip_at(start)
+
+    def cite(self, end: int) -> Citation:
+        """Return the citation of the first `end` records, not fewer than before. Raises CorruptLogError, ReplacedLogError."""
+        if end > self._tip.end:
+            for _ in self._log.read_on(self._tip, end):
+                pass
+        return Citation(self._log.id.hex(), end, self._tip.tree.root().hex())

@@ -1,0 +1,394 @@
+"""The store's own runs as run events of OpenLineage, made of one record at a time, by the classes of openlineage-python.
+
+| a record that                           | is told as                                                                 |
+| puts a run that was not there, or NEW   | START; where it has ended already, also how                               |
+| ends a run                              | COMPLETE (also CACHED), FAIL, ABORT                                       |
+| puts a running run, or links it to data | RUNNING                                                                   |
+| says more of a run that has ended       | OTHER                                                                     |
+
+What an event says is what the store held after its record, so the same record gives the same bytes, whenever it is asked. A run's UUID
+is made of the log's id and the run's, or is the one under which it came in; so who gets an event twice can tell. What came in from
+OpenLineage goes out under its names, its facets with it.
+
+Facets of ours: `evlog_citation` of a run (log, offset, root: what the event is cited by), `evlog_run` and `evlog_artifact`
+(id, type, state, taint, properties).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from evlog.records import EventPut, ExecutionPut, Struct
+from mlmd import __version__
+from mlmd.convert import properties_of, state_of, text_of, unframed
+from mlmd.exchange.citation import Citations
+from mlmd.exchange.openlineage import words
+from mlmd.exchange.selection import time_text
+from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION
+from mlmd.plain import plain
+from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.recorder import words as recorded
+from projections.errors import MissingLibraryError
+
+try:
+    import attr
+    from openlineage.client import facet_v2 as facets
+    from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
+    from openlineage.client.serde import Serde
+except ImportError:
+    raise MissingLibraryError("openlineage-python", extra="openlineage") from None
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from evlog.log import Log
+    from evlog.records import Entry
+    from mlmd.engine import Engine
+    from mlmd.kinds import Node
+    from projections.sqlite.lookup import Lookup
+    from projections.sqlite.view import View
+
+PRODUCER: Final = f"urn:evlog:producer:{__version__}"
+_SCHEMAS: Final = "urn:evlog:openlineage:1:"
+_ENDS: Final = {
+    "COMPLETE": RunState.COMPLETE,
+    "CACHED": RunState.COMPLETE,
+    "FAILED": RunState.FAIL,
+    "CANCELED": RunState.ABORT,
+}
+_NEW: Final = "NEW"
+_PENDING: Final = "PENDING_OUTPUT"
+_PARENTS: Final = (words.PARENT_TYPE, "pipeline_run", "system.PipelineRun")  # Types of contexts that are runs.
+
+
+@attr.define
+class CitationFacet(facets.RunFacet):  # type: ignore[misc, unused-ignore]
+    """The first `offset` records of a log, and the root of their tree: with it the event can be made again, and compared."""
+
+    log: str
+    offset: int
+    root: str
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{_SCHEMAS}CitationRunFacet"
+
+
+@attr.define
+class RunNodeFacet(facets.RunFacet):  # type: ignore[misc, unused-ignore]
+    """The run as the store has it."""
+
+    execution: int
+    type: str
+    state: str | None
+    tainted: str | None
+    properties: dict[str, Any]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{_SCHEMAS}ExecutionRunFacet"
+
+
+@attr.define
+class ArtifactFacet(facets.DatasetFacet):  # type: ignore[misc, unused-ignore]
+    """The artifact as the store has it."""
+
+    artifact: int
+    type: str
+    state: str | None
+    tainted: str | None
+    uri: str
+    properties: dict[str, Any]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{_SCHEMAS}ArtifactDatasetFacet"
+
+
+class Writer:
+    """Makes events of the records of a store, from an offset on, in order. namespace: of jobs and data that have none of their own."""
+
+    def __init__(self, engine: Engine, start: int, namespace: str | None = None) -> None:
+        self._engine = engine
+        self._log_id = engine.log.id
+        self._citations = Citations(engine.log, start)
+        self.namespace = namespace or f"evlog://{self._log_id.hex()}"
+
+    def events(self, entry: Entry) -> list[RunEvent]:
+        """Return the events of the next record. Raises StatusError, such as for a view that does not show it yet."""
+        changes = entry.record.changes
+        touched = [one.id for one in changes if isinstance(one, ExecutionPut)]
+        touched += [one.execution_id for one in changes if isinstance(one, EventPut)]
+        if not touched:
+            return []
+        end = self._engine.offset_at(entry.offset + 1)
+        found = []
+        for execution_id in dict.fromkeys(touched):
+            before = self._seen(execution_id, entry.offset)
+            found += _Told(self, self._whole(execution_id, end), before, entry).events()
+        return found
+
+    def run_id(self, execution: pb.Execution) -> str:
+        """Return the UUID of a run."""
+        external_id = execution.external_id
+        if external_id.startswith(words.RUN_ID):
+            return external_id.removeprefix(words.RUN_ID)
+        return self.uuid(f"execution/{execution.id}")
+
+    def uuid(self, name: str) -> str:
+        """Return the UUID of something of this log."""
+        return str(uuid.uuid5(uuid.UUID(bytes=self._log_id), name))
+
+    def citation(self, end: int) -> CitationFacet:
+        """Return what cites the first so many records."""
+        cited = self._citations.cite(end)
+        return CitationFacet(cited.log, cited.offset, cited.root, producer=PRODUCER)
+
+    def _seen(self, execution_id: int, end: int) -> str | None:
+        """Return the state of a run after so many records, None where it was not there, "" where it had none."""
+
+        def question(_log: Log, view: View, stop: int) -> bytes | None:
+            return view.ask(lambda lookup: lookup.node(EXECUTION.name, execution_id), stop)
+
+        body = self._engine.review(question, end) if end else None
+        return None if body is None else state_of(EXECUTION, pb.Execution.FromString(unframed(body))) or ""
+
+    def _whole(self, execution_id: int, end: int) -> pb.LineageGraph:
+        """Return a run after so many records, with its events, its data and its contexts."""
+
+        def question(lookup: Lookup) -> pb.LineageGraph:
+            with lookup.snapshot():
+                body = lookup.node(EXECUTION.name, execution_id)
+                assert body is not None, "a record has just put it"
+                graph = pb.LineageGraph(executions=[pb.Execution.FromString(unframed(body))])
+                events = lookup.events_of(EXECUTION.name, [execution_id])
+                graph.events.extend(pb.Event.FromString(unframed(one)) for one in events)
+                wanted = sorted({event.artifact_id for event in graph.events})
+                bodies = lookup.nodes(ARTIFACT.name, wanted) if wanted else []
+                graph.artifacts.extend(pb.Artifact.FromString(unframed(one)) for one in bodies)
+                contexts = lookup.contexts_of(EXECUTION.name, execution_id)
+                graph.contexts.extend(CONTEXT.message.FromString(unframed(one)) for one in contexts)
+            return graph
+
+        return self._engine.review(lambda _log, view, stop: view.ask(question, stop), end)
+
+
+class _Told:
+    """A run after a record: what there is to tell of it."""
+
+    def __init__(self, writer: Writer, graph: pb.LineageGraph, before: str | None, entry: Entry) -> None:
+        self._writer, self._graph, self._before, self._entry = writer, graph, before, entry
+        self._run = graph.executions[0]
+        self._state = state_of(EXECUTION, self._run)
+        self._held = properties_of(self._run.custom_properties)
+
+    def events(self) -> list[RunEvent]:
+        """Return the events, START first."""
+        end = _ENDS.get(self._state or "")
+        if self._state == _NEW:
+            states = [RunState.OTHER]
+        elif self._before in (None, _NEW):
+            states = [RunState.START] if end is None else [RunState.START, end]
+        elif self._before in _ENDS:
+            states = [RunState.OTHER if end is not None else RunState.RUNNING]
+        else:
+            states = [end or RunState.RUNNING]
+        facet = self._writer.citation(self._entry.offset + 1)
+        return [self._event(state, facet) for state in states]
+
+    def _event(self, state: RunState, citation: CitationFacet) -> RunEvent:
+        return RunEvent(
+            eventType=state,
+            eventTime=time_text(self._time_ms(state)),
+            producer=PRODUCER,
+            run=Run(self._writer.run_id(self._run), self._run_facets() | {"evlog_citation": citation}),
+            job=self._job(),
+            inputs=[
+                InputDataset(*names, facets=said, inputFacets=self._own(words.INPUTS, names))
+                for names, said in self._data(outputs=False)
+            ],
+            outputs=[
+                OutputDataset(*names, facets=said, outputFacets=self._own(words.OUTPUTS, names))
+                for names, said in self._data(outputs=True)
+            ],
+        )
+
+    def _time_ms(self, state: RunState) -> int:
+        put_ms = self._entry.time_us // 1000
+        started, ended = self._held.get(words.STARTED_MS), self._ended_ms()
+        if state is RunState.START:
+            if isinstance(started, int):
+                return started
+            return min(self._run.create_time_since_epoch, put_ms if ended is None else ended)
+        return ended if ended is not None and state in _ENDS.values() else put_ms
+
+    def _ended_ms(self) -> int | None:
+        ended = self._held.get(recorded.ENDED_MS)
+        return ended if isinstance(ended, int) and self._state in _ENDS else None
+
+    # The run --------------------------------------------------------------------------------------------------------
+
+    def _run_facets(self) -> dict[str, Any]:
+        run, held = self._run, self._held
+        made: dict[str, Any] = {
+            "processing_engine": facets.processing_engine_run.ProcessingEngineRunFacet(
+                version=__version__, name="evlog", producer=PRODUCER
+            ),
+            "nominalTime": self._nominal_time(),
+        }
+        if isinstance(error := held.get(recorded.ERROR), str):
+            lines = error.strip().split("\n")
+            made["errorMessage"] = facets.error_message_run.ErrorMessageRunFacet(
+                message=lines[-1], programmingLanguage="PYTHON", stackTrace=error, producer=PRODUCER
+            )
+        if tags := _named(held, recorded.TAG):
+            made["tags"] = facets.tags_run.TagsRunFacet(
+                tags=[
+                    facets.tags_run.TagsRunFacetFields(key=key, value=str(value), source="EVLOG")
+                    for key, value in tags.items()
+                ],
+                producer=PRODUCER,
+            )
+        if (parent := self._parent()) is not None:
+            made["parent"] = parent
+        node = RunNodeFacet(run.id, run.type, self._state, _tainted(held), _said(run), producer=PRODUCER)
+        return made | _kept(held, words.RUN) | {"evlog_run": node}
+
+    def _nominal_time(self) -> Any:
+        ended = self._ended_ms()
+        return facets.nominal_time_run.NominalTimeRunFacet(
+            nominalStartTime=time_text(self._time_ms(RunState.START)),
+            nominalEndTime=None if ended is None else time_text(ended),
+            producer=PRODUCER,
+        )
+
+    def _job(self) -> Job:
+        for context in self._graph.contexts:
+            said = properties_of(context.properties)
+            if context.type == words.JOB_TYPE and said.keys() >= {"namespace", "name"}:
+                kept = _kept(properties_of(context.custom_properties), words.FACETS)
+                return Job(str(said["namespace"]), str(said["name"]), kept)
+        kind = facets.job_type_job.JobTypeJobFacet(
+            processingType="BATCH", integration="EVLOG", jobType=self._run.type, producer=PRODUCER
+        )
+        return Job(self._writer.namespace, self._run.type, {"jobType": kind})
+
+    def _parent(self) -> Any:
+        """Return the run that this one is part of: its context of a type that is a run, None where there is none."""
+        for kind in _PARENTS:
+            for context in self._graph.contexts:
+                if context.type == kind:
+                    run = facets.parent_run.Run(self._writer.uuid(f"context/{context.id}"))
+                    job = facets.parent_run.Job(self._writer.namespace, context.name)
+                    return facets.parent_run.ParentRunFacet(run, job, producer=PRODUCER)
+        return None
+
+    # Its data -------------------------------------------------------------------------------------------------------
+
+    def _data(self, *, outputs: bool) -> Iterable[tuple[tuple[str, str], dict[str, Any]]]:
+        """Yield the names and facets of what the run read or made, each once."""
+        nodes = {node.id: node for node in self._graph.artifacts}
+        names = {event.artifact_id: EVENT_TYPES[event.type] for event in self._graph.events}
+        wanted = (
+            event.artifact_id
+            for event in self._graph.events
+            if EVENT_TYPES[event.type].endswith("OUTPUT" if outputs else "INPUT")
+            and EVENT_TYPES[event.type] != _PENDING
+        )
+        for artifact_id in dict.fromkeys(wanted):
+            if artifact_id in nodes and artifact_id in names:
+                yield self._dataset(nodes[artifact_id])
+
+    def _dataset(self, node: pb.Artifact) -> tuple[tuple[str, str], dict[str, Any]]:
+        held = properties_of(node.custom_properties)
+        names = _names(node, held, self._writer.namespace)
+        dataset_type = facets.dataset_type_dataset.DatasetTypeDatasetFacet(datasetType=node.type, producer=PRODUCER)
+        made: dict[str, Any] = {"datasetType": dataset_type}
+        version = next((held[key] for key in (recorded.VERSION, recorded.DIGEST, words.VERSION) if key in held), None)
+        if version is not None:
+            made["version"] = facets.dataset_version_dataset.DatasetVersionDatasetFacet(
+                datasetVersion=str(version), producer=PRODUCER
+            )
+        place = _place(node.uri)
+        if place is not None and place != names:
+            link = facets.symlinks_dataset.Identifier(*place, type="LOCATION")
+            made["symlinks"] = facets.symlinks_dataset.SymlinksDatasetFacet(identifiers=[link], producer=PRODUCER)
+        if (schema := _schema(held.get("schema"))) is not None:
+            made["schema"] = schema
+        state = state_of(ARTIFACT, node)
+        ours = ArtifactFacet(node.id, node.type, state, _tainted(held), node.uri, _said(node), producer=PRODUCER)
+        return names, made | _kept(held, words.FACETS) | {"evlog_artifact": ours}
+
+    def _own(self, key: str, names: tuple[str, str]) -> dict[str, Any]:
+        """Return the facets that this run said of a dataset when it came in."""
+        held = self._held.get(key)
+        of_run = held.fields if isinstance(held, Struct) else {}
+        return _without_deleted(of_run.get("/".join(names), {}))
+
+
+def as_line(event: RunEvent) -> str:
+    """Return an event as a line of JSON, without its end; plain ASCII, so that nobody takes a character for the end of a line."""
+    return str(Serde.to_json(event))
+
+
+def _names(node: pb.Artifact, held: Mapping[str, Any], namespace: str) -> tuple[str, str]:
+    """Return namespace and name of a dataset: those it came in with, its own name, its place, or its id. A version is no part of it."""
+    came = held.get(words.NAMESPACE), held.get(words.NAME)
+    if isinstance(came[0], str) and isinstance(came[1], str):
+        return came[0], came[1]
+    own = held.get(recorded.NAME) or text_of(node, "name")
+    if isinstance(own, str) and own:
+        return namespace, f"{node.type}/{own}"
+    return _place(node.uri) or (namespace, f"{node.type}/{node.id}")
+
+
+def _place(uri: str) -> tuple[str, str] | None:
+    """Return namespace and name of what lies at a URI, by OpenLineage's conventions; None where it is no address."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
+    path = uri.split("://", 1)[-1][len(parts.netloc) :].lstrip("/")
+    if parts.scheme == "file" or (not parts.scheme and uri.startswith("/")):
+        return "file", f"/{path}" if parts.scheme else uri
+    return (f"{parts.scheme}://{parts.netloc}", path) if parts.scheme and parts.netloc and path else None
+
+
+def _schema(value: Any) -> Any:
+    """Return the schema facet of a struct {column: type}, None for any other value."""
+    columns = value.fields if isinstance(value, Struct) else {}
+    if not columns or not all(isinstance(one, str) for one in columns.values()):
+        return None
+    made = [facets.schema_dataset.SchemaDatasetFacetFields(name=key, type=told) for key, told in columns.items()]
+    return facets.schema_dataset.SchemaDatasetFacet(fields=made, producer=PRODUCER)
+
+
+def _kept(held: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the facets that came in with events."""
+    value = held.get(key)
+    return _without_deleted(value.fields) if isinstance(value, Struct) else {}
+
+
+def _without_deleted(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: plain(facet)
+        for name, facet in given.items()
+        if isinstance(facet, dict) and facet.get("_deleted") is not True
+    }
+
+
+def _said(node: Node) -> dict[str, Any]:
+    """Return all properties, but for what came in with events, which has facets of its own."""
+    both = properties_of(node.properties) | properties_of(node.custom_properties)
+    return {key: plain(value) for key, value in sorted(both.items()) if not key.startswith(words.PREFIX)}
+
+
+def _named(held: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {key.removeprefix(prefix): plain(value) for key, value in sorted(held.items()) if key.startswith(prefix)}
+
+
+def _tainted(held: Mapping[str, Any]) -> str | None:
+    value = held.get(recorded.TAINTED)
+    return None if value is None else str(plain(value))
