@@ -12,7 +12,7 @@ PARALLEL := -n auto --dist worksteal  # Neighbours stay together, so what a file
 # pytest every test: that is half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo test oldest deep faults soak bench reference beside compat lint type format wire golden build check clean
+.PHONY: help venv demo test oldest deep faults soak bench reference beside compat lint type format wire command golden build check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,7 @@ soak: $(VENV)/dev  ## 32 clients on one server for a minute: no error, no lost w
 bench: $(VENV)/dev .reference/tried  ## speed, beside the reference; imports and exports
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/porting.py
+	$(BIN)/python tests/bench/drawing.py
 
 reference: $(VENV)/dev .reference/tried  ## the reference's own test suite: in process, over gRPC by two clients, on compat
 	$(BIN)/python tests/reference/suite.py
@@ -101,6 +102,9 @@ format: $(VENV)/dev
 
 wire: $(VENV)/dev  ## compile the .proto files anew
 	$(BIN)/python -m mlmd.wire
+
+command: $(VENV)/dev  ## write docs/command.md, and the grammar that completion reads, from the commands
+	$(BIN)/python -m mlmd.cli.describing
 
 golden: $(VENV)/dev  ## write the golden files of this format version
 	$(BIN)/python tests/golden/make.py

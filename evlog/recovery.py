@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from evlog.files import File, Folder
     from evlog.head import Mark, Place
+    from evlog.rereading import Run
 
 QUARANTINE: Final = "quarantine"
 # Segment, position in it, end of the log when its bytes were cut, start of their SHA-256.
@@ -90,6 +91,18 @@ class Active:
             self.position = frame.stop
             self.synced = frame.kind in (SYNC, CHECKPOINT)
         return reason
+
+    def take_run(self, run: Run) -> None:
+        """Move past ordinary records and SYNC frames that were found here, behind the header."""
+        if run.stop == 0:
+            return
+        if run.hashes:
+            to_next = -(self.tip.end - self.base) % segment.INDEX_STEP
+            self.index += [self.position + at for at in run.positions[to_next :: segment.INDEX_STEP]]
+            self.first_us = self.first_us or run.first_us
+            self.tip.extend(run.hashes, run.last_us)
+        self.position += run.stop
+        self.synced = run.synced
 
     def _take_header(self, frame: Frame) -> str | None:
         header = segment.decode_header(frame)

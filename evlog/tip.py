@@ -50,7 +50,8 @@ class Link:
         if frame.offset != self.end:
             return f"the frame has offset {frame.offset}, the log is at {self.end}"
         if frame.prev != self.prev:
-            return "the frame does not follow the record before it"
+            before = f": record {self.end - 1:,} is not the one that it was put after, so one of the two was altered"
+            return f"the frame does not follow the record before it{before if self.end else ''}"
         return None
 
 

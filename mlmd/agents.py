@@ -29,6 +29,7 @@ from mlmd.cli.typelist import type_rows
 from mlmd.engine import Engine
 from mlmd.exchange.citation import Citation, cite
 from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS
+from mlmd.marks import settled
 from mlmd.names import SHORT, name_of
 from mlmd.opening import VIEWS_FOLDER, open_folder
 from mlmd.proto import metadata_store_pb2 as pb
@@ -153,7 +154,8 @@ class Questions:
         with self._look("" if until == moment.NOW else until) as look:
             store = look.store
             refuse_unknown_types(store, types or ())
-            start = min(offset_of(store.log, _moment(since).at), store.end)
+            began = store.ask(lambda lookup: settled(lookup, _moment(since).at))
+            start = min(offset_of(store.log, began), store.end)
             names = store.ask(Lookup.type_names)
             found = diff_between(store.log, store.view, start, store.end, types=types or None).differences
             rows = [diff_row(one, names) for one in islice(found, limit)]

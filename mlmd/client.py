@@ -10,17 +10,32 @@ import grpc
 from evlog.author import Author
 from mlmd import errors, moment
 from mlmd.acting import author_of
+from mlmd.finding import FIND, find_by_pages
 from mlmd.kinds import KINDS
+from mlmd.marking import FORETELL, RETIRE, TAINT, foretell_by_gets, retire_by_put, taint_by_put
+from mlmd.mentions import MENTIONS, mentions_by_pages
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
+from mlmd.reaching import REACH, reach_by_events
 from mlmd.service import ACTOR, AS_OF, NAME, REASON, SUBJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlmd.kinds import Kind
     from mlmd.methods import Method
     from mlmd.moment import At
 
+# What a store in process does in one step, and how it is done with what the wire has.
+_NOT_ON_THE_WIRE: Final[dict[str, Callable[[Callable[[Method, Any], Any], Any], Any]]] = {
+    FIND.name: find_by_pages,
+    MENTIONS.name: mentions_by_pages,
+    REACH.name: reach_by_events,
+    TAINT.name: taint_by_put,
+    FORETELL.name: foretell_by_gets,
+    RETIRE.name: retire_by_put,
+}
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
@@ -38,16 +53,20 @@ class Remote:
             self._channel = grpc.insecure_channel(target, options)
         self._timeout_s = config.client_timeout_sec if config.HasField("client_timeout_sec") else None
         self.author = Author()
+        self.is_past = at is not None
         self._at = ((AS_OF, moment.on_the_wire(at)),) if at is not None else None
         self._calls: dict[str, Any] = {}
 
     def call(self, method: Method, request: Any) -> Any:
         """Return the answer to a request. Raises StatusError, the gRPC error as its cause."""
+        here = _NOT_ON_THE_WIRE.get(method.name)
+        if here is not None:
+            self._refuse_put(method)
+            return here(self._send, request)
         return self._whole_lineage(request) if method is WHOLE_LINEAGE else self._send(method, request)
 
     def _send(self, method: Method, request: Any) -> Any:
-        if self._at is not None and method.command is not None:
-            raise errors.FailedPreconditionError(f"{method.name}: the store as of {self._at[0][1]} cannot change")
+        self._refuse_put(method)
         author = author_of(self)
         if author.signer is not None and method.command is not None:
             raise errors.FailedPreconditionError(
@@ -62,6 +81,11 @@ class Remote:
             return call(request, timeout=self._timeout_s, metadata=self._at or _said_by(author))
         except grpc.RpcError as error:
             raise errors.make_exception(error.details() or "", error.code().value[0]) from error
+
+    def _refuse_put(self, method: Method) -> None:
+        """Raise FailedPreconditionError for a put into the past."""
+        if self._at is not None and method.command is not None:
+            raise errors.FailedPreconditionError(f"{method.name}: the store as of {self._at[0][1]} cannot change")
 
     def _whole_lineage(self, request: service.GetLineageSubgraphRequest) -> pb.LineageGraph:
         """Return a subgraph with whole nodes: a server gives their ids, and further calls the rest."""

@@ -22,6 +22,7 @@ from mlmd import errors
 from mlmd.acting import author_of
 from mlmd.draft import Draft, TypeCache
 from mlmd.line import Line, Ticket
+from mlmd.marks import settled
 from mlmd.opening import BODIES
 from mlmd.personal import DECLARE, Policy, Sealer
 from projections.errors import ViewError
@@ -64,6 +65,8 @@ class _Put(Ticket):
 
 class Engine:
     """A store, open: its log, its view, and the line of those who put."""
+
+    is_past: Final = False
 
     def __init__(self, opened: Opened, author: Author | None = None) -> None:
         self.log: Log = opened.log
@@ -143,7 +146,7 @@ class Engine:
         """Return how many records had been put at a moment. Raises StatusError: OUT_OF_RANGE for one that is yet to come."""
         try:
             self._read_on()
-            offset = offset_of(self.log, at)
+            offset = offset_of(self.log, self._ask(lambda lookup: settled(lookup, at)))
             until = time.monotonic() + _SHOWN_S
             while self._ask(Lookup.applied) < offset:  # Another process has appended it, and is about to show it.
                 if time.monotonic() > until:

@@ -8,14 +8,19 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from math import isfinite
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from projections.query import Expression
+
 
 class T(StrEnum):
-    """The type of an expression. UINT is that of an integer literal above INT, NULL that of the literal NULL, alone."""
+    """The type of an expression. UINT is that of an integer literal above INT, NULL that of the literal NULL, alone.
+
+    ANY is that of a property of the short language before it is decided: see `filter_short`.
+    """
 
     INT = "INT64"
     UINT = "UINT64"
@@ -24,6 +29,14 @@ class T(StrEnum):
     BOOL = "BOOL"
     BYTES = "BYTES"
     NULL = "NULL"
+    ANY = "PROPERTY"
+
+
+class Typed(NamedTuple):
+    """A checked expression."""
+
+    expression: Expression
+    type: T
 
 
 NUMBERS: Final = (T.INT, T.UINT, T.DOUBLE)

@@ -1,4 +1,4 @@
-"""Filters in MLMD's language -> `projections.query.Filter`: names, words and types are checked here.
+"""Filters in MLMD's language, or in the short one -> `projections.query.Filter`: names, words and types are checked here.
 
 Three steps that know nothing of each other: `filter_syntax` parses, this checks, `projections.compiler` compiles.
 Source: the contract of ml-metadata 1.17.1; departures are listed in docs/compatibility.md.
@@ -18,11 +18,13 @@ from mlmd.filter_functions import (
     OF_ANY,
     OF_ANY_NUMBER,
     T,
+    Typed,
     cast_text,
     common_type,
     format_fault,
     result_type,
 )
+from mlmd.filter_short import MARK, as_condition, as_decided, named, names_of, short_property
 from mlmd.filter_syntax import Node, parse
 from mlmd.filter_tokens import FilterError
 from mlmd.filter_words import Attribute
@@ -35,13 +37,6 @@ if TYPE_CHECKING:
 CACHED_FILTERS: Final = 256
 _INT64_MAX: Final = 2**63 - 1
 _DOUBLE_EXACT: Final = 2.0**53  # Below it, each integer is a double.
-
-
-class Typed(NamedTuple):
-    """A checked expression."""
-
-    expression: Expression
-    type: T
 
 
 # Names ---------------------------------------------------------------------------------------------------------------
@@ -98,19 +93,36 @@ _PROPERTY_FIELDS: Final = {
     "string_value": ("string", T.STRING),
     "bool_value": ("bool", T.BOOL),
 }
-# What is compared with words, and the words: of each kind.
-_ENUMS: Final[dict[Kind, dict[Attribute, frozenset[str]]]] = {
-    kind: {
+# What the short language calls them.
+_SHORT_NAMES: Final = {
+    "state": "last_known_state",
+    "created": "create_time_since_epoch",
+    "updated": "last_update_time_since_epoch",
+}
+
+
+def _attributes(kind: Kind, *, short: bool) -> Mapping[str, Field]:
+    """Return the attributes of a kind by name."""
+    own = _ATTRIBUTES[kind]
+    if not short:
+        return own
+    return {**{name: own[long] for name, long in _SHORT_NAMES.items() if long in own}, **own}
+
+
+def _enums(kind: Kind, *, short: bool) -> dict[Attribute, frozenset[str]]:
+    """Return what is compared with words, and the words."""
+    return {
         Attribute(relation, name): frozenset(field.numbers)
         for relation, fields in (
-            (None, _ATTRIBUTES[kind]),
+            (None, _attributes(kind, short=short)),
             *((relation, fields) for relation, (_, fields) in _RELATIONS[kind].items()),
         )
         for name, field in fields.items()
         if field.numbers is not None
     }
-    for kind in KINDS
-}
+
+
+_ENUMS: Final = {(kind, short): _enums(kind, short=short) for kind in KINDS for short in (False, True)}
 
 
 # Expressions ---------------------------------------------------------------------------------------------------------
@@ -119,8 +131,9 @@ _CAST_NAMES: Final = {T.INT: "cast_int", T.DOUBLE: "cast_double", T.STRING: "cas
 
 
 class _Checker:
-    def __init__(self, kind: Kind, text: str) -> None:
-        self._kind, self._text = kind, text
+    def __init__(self, kind: Kind, text: str, *, short: bool) -> None:
+        self._kind, self._text, self._short = kind, text, short
+        self._attributes = _attributes(kind, short=short)
         self.variables: dict[Variable, None] = {}
         self._checks: dict[str, Callable[[Node], Typed]] = {
             "literal": self._literal,
@@ -157,7 +170,8 @@ class _Checker:
         return self._fail(f"No matching signature for {what} {given}", node)
 
     def _operands(self, node: Node) -> list[Typed]:
-        return [self.check(operand) for operand in node.operands]
+        operands = [self.check(operand) for operand in node.operands]
+        return as_decided(node, operands) if self._short else operands
 
     def _expressions(self, node: Node) -> tuple[Expression, ...]:
         return tuple(one.expression for one in self._operands(node))
@@ -173,7 +187,11 @@ class _Checker:
         return Typed(Constant(value), T.UINT if above else types[type(value)])
 
     def _name(self, node: Node) -> Typed:
-        field = _ATTRIBUTES[self._kind].get(node.value[0].lower())
+        field = self._attributes.get(node.value[0].lower())
+        if self._short and (field is None or len(node.value) > 1):
+            if (found := named(self._kind, node.value)) is None:
+                raise self._fail(f"Unrecognized name: {node.value[0]}; {names_of(self._kind, self._attributes)}", node)
+            return found
         if field is None:
             raise self._fail(f"Unrecognized name: {node.value[0]}", node)
         if len(node.value) > 1:
@@ -207,7 +225,7 @@ class _Checker:
 
     def _number(self, word: Node) -> int:
         attribute, text = word.value
-        fields = _RELATIONS[self._kind][attribute.relation][1] if attribute.relation else _ATTRIBUTES[self._kind]
+        fields = _RELATIONS[self._kind][attribute.relation][1] if attribute.relation else self._attributes
         numbers = fields[attribute.field].numbers
         assert numbers is not None, "the parser was told which attributes have words"
         return numbers[text]
@@ -217,7 +235,7 @@ class _Checker:
         if attribute.name == "field":
             column, _ = self._neighbour(attribute)
         else:
-            column = Column(_ATTRIBUTES[self._kind][attribute.value[0]].column)
+            column = Column(self._attributes[attribute.value[0]].column)
         return Operation("in" if len(words) > 1 else "=", (column, *(Constant(word.value[1]) for word in words)))
 
     def _not_word(self, node: Node) -> Typed:
@@ -389,6 +407,8 @@ def _reconciled(operands: list[Typed], *, compared: bool = False, as_double: boo
     types = {one.type for one in operands}
     if types <= {T.INT, T.NULL} or not types <= {*NUMBERS, T.NULL}:
         return operands
+    if compared and any(short_property(one) for one in operands):
+        return operands  # Its value may be of either type, and is compared by that.
     if as_double or T.DOUBLE in types:
         exact = compared and all(_is_small(one.expression) for one in operands if one.type is T.DOUBLE)
         return [_as_double(one, exact=exact) for one in operands]
@@ -419,13 +439,18 @@ def _as_double(one: Typed, *, exact: bool) -> Typed:
 
 @lru_cache(CACHED_FILTERS)
 def filter_query(kind: Kind, text: str) -> Filter:
-    """Return a checked filter over nodes of a kind. Raises InvalidArgumentError that says what is wrong and where."""
+    """Return a checked filter over nodes of a kind. Raises InvalidArgumentError that says what is wrong and where.
+
+    A text that ends in the mark of the short language is in that: see `filter_short`.
+    """
     try:
         if isinstance(text, bytes):
             raise FilterError("Syntax error: the text is no UTF-8")
-        syntax = parse(text, _ENUMS[kind])
-        checker = _Checker(kind, text)
-        checked = checker.check(syntax.tree)
+        short = text.endswith(MARK)
+        text = text.removesuffix(MARK)
+        syntax = parse(text, _ENUMS[kind, short])
+        checker = _Checker(kind, text, short=short)
+        checked = as_condition(checker.check(syntax.tree))
         if checked.type is not T.BOOL:
             raise FilterError(f"Given query string is not a valid boolean expression: {text}")
     except FilterError as error:

@@ -8,6 +8,7 @@
 | `today`, `yesterday`          | the first instant of that day, local time                        |
 | `45s`, `90m`, `2h`, `3d`, `2w`| so long ago; also `3 days ago`, `1 hour ago`                     |
 | `now`                         | the end of the log                                               |
+| `mark:release-4`              | the moment that has this name in the store: see `marks`          |
 """
 
 from __future__ import annotations
@@ -15,21 +16,29 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
 
-FORMS: Final = "'#31907', 2026-03-01, 2026-03-01T09:30Z, yesterday, 3d, 2h or now"
+FORMS: Final = "'#31907', 2026-03-01, 2026-03-01T09:30Z, yesterday, 3d, 2h, now or mark:NAME"
 NOW: Final = "now"
+PREFIX: Final = "mark:"
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _OFFSET: Final = re.compile(r"#(\d+(?:,\d{3})*)")
 _AGO: Final = re.compile(r"(\d+)(?:([smhdw])| (second|minute|hour|day|week)s? ago)")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?")
 
 
-At = int | datetime
-"""An offset (how many records had been put), or a time with a zone."""
+class Mark(NamedTuple):
+    """A moment that has a name in the store; only the store knows which it is."""
+
+    name: str
+
+
+At = int | datetime | Mark
+"""An offset (how many records had been put), a time with a zone, or a mark."""
 
 
 class Moment(NamedTuple):
-    """What WHEN meant. at: an offset, or a time with a zone; local: the zone was ours, not the text's."""
+    """What WHEN meant. local: the zone was ours, not the text's."""
 
     text: str
     at: At
@@ -39,6 +48,8 @@ class Moment(NamedTuple):
         """Return the moment as a person checks that it was understood."""
         if isinstance(self.at, int):
             return f"#{self.at:,}"
+        if isinstance(self.at, Mark):
+            return PREFIX + self.at.name
         if not self.local:
             return self.at.isoformat(sep=" ", timespec="auto")
         return f"{self.at.isoformat(sep=' ', timespec='auto')} (local time)"
@@ -55,6 +66,8 @@ def parse(text: str, now: datetime | None = None) -> Moment:
         return Moment(text, int(match[1].replace(",", "")))
     if word == NOW:
         return Moment(NOW, now)
+    if word.startswith(PREFIX):
+        return Moment(text, Mark(_mark_named(text.strip()[len(PREFIX) :])))
     if word in ("today", "yesterday"):
         return Moment(text, _midnight(now, days_ago=word == "yesterday"), local=True)
     if match := _AGO.fullmatch(word):
@@ -64,6 +77,12 @@ def parse(text: str, now: datetime | None = None) -> Moment:
             f"{text} alone may be an offset or a year: write '#{text}' for the offset, 2026-03-01 for a date"
         )
     return _written(text)
+
+
+def _mark_named(name: str) -> str:
+    if not name or not name.isprintable():
+        raise ValueError(f"{PREFIX + name!r} names no mark: write one such as {PREFIX}release-4")
+    return name
 
 
 def _written(text: str) -> Moment:
@@ -97,6 +116,8 @@ def at(value: At | str) -> At:
     """Return what a program names: an offset, a datetime with a zone, or a text as above. Raises ValueError."""
     if isinstance(value, str):
         return parse(value).at
+    if isinstance(value, Mark):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | datetime):
         raise ValueError(f"{value!r} is no moment: give an offset, a datetime with a zone, or a text such as {FORMS}")  # noqa: TRY004
     if isinstance(value, datetime) and value.tzinfo is None:
@@ -105,7 +126,9 @@ def at(value: At | str) -> At:
 
 
 def on_the_wire(value: At) -> str:
-    """Return a moment as text that needs no place and no clock: an offset in digits, or RFC 3339."""
+    """Return a moment as text that needs no place and no clock: an offset in digits, RFC 3339, or a mark by its name."""
+    if isinstance(value, Mark):
+        return PREFIX + quote(value.name)
     return str(value) if isinstance(value, int) else value.astimezone(UTC).isoformat()
 
 
@@ -113,12 +136,14 @@ def from_the_wire(text: str) -> At:
     """Return the moment of such a text. Raises ValueError."""
     if text.isascii() and text.isdecimal():
         return int(text)
+    if text.startswith(PREFIX):
+        return Mark(_mark_named(unquote(text[len(PREFIX) :])))
     try:
         time = datetime.fromisoformat(text.upper()) if _DATE.fullmatch(text.upper()) else None
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:
         raise ValueError(
-            f"{text!r} is neither an offset nor an RFC 3339 time with a zone, such as 2026-03-01T09:30:00Z"
+            f"{text!r} is neither an offset nor an RFC 3339 time with a zone, such as 2026-03-01T09:30:00Z, nor a mark"
         )
     return time

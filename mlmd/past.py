@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,8 @@ _Answer = TypeVar("_Answer")
 
 class Past:
     """An engine as of a moment. `offset`: how many records had been put."""
+
+    is_past: Final = True
 
     def __init__(self, engine: Engine, at: At, *, owns: bool = False) -> None:
         """Settle which records that were. Raises StatusError for a moment that the store has not reached.

@@ -16,6 +16,7 @@ from mlmd import errors, names
 from mlmd import moment as moments
 from mlmd.acting import acting
 from mlmd.engine import Engine
+from mlmd.marks import settled
 from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.opening import open_config
 from mlmd.past import Past
@@ -141,6 +142,15 @@ class MetadataStore:
         # MLMD's store has no `close`, so its users drop stores, TFX several for each component.
         weakref.finalize(self, self._backend.abandon).atexit = False
 
+    @classmethod
+    def over(cls, backend: Engine | Past | Remote, of: MetadataStore | None = None) -> MetadataStore:
+        """Return the methods over what is open already, which whoever opened it closes. of: the store whose past this is."""
+        store = object.__new__(cls)
+        store._max_num_retries = _RETRIES if of is None else of._max_num_retries  # noqa: SLF001 - one of us
+        store._backend = backend
+        store._of = of  # Its engine answers: who keeps the past keeps the store.
+        return store
+
     def as_of(self, moment: At | str) -> MetadataStore:
         """Return the store as it was at a moment: the same gets, filters, pages and lineage, answered as they would have been then.
 
@@ -151,11 +161,7 @@ class MetadataStore:
         """
         backend = self._backend
         at = _at(moment)
-        store = object.__new__(MetadataStore)
-        store._max_num_retries = self._max_num_retries
-        store._backend = Past(backend, at) if isinstance(backend, Engine) else backend.at(at)
-        store._of = self  # Its engine answers: who keeps the past keeps the store.
-        return store
+        return MetadataStore.over(Past(backend, at) if isinstance(backend, Engine) else backend.at(at), of=self)
 
     @property
     def log(self) -> Log:
@@ -165,6 +171,11 @@ class MetadataStore:
                 "only an open store of this machine has its log at hand: open the store itself"
             )
         return self._backend.log
+
+    @property
+    def is_past(self) -> bool:
+        """Tell whether this is a store as it was, which cannot change."""
+        return self._backend.is_past
 
     def diff(self, since: At | str, until: At | str = "now", types: Collection[str] | None = None) -> replay.Diff:
         """Return what happened between two moments, in either order: what was added, changed field by field, linked, and by whom.
@@ -176,7 +187,8 @@ class MetadataStore:
         first, last = _at(since), _at(until)
 
         def question(log: Log, view: View, end: int) -> replay.Diff:
-            start, stop = sorted(min(offset_of(log, moment), end) for moment in (first, last))
+            settles = [view.ask(lambda lookup, at=at: settled(lookup, at)) for at in (first, last)]  # type: ignore[misc]
+            start, stop = sorted(min(offset_of(log, moment), end) for moment in settles)
             return replay.diff(log, view, start, stop, types=[types] if isinstance(types, str) else types)
 
         return self._backend.review(question)
@@ -253,9 +265,10 @@ class MetadataStore:
         self._backend.close()
 
     def _call(self, name: str, request: Any) -> Any:
-        return self._answer(METHODS[name], request)
+        return self.answer(METHODS[name], request)
 
-    def _answer(self, method: Method, request: Any) -> Any:
+    def answer(self, method: Method, request: Any) -> Any:
+        """Answer one request: of an RPC in `methods`, or of a method beside those that a store in process has too. Raises StatusError."""
         attempt = 1
         while True:
             try:
@@ -760,7 +773,7 @@ class MetadataStore:
         """
         request = service.GetLineageSubgraphRequest(lineage_subgraph_query_options=query_options)
         request.read_mask.paths.extend(field_mask_paths or ())
-        return self._answer(WHOLE_LINEAGE, request)
+        return self.answer(WHOLE_LINEAGE, request)
 
     @property
     def pipeline_asset(self) -> None:

@@ -58,9 +58,9 @@ NEIGHBOURS: Final[dict[tuple[Kind, str], Neighbour]] = {
 }
 
 
-def folded(key: str) -> str:
+def folded(variable: Variable) -> str:
     """Return the name under which a property is looked for if it is not there as it was written."""
-    return key.translate(_TO_LOWER)
+    return variable.name if variable.exact else variable.name.translate(_TO_LOWER)
 
 
 class Compiler(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["artifact", "execution", "context"]
 KINDS: tuple[Kind, ...] = ("artifact", "execution", "context")
@@ -26,16 +26,21 @@ class After(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A page of nodes: of one type, of one context, or all; `limit` None gives every one."""
+    """A page of nodes: of one type, of one context, or all; `limit` None gives every one.
+
+    order_by: a property to list by its value, numbers before texts; those without it come last, whichever way. A page by a property
+    has no `after`, but how many to skip.
+    """
 
     kind: Kind
     type_id: int | None = None
     context_id: int | None = None
-    order_by: OrderBy = OrderBy.ID
+    order_by: OrderBy | Variable = OrderBy.ID
     ascending: bool = True
     after: After | None = None
     limit: int | None = None
     filter: Filter | None = None
+    skip: int = 0
 
 
 class Listed(NamedTuple):
@@ -43,7 +48,7 @@ class Listed(NamedTuple):
 
     body: bytes
     id: int
-    value: int
+    value: Any
 
 
 # Lineage: plain tuples, because a walk makes thousands.
@@ -64,17 +69,20 @@ class Variable(NamedTuple):
 
     relation: "properties" or "custom_properties", of which `name` is one, so there is a row or none; or "context", "event",
     "artifact", "execution", "parent_context" or "child_context", where each `name` ranges over all of the node's.
+    exact: of a property: no other spelling of its name will do.
     """
 
     relation: str
     name: str
+    exact: bool = False
 
 
 class Column(NamedTuple):
     """A field of the node, or of a variable's row.
 
-    Of a property: "int", "double", "string" or "bool": its value where it was put with that type, else null. Of nodes and events:
-    the columns of the view, and `type` for the name of a node's type.
+    Of a property: "int", "double", "string" or "bool": its value where it was put with that type, else null; "number": where it was put
+    with either of the first two; "any": not null where it is there. Of nodes and events: the columns of the view, and `type` for the name
+    of a node's type.
     """
 
     field: str

@@ -16,6 +16,7 @@ from projections.duck.state import state_of
 from projections.duck.view import HistoryView
 from projections.errors import BusyViewError, ViewError
 from replay.follow import bring_up as apply_up_to
+from replay.gathering import fill
 from replay.verify import Finding, compare_state, differs
 from replay.wake import wakes
 
@@ -47,15 +48,15 @@ def bring_up(log: Log, views: Path, progress: Progress | None = None) -> Shown:
 
     In a folder that cannot be written, what is there is returned, behind or not. Raises ViewError where there is nothing.
     """
-    shown = _shown(log, views)
-    if shown is not None and shown.behind == 0:
-        return shown
+    found = shown(log, views)
+    if found is not None and found.behind == 0:
+        return found
     if not _writable(views):
-        if shown is None:
+        if found is None:
             raise ViewError(
                 f"{views}: there is no history view of this log, and none can be made: the folder cannot be written"
             )
-        return shown
+        return found
     with _writing(views):
         return _advance(log, views, _end(log), progress)
 
@@ -170,7 +171,7 @@ def _end(log: Log) -> int:
         return group.end
 
 
-def _shown(log: Log, views: Path) -> Shown | None:
+def shown(log: Log, views: Path) -> Shown | None:
     """Return what the current view shows, None where there is none of this log's history. Raises BusyViewError."""
     path = database.FILES.current(views)
     if path is None:
@@ -197,7 +198,7 @@ def _advance(log: Log, views: Path, stop: int, progress: Progress | None) -> Sho
     try:
         view = HistoryView(path, log.id, create=False, patience_s=_WRITER_PATIENCE_S)
     except BusyViewError:
-        return _replace(log, views, path if _shown(log, views) else None, stop, progress)
+        return _replace(log, views, path if shown(log, views) else None, stop, progress)
     except ViewError:
         return _replace(log, views, None, stop, progress)
     fits, behind = _fits(log, view.mark, stop), stop - view.applied
@@ -224,7 +225,7 @@ def _replace(log: Log, views: Path, source: Path | None, stop: int, progress: Pr
 
 def _follow_and_close(view: HistoryView, log: Log, stop: int, progress: Progress | None) -> None:
     try:
-        apply_up_to(log, view, stop, progress)
+        fill(log, view, stop, progress)
     finally:
         view.close()
 

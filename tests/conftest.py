@@ -24,6 +24,9 @@ settings.register_profile("again", max_examples=15, deadline=None, derandomize=T
 settings.register_profile("deep", max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
+# What people see on a terminal is what most tests of the command look at; test_cli_output.py looks at what a pipe gets.
+os.environ["EVLOG_OUTPUT"] = "table"
+
 # A shell starts what goes on in the background deaf to interrupts, and so would be every process that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -48,7 +48,7 @@ OTHERS = [
 ]
 
 
-OURS_ALONE = {"as_of", "diff", "history", "blame", "acting", "declare_personal", "erase"}
+OURS_ALONE = {"answer", "as_of", "diff", "history", "blame", "acting", "declare_personal", "erase"}
 
 
 def test_the_package_offers_what_ml_metadata_offers() -> None:

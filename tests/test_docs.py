@@ -47,7 +47,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (commands,) = re.findall(r"```sh\n(evlog .*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    evlog("demo", "my-store")
+    evlog("demo", "--guide", "my-store")
     for line in commands.splitlines():
         words = shlex.split(line, comments=True)
         assert words[0] == "evlog"
@@ -86,7 +86,7 @@ def test_the_examples_of_backup_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
     monkeypatch.chdir(tmp_path)
-    evlog("demo", "my-store")
+    evlog("demo", "--guide", "my-store")
     (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     for line in commands.splitlines():
         _, *words = shlex.split(line, comments=True)
@@ -98,7 +98,7 @@ def test_the_examples_of_repair_run(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "repair.md").read_text(encoding="utf-8")
     evlog = [sys.executable, "-m", "mlmd.cli"]
     for name in ("my-store", "other-store"):
-        subprocess.run([*evlog, "demo", name], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+        subprocess.run([*evlog, "demo", "--guide", name], cwd=tmp_path, check=True, timeout=60, capture_output=True)
 
     def damage(place: str) -> None:
         with closing(Log.open(tmp_path / place / "log", writable=False)) as log:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from evlog import recovery, segment
+from evlog import recovery, rereading, segment
 from evlog.errors import LostRecordsError, MissingSegmentError
 from evlog.frame import Frame
 from evlog.tip import Tip
-from evlog.tlog import rereading
 
 if TYPE_CHECKING:
     from evlog.files import Folder
@@ -99,9 +98,8 @@ class Leaves:
             return False
         data = active.file.read(_SLICE_BYTES, active.position)
         found = rereading.run(data, kept, stop - kept.end, seed=self._seed)
-        active.position += found.stop
+        active.take_run(found)
         if found.hashes:
-            kept.extend(found.hashes, found.time_us)
             kept.leaves += found.leaves
             kept.hashes += found.hashes
             time.sleep(_REST_S)

@@ -1,20 +1,17 @@
-"""Segments checked by several processes of our own, each of which checks one after the other, as long as there are any.
+"""Segments checked by several workers, each of which checks one after the other, as long as there are any.
 
-Not those of `multiprocessing`, which run the caller's main module again. The parent writes a task, then a segment's base a line; the
-child answers in lines of JSON: records checked so far, again and again, and at last what the segment was found to be. A child whose
-parent died meets the end of its input, or a pipe that nobody reads, and ends.
+The parent tells a worker the task, then a segment's base a line; it answers in lines of JSON: records checked so far, again and again,
+and at last what the segment was found to be.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,14 +19,12 @@ from evlog import segment
 from evlog.errors import LogError, WorkerDiedError
 from evlog.files import RealFolder
 from evlog.upkeep.segment_audit import Checked, check
+from evlog.worker import Worker, say
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from evlog.upkeep.segment_audit import Tell
-
-# The modules are those of the parent, and none of the folder that it was called in.
-_PROGRAM: Final = "import sys; sys.path[:] = sys.argv[1:]; from evlog.upkeep.audit_jobs import main; main()"
 
 
 class _Task(msgspec.Struct):
@@ -55,20 +50,21 @@ def check_all(
     Raises WorkerDiedError, and LogError for what a process met that is no finding.
     """
     task = _Task(os.fsencode(folder.path.absolute()), seed, sorted(sizes), segment.INDEX_STEP)
-    workers: list[_Worker] = []
-    idle: SimpleQueue[_Worker] = SimpleQueue()
+    workers: list[Worker] = []
+    idle: SimpleQueue[Worker] = SimpleQueue()
 
     def check_one(base: int) -> Checked:
         worker = idle.get()
         try:
-            return worker.check(folder.describe(segment.name_of(base)), base, tell)
+            return _check(worker, folder.describe(segment.name_of(base)), base, tell)
         finally:
             idle.put(worker)
 
     threads = ThreadPoolExecutor(jobs)
     try:
         for _ in range(jobs):
-            workers.append(_Worker(task))
+            workers.append(Worker(__name__))
+            workers[-1].tell(msgspec.json.encode(task))
             idle.put(workers[-1])
         yield from threads.map(check_one, bases)
     finally:  # Whoever waits for a worker that is at work is told of its end.
@@ -79,47 +75,17 @@ def check_all(
             worker.close()
 
 
-class _Worker:
-    """A child at work, used by one thread at a time."""
-
-    def __init__(self, task: _Task) -> None:
-        self._child = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-c", _PROGRAM, *filter(None, sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # Its traceback helps nobody; that it died is told.
-            process_group=0,  # Ctrl-C is for the parent, which ends it.
-        )
-        self._task = msgspec.json.encode(task) + b"\n"  # Told with the first segment.
-
-    def check(self, name: str, base: int, tell: Tell | None) -> Checked:
-        assert self._child.stdin is not None, "made with a pipe"
-        assert self._child.stdout is not None, "made with a pipe"
-        try:
-            self._child.stdin.write(self._task + f"{base}\n".encode())
-            self._child.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            raise WorkerDiedError(name, self._child.wait()) from None
-        self._task = b""
-        while (line := self._child.stdout.readline()).endswith(b"\n"):
-            said = msgspec.json.decode(line, type=_Line)
-            if said.failed is not None:
-                raise LogError(said.failed)
-            if said.found is not None:
-                return said.found
-            if tell is not None:
-                tell(said.records)
-        raise WorkerDiedError(name, self._child.wait())
-
-    def stop(self) -> None:
-        self._child.kill()
-
-    def close(self) -> None:
-        with (
-            suppress(BrokenPipeError),
-            self._child,
-        ):  # Closes its pipes, though it may not have read all, and waits for it.
-            pass
+def _check(worker: Worker, name: str, base: int, tell: Tell | None) -> Checked:
+    worker.tell(b"%d" % base)
+    while (line := worker.hear()) is not None:
+        said = msgspec.json.decode(line, type=_Line)
+        if said.failed is not None:
+            raise LogError(said.failed)
+        if said.found is not None:
+            return said.found
+        if tell is not None:
+            tell(said.records)
+    raise WorkerDiedError(name, worker.wait())
 
 
 def main() -> None:
@@ -127,19 +93,15 @@ def main() -> None:
     task = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Task)
     folder, sizes = RealFolder(Path(os.fsdecode(task.folder))), frozenset(task.sizes)
     segment.INDEX_STEP = task.index_step  # type: ignore[misc]
-    try:
-        for line in sys.stdin.buffer:
-            try:
-                base = int(line)
-                found = check(folder, base, seed=task.seed, sizes=sizes, tell=lambda records: _say(_Line(records)))
-            except LogError as error:
-                _say(_Line(failed=str(error).encode(errors="backslashreplace").decode()))
-            else:
-                _say(_Line(found=found))
-    except BrokenPipeError:
-        os._exit(1)  # Nobody listens any more: nor to what is left to be flushed.
+    for line in sys.stdin.buffer:
+        try:
+            base = int(line)
+            found = check(folder, base, seed=task.seed, sizes=sizes, tell=lambda records: _say(_Line(records)))
+        except LogError as error:
+            _say(_Line(failed=str(error).encode(errors="backslashreplace").decode()))
+        else:
+            _say(_Line(found=found))
 
 
 def _say(line: _Line) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    say(msgspec.json.encode(line))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
+from bisect import bisect_right
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from evlog import codec, recovery, resume, segment
+from evlog import codec, recovery, rereading, resume, segment
 from evlog.errors import CorruptLogError, LogError, StorageError, UnknownTagError
 from evlog.frame import CHECKPOINT, CONTROL, RECORD, SEAL, BadFrame
 from evlog.merkle import EMPTY_ROOT, Frontier
@@ -20,7 +21,7 @@ from evlog.records import LossAccepted
 from evlog.tip import NO_PREV, Tip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from evlog.files import File, Folder
     from evlog.frame import Frame
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     """Told how many more records were checked."""
 
 REPORT_RECORDS: Final = 5_000
+_SLICE_BYTES: Final = 256 * 1024
 LOSS_ACCEPTED: Final = (
     b"\xadloss_accepted"  # The tag, as MessagePack writes it: a record without these bytes holds none.
 )
@@ -131,29 +133,64 @@ def _walk(
     sizes: Collection[int],
     tell: Tell | None,
 ) -> BadFrame | None:
-    """Take the frames of a segment; return the first that is bad."""
-    untold = 0
-    for frame in segment.walk(active.file, 0, seed=seed):
-        if isinstance(frame, BadFrame):
-            return frame
-        try:
-            reason = active.take(frame) or (control_fault(active, frame) if frame.kind >= CONTROL else None)
-        except UnknownTagError as error:
-            return BadFrame(frame.position, error.reason, newer=True)
-        if reason is not None:
-            return BadFrame(frame.position, reason)
-        if frame.kind == RECORD:
-            untold += 1
-            if LOSS_ACCEPTED in frame.body:
-                losses += _losses(frame)
-            if frame.offset + 1 in sizes:
-                roots[frame.offset + 1] = active.tip.tree.root()
-            if untold == REPORT_RECORDS and tell is not None:
-                tell(untold)
-                untold = 0
+    """Take the frames of a segment; return the first that is bad.
+
+    Ordinary records are taken in runs, in half the time (rereading.py); whatever else comes, one by one.
+    """
+    bad, wanted, told = None, sorted(sizes), active.tip.end
+    frames: Iterator[Frame | BadFrame] | None = None
+    while True:
+        if _run(active, wanted, seed=seed):
+            frames = None
+        else:  # With all care, until there is a run again.
+            frames = frames or segment.walk(active.file, active.position, seed=seed)
+            frame = next(frames, None)
+            if frame is None:
+                break
+            if (bad := _step(active, frame, losses)) is not None:
+                break
+        end = active.tip.end
+        if end > active.base and end in sizes:
+            roots[end] = active.tip.tree.root()
+        if tell is not None and end - told >= REPORT_RECORDS:
+            tell(end - told)
+            told = end
     if tell is not None:
-        tell(untold)
-    return BadFrame(0, "the segment has no header") if active.position == 0 else None
+        tell(active.tip.end - told)
+    return bad or (BadFrame(0, "the segment has no header") if active.position == 0 else None)
+
+
+def _run(active: recovery.Active, wanted: Sequence[int], *, seed: int) -> bool:
+    """Take ordinary records, up to the next size of which a root is wanted; tell whether anything was there to be taken.
+
+    What may tell of an accepted loss is none: its frame is left.
+    """
+    if active.position == 0 or active.sealed:
+        return False
+    end = active.tip.end
+    at = bisect_right(wanted, end)
+    count = wanted[at] - end if at < len(wanted) else _SLICE_BYTES
+    data = active.file.read(_SLICE_BYTES, active.position)
+    if (loss := data.find(LOSS_ACCEPTED)) >= 0:
+        data = data[:loss]
+    found = rereading.run(data, active.tip, count, seed=seed)
+    active.take_run(found)
+    return found.stop > 0
+
+
+def _step(active: recovery.Active, frame: Frame | BadFrame, losses: list[Loss]) -> BadFrame | None:
+    """Take any frame; return why it is bad, None where it is not."""
+    if isinstance(frame, BadFrame):
+        return frame
+    try:
+        reason = active.take(frame) or (control_fault(active, frame) if frame.kind >= CONTROL else None)
+    except UnknownTagError as error:
+        return BadFrame(frame.position, error.reason, newer=True)
+    if reason is not None:
+        return BadFrame(frame.position, reason)
+    if frame.kind == RECORD and LOSS_ACCEPTED in frame.body:
+        losses += _losses(frame)
+    return None
 
 
 def _losses(frame: Frame) -> Iterator[Loss]:

@@ -32,21 +32,42 @@ class Entry(NamedTuple):
 COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Start": {
         "init": Entry("starting", "Make a store."),
-        "demo": Entry("showcase", "Record a training run in a new store and ask about it."),
+        "completion": Entry(
+            "completing", "Write what makes a shell complete commands, options and names of the store."
+        ),
+        "demo": Entry("showcase", "Record three pipelines in a new store, and what goes wrong in practice."),
+        "doctor": Entry(
+            "doctoring", "Look at Python, libraries, settings and the store, and say what to do about what is wrong."
+        ),
     },
     "Look": {
         "status": Entry("status", "Tell what the store holds and how it is."),
         "show": Entry("showing", "Show one thing with all that belongs to it."),
+        "runs": Entry("searching", "List runs, by a filter, with what differs among them."),
+        "latest": Entry("searching", "Show the artifact of a type that was made last and may be used."),
+        "search": Entry("searching", "Find what mentions a text."),
         "artifacts": Entry("listing", "List artifacts: data sets, models, whatever was made or read."),
         "executions": Entry("listing", "List executions: the runs that read and made artifacts."),
         "contexts": Entry("listing", "List contexts: what groups artifacts and executions."),
         "types": Entry("typelist", "List types with their properties."),
         "sql": Entry("querying", "Ask in SQL: every version of everything ever put, in DuckDB's dialect."),
     },
+    "Lineage": {
+        "lineage": Entry("tracing", "Show what a thing was made from and what was made from it."),
+        "path": Entry("tracing", "Show how data came from one thing to another."),
+        "open": Entry("viewing", "Show a thing in the browser, on one page that holds all it shows.", "open_"),
+    },
+    "Decide": {
+        "compare": Entry("deciding", "Tell what differs between runs, and where their lineages part."),
+        "impact": Entry("deciding", "Tell everything that was made from a thing, what is in use first."),
+        "taint": Entry("deciding", "Mark things, and everything made from them, as not to be used."),
+        "untaint": Entry("deciding", "Take the mark of a taint away."),
+    },
     "Time": {
         "log": Entry("history", "Show the records, or the life of a thing: who put what, when, through what, why."),
         "diff": Entry("hindsight", "Tell what was added, changed and linked between two moments."),
         "blame": Entry("hindsight", "Tell which record set each field of a thing."),
+        "mark": Entry("naming", "Give a moment a name, or list those that have one."),
         "follow": Entry("following", "Feed records to a program, each as it is put."),
     },
     "Move": {
@@ -77,6 +98,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         ),
     },
     "Forget": {
+        "retain": Entry("retaining", "Mark for deletion what a policy does not keep."),
         "personal": Entry("erasing", "Say which properties hold personal values, or tell what was said."),
         "erase": Entry("erasing", "Erase the personal values of a subject, on the record."),
     },
@@ -89,16 +111,17 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "check": Entry("checking", "Tell whether a proof holds, and what it proves."),
     },
 }
+COMPLETING: Final = "_EVLOG_COMPLETE"  # Set by a shell that asks what to offer, as click names it.
 _ENTRIES: Final = {name: entry for group in COMMANDS.values() for name, entry in group.items()}
 _ABOUT: Final = "A store of ML metadata whose truth is a log: nothing is overwritten, every past moment can be asked."
 _EXAMPLES: Final = """
-evlog demo                          record a training run, then ask what it used and made
+evlog demo                          record three pipelines, and tell what went wrong in them
 evlog status                        what the store here holds
 evlog show art:2                    one thing; others are run:1 (execution), ctx:1 (context), type:NAME
 evlog --at yesterday executions     the store as it was
 evlog log run:1 -o json             every record about a run, for a program
 """
-_EXITS: Final = [("0", "fine"), ("1", "refused"), ("2", "wrong usage"), ("3", "damage found")]
+EXITS: Final = [("0", "fine"), ("1", "refused"), ("2", "wrong usage"), ("3", "damage found")]
 
 
 class Evlog(click.Group):
@@ -117,8 +140,20 @@ class Evlog(click.Group):
         if cmd_name not in _ENTRIES:
             return None
         entry = _ENTRIES[cmd_name]
+        if COMPLETING in os.environ and (sketched := _sketch(cmd_name)) is not None:
+            return sketched
         found: Command = getattr(import_module(f"mlmd.cli.{entry.module}"), entry.function or cmd_name)
         return found
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Return what a shell offers here: commands, without importing them, and options."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - for who presses Tab
+
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=entry.line) for name, entry in _ENTRIES.items() if name.startswith(incomplete)
+        ]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are for, without importing them."""
@@ -138,10 +173,12 @@ class Evlog(click.Group):
         """Write examples and exit codes."""
         write_examples(formatter, _EXAMPLES)
         with formatter.section("Exit status"):
-            formatter.write_text(", ".join(f"{code} {means}" for code, means in _EXITS))
+            formatter.write_text(", ".join(f"{code} {means}" for code, means in EXITS))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run a command line and exit; an error becomes one line and a hint."""
+        if COMPLETING in os.environ:
+            import_module("mlmd.cli.completing")  # Which has a word in how bash is told.
         try:
             code = super().main(args, *rest, standalone_mode=False, **extra)  # type: ignore[call-overload]
             sys.stdout.flush()
@@ -163,7 +200,7 @@ class Evlog(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:  # Here, because click would make it exit 1.
             return _hang_up()
-        except (click.ClickException, click.exceptions.Exit, click.Abort, Refusal):
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
             settings = ctx.ensure_object(Settings)
@@ -173,7 +210,16 @@ class Evlog(click.Group):
                     raise
                 what = f"unexpected {type(error).__name__}: {error}; this is a fault of evlog, please report it"
                 refusal = Refusal(what, "the same with -v, which shows where it happened")
+            refusal.hint = refusal.hint or f"evlog {ctx.invoked_subcommand} --help"
+            if refusal is error:
+                raise
             raise refusal from error
+
+
+def _sketch(name: str) -> Command | None:
+    from mlmd.cli.grammar import sketch  # noqa: PLC0415 - for who presses Tab
+
+    return sketch(name)
 
 
 def _tell(refusal: Refusal) -> int:
@@ -184,10 +230,10 @@ def _tell(refusal: Refusal) -> int:
     return refusal.code
 
 
-def _usage(error: click.ClickException) -> tuple[str, str | None]:
+def _usage(error: click.ClickException) -> tuple[str, str]:
     """Return what was wrong with a command line, and the help to read."""
     if error.exit_code != USAGE:
-        return error.format_message(), None
+        return error.format_message(), "evlog --help"
     text = error.format_message().rstrip(".")
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if isinstance(error, click.BadOptionUsage) and error.option_name == "--at":

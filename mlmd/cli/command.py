@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mlmd.cli.settings import FORMATS, Settings, shared_options
+from mlmd.cli.settings import FORMATS, PARQUET, ROW_FORMATS, VARIABLE, Settings, shared_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +19,10 @@ _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 
 
 class Command(click.Command):
-    """A command of evlog. looks_back: it answers `--at`; formats: of `-o`. What is not for it, it refuses as wrong usage."""
+    """A command of evlog. What is not for it, it refuses as wrong usage.
+
+    looks_back: it answers `--at`; formats: of `-o`; lists: what it tells is rows, which a pipe gets as tsv.
+    """
 
     def __init__(
         self,
@@ -25,22 +30,34 @@ class Command(click.Command):
         *,
         looks_back: bool,
         formats: Sequence[str],
+        lists: bool,
         params: list[click.Parameter],
         text: str,
         **rest: Any,
     ) -> None:
         about, _, self.examples = text.partition(_EXAMPLES)
         self._shared: list[click.Parameter] = [*shared_options()]
+        self.own_params = params
         super().__init__(name, help=about, params=[*params, *self._shared], context_settings=_CONTEXT, **rest)
-        self.looks_back, self.formats = looks_back, formats
+        self.looks_back, self.formats, self.lists = looks_back, formats, lists
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, unless a moment or a format is asked for that the command does not know."""
-        if ctx.ensure_object(Settings).at is not None and not self.looks_back:
+        settings = ctx.ensure_object(Settings)
+        if settings.at is not None and not self.looks_back:
             raise click.UsageError(f"--at is for looking back, and `{self.name}` has no past", ctx)
-        if (form := ctx.ensure_object(Settings).form) not in self.formats:
-            raise click.UsageError(f"`{self.name}` has no format {form}: -o {', '.join(self.formats)}", ctx)
+        settings.form = settings.form or self._usual_form()
+        if settings.form not in self.formats:
+            raise click.UsageError(f"`{self.name}` has no format {settings.form}: -o {', '.join(self.formats)}", ctx)
+        if settings.form == PARQUET and sys.stdout.isatty() and not any(param.name == "file" for param in self.params):
+            raise click.UsageError("parquet is nothing for a terminal: send it to a file with >", ctx)
         return super().invoke(ctx)
+
+    def _usual_form(self) -> str:
+        """Return the format where none is asked for: people look at terminals, programs at the other end of a pipe."""
+        if (named := os.environ.get(VARIABLE, "")) in self.formats:
+            return named
+        return "tsv" if self.lists and not sys.stdout.isatty() else "table"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the command's own options; those of all commands by name only."""
@@ -65,7 +82,7 @@ def write_examples(formatter: click.HelpFormatter, examples: str) -> None:
 
 
 def command(
-    *, looks_back: bool = False, name: str | None = None, formats: Sequence[str] = FORMATS
+    *, looks_back: bool = False, name: str | None = None, formats: Sequence[str] | None = None, lists: bool = False
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a command of a function, its help and examples from the docstring, its parameters from click's decorators."""
 
@@ -75,7 +92,8 @@ def command(
         return Command(
             name or function.__name__,
             looks_back=looks_back,
-            formats=formats,
+            formats=formats or (ROW_FORMATS if lists else FORMATS),
+            lists=lists,
             params=params,
             text=text,
             callback=function,

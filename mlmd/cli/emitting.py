@@ -15,7 +15,7 @@ from mlmd.cli.following import Feed, feed_reader
 from mlmd.cli.output import talk
 from mlmd.cli.program import State
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find_store
+from mlmd.cli.reading import find_store, settled
 from mlmd.engine import Engine
 from mlmd.exchange.newfile import fresh
 from mlmd.exchange.openlineage import sending
@@ -75,7 +75,7 @@ class _Emitter:
         self._asked, self._engine, self._send, self._file = asked, engine, send, file
         at = asked.settings.at
         self._stop = engine.log.end if at is None else engine.offset_at(at.at)
-        begin = 0 if asked.start is None else min(self._stop, offset_of(engine.log, asked.start.at))
+        begin = 0 if asked.start is None else min(self._stop, offset_of(engine.log, settled(asked.settings, asked.start)))
         self._state = State(asked.state_file, engine.log, begin)
         if self._state.applied != begin:
             talk(asked.settings, f"going on at #{self._state.applied:,}, as {asked.state_file} says")

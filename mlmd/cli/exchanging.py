@@ -46,7 +46,7 @@ def import_(settings: Settings, source: str) -> None:
     evlog -s my-store import openlineage:events.jsonl
 
     """
-    place = settings.store or find(settings)
+    place = find(settings)
     settings.store = place
     started = time.perf_counter()
     try:

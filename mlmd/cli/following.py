@@ -15,7 +15,7 @@ import click
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import DELIMITERS, talk
 from mlmd.cli.program import Program, State
-from mlmd.cli.reading import log_of
+from mlmd.cli.reading import log_of, settled
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
 from mlmd.cli.stream import RowStream
@@ -99,14 +99,14 @@ def follow(settings: Settings, start: Moment | None, line: str | None, state_fil
     evlog follow --exec ./index.py --state index.state  goes on where index.py was, whatever died
 
     """
-    if settings.form in DELIMITERS:
+    if settings.form in (*DELIMITERS, "md"):
         raise click.UsageError(f"-o {settings.form}: records are fed as lines of JSON")
     if state_file is not None and line is None:
         raise click.UsageError("--state needs --exec: who reads standard output cannot say what is done")
     words = None if line is None else _words(line)
     settings.form = "jsonl"
     with log_of(settings) as log:
-        begin = 0 if start is None else offset_of(log, start.at)
+        begin = 0 if start is None else offset_of(log, settled(settings, start))
         if words is not None:
             state = State(state_file, log, begin)
             if state.applied != begin:

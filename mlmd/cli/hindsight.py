@@ -10,9 +10,9 @@ import click
 from mlmd import moment
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.history import refuse_unknown, refuse_unknown_types
-from mlmd.cli.output import local_time, rfc3339, show_rows
+from mlmd.cli.output import WORDS, local_time, rfc3339, show_rows
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import store_of
+from mlmd.cli.reading import settled, store_of
 from mlmd.cli.settings import When
 from mlmd.cli.things import RECORD_FIELDS, difference_in_words, difference_row, parse_named, provenance_row
 from mlmd.plain import plain
@@ -36,7 +36,7 @@ _TABLE: Final = ("", "thing", "type", "name", "change", "actor", "offset")
 _FIELDS: Final = ("what", "kind", "thing", "type", "name", "fields", *RECORD_FIELDS)
 
 
-@command(looks_back=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("since", metavar="[FROM]", type=When(), required=False)
 @click.argument("until", metavar="[TO]", type=When(), required=False)
@@ -63,13 +63,13 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
     """
     first, last = _moments(settings, since, until)
     with store_of(settings) as store, progress_of(settings, "comparing") as progress:
-        start, stop = sorted(min(offset_of(store.log, one.at), store.end) for one in (first, last))
+        start, stop = sorted(min(offset_of(store.log, settled(settings, one)), store.end) for one in (first, last))
         names = store.ask(Lookup.type_names)
         refuse_unknown_types(store, types)
         found = diff_between(store.log, store.view, start, stop, types=types or None, progress=progress)
         between = _between(store, start, stop)
     footer = f"{_counted(found)} {between}"
-    if settings.form == "table":
+    if settings.form in WORDS:
         show_rows(settings, _lines(found, names), _TABLE, footer)
     else:
         show_rows(settings, (diff_row(one, names) for one in found.differences), _FIELDS)
@@ -120,7 +120,7 @@ def _between(store: Store, start: int, stop: int) -> str:
     return f"by the records #{start:,} to #{stop - 1:,}, {times[0]} to {times[1]}"
 
 
-@command(looks_back=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("thing", metavar="OBJECT")
 def blame(settings: Settings, thing: str) -> None:

@@ -13,9 +13,9 @@ from evlog.errors import FutureError
 from mlmd import names
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.following import Feed, feed_reader
-from mlmd.cli.output import in_words, show_rows, talk
+from mlmd.cli.output import WORDS, in_words, show_rows, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import Store, log_of, store_of
+from mlmd.cli.reading import Store, log_of, settled, store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
 from mlmd.cli.stream import RowStream
@@ -51,7 +51,7 @@ _REPORT_RECORDS: Final = 1_000
 _COLUMNS: Final = ("offset", "time", "actor", "application", "api", "changes", "reason")
 
 
-@command(looks_back=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("thing", metavar="[OBJECT]", required=False)
 @click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="0: no limit.")
@@ -111,7 +111,7 @@ def log(
     if thing is not None and types:
         raise click.UsageError("--type is for the records of all things, and one is named")
     with store_of(settings) as store, progress_of(settings, "reading records") as progress:
-        start, stop = _range(store, since, until)
+        start, stop = _range(settings, store, since, until)
         if thing is not None:
             told = _life(store, parse_named(thing), start, stop, newest_first=not reverse, progress=progress)
             of_thing = list(islice((one for one in told if wanted(one[0].by)), limit or None))
@@ -124,7 +124,7 @@ def log(
             entries = list(islice(of_types, limit or None))
             rows = [record_row(entry) for entry in entries]
     shown = rows
-    if settings.form == "table":
+    if settings.form in WORDS:
         words = (
             map(_life_in_words, of_thing)
             if thing is not None
@@ -144,20 +144,21 @@ def _reported(found: Iterable[Entry], total: int, progress: Progress | None) -> 
         yield entry
 
 
-def _range(store: Store, since: Moment | None, until: Moment | None) -> tuple[int, int]:
+def _range(settings: Settings, store: Store, since: Moment | None, until: Moment | None) -> tuple[int, int]:
     """Return the records [start, stop) that were asked for. Raises FutureError for a start that the log has not reached."""
     stop = store.end
     if until is not None:
         with contextlib.suppress(FutureError):  # Nothing was put in the future: until then is until now.
-            stop = min(stop, offset_of(store.log, until.at))
-    return _start(store.log, since), stop
+            stop = min(stop, offset_of(store.log, settled(settings, until)))
+    return _start(settings, store.log, since), stop
 
 
-def _start(log: Log, since: Moment | None) -> int:
+def _start(settings: Settings, log: Log, since: Moment | None) -> int:
     if since is None:
         return 0
+    at = settled(settings, since)
     # An offset counts the records up to a time, and what was put at that very time was put since then.
-    return offset_of(log, since.at if isinstance(since.at, int) else since.at - timedelta(microseconds=1))
+    return offset_of(log, at if isinstance(at, int) else at - timedelta(microseconds=1))
 
 
 def _follow(
@@ -173,7 +174,7 @@ def _follow(
         return record_row(entry) | ({"changes": in_short(entry.record.changes)} if settings.form == "table" else {})
 
     with log_of(settings) as log:
-        start, end = _start(log, since), log.end
+        start, end = _start(settings, log, since), log.end
         stream = RowStream(settings, _COLUMNS)
         if limit:
             found = (row for entry in read_backward(log, start, end) if (row := row_of(entry)) is not None)

@@ -22,8 +22,9 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.copies import note_copy
 from mlmd.cli.output import rfc3339, show_one, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find_store
+from mlmd.cli.reading import find_store, new_folder
 from mlmd.cli.refusal import USAGE, Refusal
+from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, open_folder
 from replay import erasure
 from replay.asof import offset_of
@@ -110,7 +111,7 @@ def restore(settings: Settings, source: Path, dest: Path | None, reason: str | N
     evlog restore copy march --at 2026-03-01T09:30 --reason drill
 
     """
-    place = dest or settings.store
+    place = dest or new_folder(settings)
     if place is None:
         raise Refusal("restore to which folder?", f"evlog restore {source} NEW-FOLDER", USAGE)
     if place.exists() or place.is_symlink():
@@ -147,6 +148,8 @@ def _end_of(folder: RealFolder, found: Manifest, at: Moment | None) -> int:
     """Return how many records of a backup had been put at a moment. Raises FutureError, Refusal for what it cannot know."""
     if at is None:
         return found.end
+    if isinstance(at.at, Mark):
+        raise Refusal(f"{at}: a backup is a log alone: name the offset", "evlog -s STORE mark, which tells it", USAGE)
     if not isinstance(at.at, int) and at.at > found.made:
         made = rfc3339(found.made_us)
         raise Refusal(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mlmd.cli.command import Command, command, with_settings
-from mlmd.cli.output import show_rows, talk
+from mlmd.cli.output import NAMED, show_rows, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import store_of
+from mlmd.cli.reading import Served, gets_of
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.things import node_row
 from mlmd.convert import unframed
@@ -19,11 +19,13 @@ from mlmd.filter_query import filter_query
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind, Node
 from mlmd.names import SHORT
 from mlmd.opening import VIEWS_FOLDER
+from mlmd.store import ListOptions, OrderByField
 from projections.query import Filter, Listing, OrderBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlmd.cli.output import Row
     from mlmd.cli.reading import Store
     from mlmd.cli.settings import Settings
 
@@ -41,8 +43,14 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
     ) -> None:
         started = time.perf_counter()
         found = _filter(kind, wanted)
-        with store_of(settings) as store:
+        with gets_of(settings) as store:
             type_ids = _type_ids(store, kind, type_name)
+            if isinstance(store, Served):
+                if source == "history":
+                    raise click.UsageError("--from history reads the log, which a server does not hand out")
+                rows = [node_row(kind, node) for node in _of_server(store, kind, type_ids, wanted, limit, sort, desc)]
+                _show(settings, kind, columns, rows, f"{len(rows):,} {kind.plural} of {store.place}")
+                return
             listings = [
                 Listing(
                     kind.name,
@@ -61,9 +69,7 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
         nodes.sort(key=_KEYS[sort], reverse=desc)
         rows = [node_row(kind, node) for node in (nodes[:limit] if limit else nodes)]
         took_ms = (time.perf_counter() - started) * 1000
-        for row in rows if settings.form == "table" else ():
-            row[kind.name] = f"{SHORT[kind.name]}:{row['id']}"
-        show_rows(settings, rows, columns, f"{len(rows):,} of {total:,} {kind.plural}, {took_ms:.1f} ms")
+        _show(settings, kind, columns, rows, f"{len(rows):,} of {total:,} {kind.plural}, {took_ms:.1f} ms")
         # A program that got a part should not take it for all.
         if settings.form != "table" and len(rows) == limit < total:
             talk(settings, f"{len(rows):,} of {total:,} {kind.plural}: -n 0 for all")
@@ -97,7 +103,13 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
     decorated: Any = run
     for decorate in decorators:
         decorated = decorate(decorated)
-    return command(looks_back=True, name=kind.plural)(decorated)
+    return command(looks_back=True, name=kind.plural, lists=True)(decorated)
+
+
+def _show(settings: Settings, kind: Kind, columns: list[str], rows: list[Row], footer: str) -> None:
+    for row in rows if settings.form in NAMED else ():
+        row[kind.name] = f"{SHORT[kind.name]}:{row['id']}"
+    show_rows(settings, rows, columns, footer)
 
 
 def _filter(kind: Kind, text: str | None) -> Filter | None:
@@ -109,7 +121,7 @@ def _filter(kind: Kind, text: str | None) -> Filter | None:
         raise Refusal(str(error), f"evlog {kind.plural} --help", USAGE) from error
 
 
-def _type_ids(store: Store, kind: Kind, name: str | None) -> list[int] | list[None]:
+def _type_ids(store: Store | Served, kind: Kind, name: str | None) -> list[int] | list[None]:
     """Return the ids of all versions of a type; of none where no type was named."""
     if name is None:
         return [None]
@@ -118,6 +130,20 @@ def _type_ids(store: Store, kind: Kind, name: str | None) -> list[int] | list[No
     if not found:
         raise Refusal(f"there is no {kind.name} type {name!r}", f"evlog -s {store.place} types")
     return found
+
+
+def _of_server(
+    store: Served, kind: Kind, type_ids: list[int] | list[None], wanted: str | None, limit: int, sort: str, desc: bool
+) -> list[Node]:
+    """Return what a server lists."""
+    of_types = " OR ".join(f"type_id = {type_id}" for type_id in type_ids if type_id is not None)
+    options = ListOptions(
+        limit=limit or None,
+        order_by=OrderByField[_ORDERS[sort].name],
+        is_asc=not desc,
+        filter_query=" AND ".join(f"({one})" for one in (of_types, wanted) if one) or None,
+    )
+    return getattr(store.metadata, f"get_{kind.plural}")(list_options=options)
 
 
 def _of_view(store: Store, kind: Kind, listings: list[Listing]) -> list[Node]:

@@ -1,19 +1,25 @@
-"""Rows for people and for programs: an aligned table, or json, jsonl, tsv, csv. Data to standard output, talk to standard error.
+"""Rows for people and for programs: an aligned table, or json, jsonl, tsv, csv, md, parquet, id. Data to stdout, talk to stderr.
 
-A row is a dict with plain values; field names are the same in every format. A table shows the columns it is given, in words for
-people; the other formats hold every field.
+A row is a dict with plain values; field names are the same in every format. A table and Markdown show the columns they are given, in
+words for people; the other formats hold every field. `--fields` chooses from all of them, whatever the format.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import sys
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from mlmd.cli.refusal import USAGE, Refusal
+from mlmd.cli.settings import PARQUET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +27,11 @@ if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
 
 Row = dict[str, Any]
-_TIMES: Final = ("time", "created", "updated")
+WORDS: Final = ("table", "md")  # Formats for people.
+NAMED: Final = (*WORDS, "id")  # Where a row says art:1; elsewhere it has kind and id.
+_TIMES: Final = ("time", "created", "updated", "started")
+# What names a row in a further command: art:1, run:2, ctx:3, or a name.
+_NAMES: Final = ("thing", "artifact", "execution", "context", "run", "object", "key", "name", "id")
 _CELL_MAX: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _NONE: Final = "-"
@@ -69,43 +79,108 @@ def show_rows(
 
     columns: those of a table, in order; one that is empty throughout is left out, unless every column is wanted.
     """
+    rows, columns = picked(settings, rows), settings.fields or columns
     if settings.form == "json":
         click.echo(json.dumps(list(rows), indent=1, ensure_ascii=False))
-    elif settings.form != "table":
-        stream_rows(settings, rows, columns)
+    elif settings.form == PARQUET:
+        _write_parquet(list(rows), columns)
+    elif settings.form not in WORDS:
+        _stream_rows(settings.form, rows, columns)
     else:
         held = [{name: row[name] for name in columns if name in row} for row in rows]
         if held or every_column:
             shown = [name for name in columns if every_column or any(row.get(name) not in _EMPTY for row in held)]
-            Table(shown).write(held)
+            if settings.form == "md":
+                _write_markdown(held, shown)
+            else:
+                Table(shown).write(held)
         if footer:
             talk(settings, footer)
 
 
+def picked(settings: Settings, rows: Iterable[Row]) -> Iterable[Row]:
+    """Return the rows with the fields that were asked for, all if none were."""
+    return ({name: _field(row, name) for name in settings.fields} for row in rows) if settings.fields else rows
+
+
+def _field(row: Row, name: str) -> Any:
+    """Return a field, or what stands under a name within one. Raises Refusal for a name that no field has."""
+    if name in row:
+        return row[name]
+    outer, _, inner = name.partition(".")
+    if not inner or outer not in row:
+        raise Refusal(f"there is no field {name!r}: it is one of {', '.join(row)}", "the same with -o json", USAGE)
+    found = row[outer]
+    return found.get(inner) if isinstance(found, dict) else None
+
+
+def _write_markdown(rows: list[Row], columns: Sequence[str]) -> None:
+    from mlmd.display.tables import Table as Markdown  # noqa: PLC0415 - only who writes it needs it
+
+    words = [
+        [row.get(name) if _is_number(row.get(name)) else in_words(name, row.get(name)) for name in columns]
+        for row in rows
+    ]
+    click.echo(Markdown([name.replace("_", " ") for name in columns], words).markdown())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _write_parquet(rows: list[Row], columns: Sequence[str]) -> None:
+    from projections.duck.rows import write_rows  # noqa: PLC0415 - DuckDB is slow to import, and need not be installed
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.parquet"
+        write_rows(rows, list(rows[0]) if rows else columns, file)
+        with file.open("rb") as written:
+            shutil.copyfileobj(written, sys.stdout.buffer)
+
+
+def name_of(row: Row) -> str:
+    """Return how a further command names what a row is of."""
+    named = next((str(row[name]) for name in _NAMES if row.get(name) is not None), None)
+    if named is not None:
+        return named
+    return f"#{row['offset']}" if "offset" in row else in_words("", next(iter(row.values())))
+
+
 def stream_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str]) -> None:
-    """Write rows one after the other, as jsonl, csv or tsv. columns: named above where there is no row; else its fields are."""
-    if settings.form == "jsonl":
-        encode = json.JSONEncoder(ensure_ascii=False).encode
+    """Write rows one after the other, as jsonl, csv, tsv or id. columns: named above where there is no row; else its fields are."""
+    _stream_rows(settings.form, picked(settings, rows), settings.fields or columns)
+
+
+def _stream_rows(form: str, rows: Iterable[Row], columns: Sequence[str]) -> None:
+    if form in ("jsonl", "id"):
+        encode = json.JSONEncoder(ensure_ascii=False).encode if form == "jsonl" else name_of
         for row in rows:
             click.echo(encode(row))
         return
     write = None
     for row in rows:
-        write = write or separated(list(row), settings.form)
+        write = write or separated(list(row), form)
         write(row)
     if write is None:
-        separated(columns, settings.form)
+        separated(columns, form)
 
 
 def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
     """Write one thing: a line a field for people, one object or row for programs."""
     if settings.form == "json":
+        [row] = picked(settings, [row])
         click.echo(json.dumps(row, indent=1, ensure_ascii=False))
+    elif settings.form == "md":
+        [row] = picked(settings, [row])
+        _write_markdown(
+            [{"field": name, "value": in_words(name, value)} for name, value in row.items()], ["field", "value"]
+        )
     elif settings.form != "table":
         show_rows(settings, [row], list(row))
     else:
-        told = {name: value for name, value in row.items() if value not in _EMPTY}
-        width = max(len(name) for name in told)
+        [row] = picked(settings, [row])
+        told = {name: value for name, value in row.items() if settings.fields or value not in _EMPTY}
+        width = max((len(name) for name in told), default=0)
         for name, value in told.items():
             lines = _lines(name, value)
             click.echo(f"{name.replace('_', ' '):<{width}}  {lines[0]}")
@@ -156,7 +231,7 @@ class Table:
             titles = [name.replace("_", " ") for name in columns]
             self._widen([titles, *cells])
             line = self._line(titles)
-            click.echo(click.style(line, dim=True) if self._terminal else line)
+            click.echo(click.style(line, dim=True) if self._terminal and not os.environ.get("NO_COLOR") else line)
         else:
             self._widen(cells)
         for one in cells:

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.output import show_rows, stream_rows, talk
+from mlmd.cli.output import WORDS, show_rows, stream_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
 from mlmd.cli.refusal import REFUSED, USAGE, Refusal
@@ -44,7 +44,7 @@ def _params(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]
     return params
 
 
-@command(looks_back=True, formats=(*FORMATS, PARQUET))
+@command(looks_back=True, formats=(*FORMATS, PARQUET), lists=True)
 @with_settings
 @click.argument("query", metavar="[QUERY|-]", required=False)
 @click.option(
@@ -136,11 +136,11 @@ def sql(
 def _show(settings: Settings, answer: Answer, limit: int) -> str:
     """Write the rows; return what to say of them."""
     rows = (dict(zip(answer.columns, row, strict=True)) for row in answer.rows())
-    if settings.form not in ("table", "json"):
+    if settings.form not in (*WORDS, "json"):
         stream_rows(settings, rows, answer.columns)
         return _counted(answer.count, answer.offset)
-    found = list(islice(rows, limit + 1 if limit and settings.form == "table" else None))
-    more = settings.form == "table" and 0 < limit < len(found)
+    found = list(islice(rows, limit + 1 if limit and settings.form in WORDS else None))
+    more = settings.form in WORDS and 0 < limit < len(found)
     show_rows(settings, found[:limit] if more else found, answer.columns, every_column=True)
     if more:
         return f"the first {limit:,} rows of #{answer.offset:,}, -n 0 for all"

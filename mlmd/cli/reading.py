@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.tlog.archive import CHECKPOINT
+from mlmd import marks, places
 from mlmd.cli.output import local_time, rfc3339, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.methods import METHODS, WHOLE_LINEAGE
+from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
+from mlmd.past import Past
+from mlmd.places import Server
+from mlmd.store import MetadataStore
 from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from mlmd.cli.settings import Settings
+    from mlmd.moment import At, Moment
+    from mlmd.places import Place
     from mlmd.proto import metadata_store_pb2 as pb
     from projections.sqlite.lookup import Lookup
 
@@ -34,7 +43,12 @@ class Store:
     def __init__(self, place: Path, engine: Engine, at: int | None) -> None:
         self.place, self.log, self.view = place, engine.log, engine.view
         self.end = engine.view.applied if at is None else at
-        self._at = at
+        self._engine, self._at = engine, at
+
+    @property
+    def metadata(self) -> MetadataStore:
+        """The store with MLMD's own methods, at the moment; open as long as this is."""
+        return MetadataStore.over(self._engine if self._at is None else Past(self._engine, self._at))
 
     def ask(self, question: Callable[[Lookup], _Answer], at: int | None = None) -> _Answer:
         """Return the answer to a question to the view, as of the moment; at: as of another offset."""
@@ -53,19 +67,56 @@ class Store:
         return graph
 
 
-def find(settings: Settings) -> Path:
-    """Return the store's folder: -s, else EVLOG_STORE, else the first from here upward that holds one."""
+class Served:
+    """The store of a server at one moment: what MLMD's own gets tell."""
+
+    def __init__(self, place: Server, at: At | None) -> None:
+        from mlmd.client import Remote  # noqa: PLC0415 - a folder needs no gRPC
+
+        self.place, self._remote = place, Remote(place.config(), at)
+        self.metadata = MetadataStore.over(self._remote)
+
+    def get(self, method: str, **fields: Any) -> Any:
+        """Return the answer to a get of `mlmd.methods`. Raises StatusError."""
+        found = METHODS[method]
+        return self._remote.call(found, found.request(**fields))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._remote.close()
+
+
+def place_of(settings: Settings) -> Place:
+    """Return the store that is named, else the one that is found: see `mlmd.places`. Raises Refusal where there is none."""
     if settings.store is not None:
         return settings.store
-    if named := os.environ.get("EVLOG_STORE"):
-        return Path(named)
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / LOG_FOLDER / "LOGID").is_file():
-            return folder
-    raise Refusal(
-        f"{here}: there is no store here or in a folder above", "evlog -s FOLDER COMMAND, or evlog init FOLDER"
-    )
+    try:
+        place = places.found()
+    except ValueError as error:
+        raise Refusal(f"{places.VARIABLE}: {error}", "evlog -s STORE COMMAND") from None
+    if place is None:
+        raise Refusal(
+            f"{Path.cwd()}: there is no store here or in a folder above",
+            "evlog -s STORE COMMAND, or evlog init FOLDER, or evlog demo",
+        )
+    return place
+
+
+def find(settings: Settings) -> Path:
+    """Return the folder of the store. Raises Refusal for a server, which has its log to itself."""
+    place = place_of(settings)
+    if isinstance(place, Server):
+        command = click.get_current_context().info_name
+        raise Refusal(
+            f"{place}: `{command}` reads the log, which a server does not hand out",
+            f"evlog -s FOLDER {command}, on the machine of the server",
+        )
+    return place
+
+
+def new_folder(settings: Settings) -> Path | None:
+    """Return the folder that -s names for a store to be made, None where it names none. Raises Refusal for a server."""
+    return find(settings) if settings.store is not None else None
 
 
 def find_store(settings: Settings) -> Path:
@@ -102,6 +153,52 @@ def store_of(settings: Settings) -> Iterator[Store]:
         yield Store(place, engine, at)
     finally:
         opened.close()
+
+
+def settled(settings: Settings, when: Moment) -> int | datetime:
+    """Return a moment as an offset or a time; which one a mark stands for, only the store knows. Raises StatusError, Refusal."""
+    if not isinstance(when.at, Mark):
+        return when.at
+    opened = open_folder(find(settings), writable=False)
+    try:
+        return opened.view.ask(lambda lookup: marks.settled(lookup, when.at))
+    finally:
+        opened.close()
+
+
+@contextmanager
+def gets_of(settings: Settings) -> Iterator[Store | Served]:
+    """Open the store, in a folder or of a server, for what a server answers too, as of the moment; close it at the end."""
+    place = place_of(settings)
+    if isinstance(place, Server):
+        settings.store = place
+        with closing(Served(place, settings.at and settings.at.at)) as served:
+            yield served
+        return
+    with store_of(settings) as opened:
+        yield opened
+
+
+@contextmanager
+def metadata_of(settings: Settings) -> Iterator[MetadataStore]:
+    """Open the store, in a folder or of a server, as of the moment asked for; close it at the end."""
+    with gets_of(settings) as store:
+        yield store.metadata
+
+
+@contextmanager
+def putting_of(settings: Settings) -> Iterator[MetadataStore]:
+    """Open the store, in a folder or of a server, for putting; close it at the end."""
+    place = place_of(settings)
+    settings.store = place
+    if isinstance(place, Server):
+        with closing(Served(place, None)) as served:
+            yield served.metadata
+        return
+    with progress_of(settings, "making a view") as progress:
+        opened = open_folder(place, progress=progress)
+    with closing(Engine(opened)) as engine:
+        yield MetadataStore.over(engine)
 
 
 @contextmanager

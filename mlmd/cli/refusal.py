@@ -18,10 +18,23 @@ DAMAGE: Final = 3
 INTERRUPTED: Final = 130  # 128 + SIGINT and 128 + SIGPIPE, as a shell says it.
 BROKEN_PIPE: Final = 141
 UPGRADE: Final = "pip install --upgrade evlog-mlmd"
+# What to do next about a status code of MLMD's, by its number (mlmd.errors); {command} names the store.
+_NEXT: Final = {
+    4: "the same again",  # DEADLINE_EXCEEDED
+    5: "{command} artifacts, or {command} executions",  # NOT_FOUND
+    6: "{command} artifacts, or {command} types",  # ALREADY_EXISTS
+    8: "{command} doctor",  # RESOURCE_EXHAUSTED
+    9: "{command} status",  # FAILED_PRECONDITION
+    10: "the same again",  # ABORTED
+    11: "{command} log -n 1",  # OUT_OF_RANGE
+    12: "the same on the machine of the store: evlog -s FOLDER",  # UNIMPLEMENTED
+    14: "evlog -s FOLDER serve, on the machine of the store",  # UNAVAILABLE
+    15: "{command} verify",  # DATA_LOSS
+}
 
 
 class Refusal(Exception):  # noqa: N818 - not every exit is an error
-    """Ends a command. what: one line; hint: the next command, without `try:`; None where none helps."""
+    """Ends a command. what: one line; hint: the next command, without `try:`; its help where none is better."""
 
     def __init__(self, what: str, hint: str | None = None, code: int = REFUSED) -> None:
         super().__init__(what)
@@ -79,11 +92,14 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
             return Refusal(str(error), "the same again, once the other has finished")
         case ViewError():
             return Refusal(str(error), f"{command} replay")
-        case OpenError() | StatusError():
+        case OpenError():
             code = DAMAGE if error.error_code == DATA_LOSS else REFUSED
             return Refusal(str(error), f"{command} verify" if code == DAMAGE else "evlog init FOLDER", code)
+        case StatusError():
+            code = DAMAGE if error.error_code == DATA_LOSS else REFUSED
+            return Refusal(str(error), _NEXT.get(error.error_code, "").format(command=command), code)
         case RuntimeError() if "Symlink loop" in str(error):  # So pathlib calls it, up to 3.12.
-            return Refusal(str(error))
+            return Refusal(str(error), "evlog -s FOLDER status")
         case OSError() if error.strerror:
             place = f"{error.filename}: " if error.filename else ""
             return Refusal(f"{place}{error.strerror}", f"{command} status")

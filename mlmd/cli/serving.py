@@ -172,9 +172,12 @@ def _refuse_foreign(settings: Settings, given: dict[str, Any]) -> None:
     if source is not None and source not in _SOURCES:
         raise Refusal(f"--metadata_source_config_type {source}: no such backend here", "evlog -s FOLDER serve")
     if source == "config_file" and given["config_file"] is None:
-        raise Refusal("--metadata_source_config_type config_file needs --metadata_store_server_config_file", None)
+        raise Refusal("--metadata_source_config_type config_file needs --metadata_store_server_config_file")
     if given["downgrade_db_schema_version"] not in (None, _NO_DOWNGRADE):
-        raise Refusal("--downgrade_db_schema_version: a store is never rewritten, so it cannot be downgraded", None)
+        raise Refusal(
+            "--downgrade_db_schema_version: a store is never rewritten, so it cannot be downgraded",
+            "evlog serve, without it",
+        )
     for name in _HARMLESS:
         if given[name] is not None:
             talk(settings, f"--{name} has no effect here")
@@ -188,7 +191,7 @@ def _options(given: dict[str, Any], config: pb.MetadataStoreServerConfig | None)
     if config is not None:
         of_file = server_config.tls_of(config, given["config_file"])
         if tls is not None and of_file is not None:
-            raise Refusal("certificates both in the flags and in the configuration file: name them once", None)
+            raise Refusal("certificates both in the flags and in the configuration file: name them once")
         tls = tls or of_file
     channel = server_config.channel_arguments(given["channel"])
     return Options(given["host"], given["port"], given["workers"], given["max_message_bytes"], tls, channel)
@@ -209,7 +212,7 @@ def _open(settings: Settings, config: pb.MetadataStoreServerConfig | None, *, wr
     """Return the store's name and the open store: that of the configuration file, else that of all commands."""
     if config is not None and config.connection_config.WhichOneof("config") is not None:
         if settings.store is not None:
-            raise Refusal("a store both by -s and in the configuration file: name it once", None)
+            raise Refusal("a store both by -s and in the configuration file: name it once")
         connection = config.connection_config
         if connection.WhichOneof("config") == "sqlite" and not writable:
             connection.sqlite.connection_mode = connection.sqlite.READONLY

@@ -8,24 +8,51 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mlmd import moment
+from mlmd import moment, places
 
 if TYPE_CHECKING:
-    from mlmd.moment import Moment
+    from click.shell_completion import CompletionItem
 
-FORMATS: Final = ("table", "json", "jsonl", "tsv", "csv")
-PARQUET: Final = "parquet"  # Of those commands that say so.
+    from mlmd.moment import Moment
+    from mlmd.places import Place
+
+PARQUET: Final = "parquet"
+FORMATS: Final = ("table", "json", "jsonl", "tsv", "csv", "md")  # Of every command.
+ROW_FORMATS: Final = (*FORMATS, PARQUET, "id")  # Of one that lists things.
+VARIABLE: Final = "EVLOG_OUTPUT"
 
 
 @dataclass
 class Settings:
     """The options that all commands share."""
 
-    store: Path | None = None
+    store: Place | None = None
     at: Moment | None = None
-    form: str = "table"
+    form: str = ""  # What EVLOG_OUTPUT says, else what suits the command: see `Command.invoke`.
+    fields: tuple[str, ...] = ()
     quiet: bool = False
     verbose: bool = False
+
+
+class Store(click.ParamType):  # type: ignore[type-arg] # As below.
+    """An option that names a store: see `places`."""
+
+    name = "store"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a Place. Fails as wrong usage."""
+        if isinstance(value, Path | places.Server):
+            return value
+        try:
+            return places.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Let the shell offer folders."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - for who presses Tab
+
+        return [CompletionItem(incomplete, type="dir")]
 
 
 class When(click.ParamType):  # type: ignore[type-arg] # Generic from click 8.4 on only.
@@ -43,6 +70,12 @@ class When(click.ParamType):  # type: ignore[type-arg] # Generic from click 8.4 
             self.fail(str(error), param, ctx)
 
 
+def _moments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    from mlmd.cli.completing import offered  # noqa: PLC0415 - for who presses Tab
+
+    return offered(ctx, param, incomplete)
+
+
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Keep an option's value for whoever runs; the one nearest to the end of the line wins."""
     settings = ctx.ensure_object(Settings)
@@ -50,6 +83,8 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         return
     if param.name == "json":
         settings.form = "json"
+    elif param.name == "fields":
+        settings.fields = tuple(name for one in value.split(",") if (name := one.strip()))
     elif param.name == "at":
         settings.at = None if value.text == moment.NOW else value
     else:
@@ -62,9 +97,9 @@ def shared_options() -> list[click.Option]:
     return [
         click.Option(
             ["-s", "--store"],
-            type=click.Path(path_type=Path),
-            metavar="FOLDER",
-            help="The store; else EVLOG_STORE, else the first one found from here upward.",
+            type=Store(),
+            metavar="STORE",
+            help="A folder, or HOST:PORT of a server; else EVLOG_STORE, else the first store from here upward.",
             expose_value=False,
             callback=_remember,
         ),
@@ -72,15 +107,24 @@ def shared_options() -> list[click.Option]:
             ["--at"],
             type=When(),
             metavar="WHEN",
+            shell_complete=_moments,
             help="Look at the store as it was: '#31907' (the first 31,907 records), 2026-03-01T09:30, yesterday, 3d, 2h.",
             expose_value=False,
             callback=_remember,
         ),
         click.Option(
             ["-o", "--output", "form"],
-            type=click.Choice((*FORMATS, PARQUET)),
+            type=click.Choice(ROW_FORMATS),
             metavar="FORMAT",
-            help="table, json, jsonl, tsv or csv. Data goes to standard output, talk to standard error.",
+            help="table, json, jsonl, tsv, csv, md; of lists also parquet, and id: names for a further command. A list is a table on a"
+            " terminal and tsv in a pipe, unless EVLOG_OUTPUT says otherwise. Data goes to standard output, talk to standard error.",
+            expose_value=False,
+            callback=_remember,
+        ),
+        click.Option(
+            ["--fields"],
+            metavar="A,B",
+            help="Only these fields, in this order; those within as properties.acc. -o json names them all.",
             expose_value=False,
             callback=_remember,
         ),

@@ -2,169 +2,130 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from mlmd import places
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_one
 from mlmd.cli.refusal import DAMAGE, Refusal
-from mlmd.cli.things import difference_in_words, difference_row, provenance_row, thing_in_short
-from mlmd.demo import SQL_QUESTIONS, ask, record_workflow
-from mlmd.engine import Engine
-from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER
-from mlmd.plain import plain
-from mlmd.proto import metadata_store_pb2 as pb
-from mlmd.store import MetadataStore
-from projections.errors import MissingLibraryError
-from projections.sqlite.view import View
-from replay.asof import as_of
-from replay.rebuild import rebuild
+from mlmd.story import BAD, RUNS, record_story
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mlmd.cli.settings import Settings
-    from mlmd.demo import Workflow
+    from mlmd.cli.walkthrough import Say
+    from mlmd.recorder.store import Store
 
-    Say = Callable[[str], None]
+_FOLDER: Final = Path("demo-store")
+_ALTERED: Final = "s3://demo/taxi/models/3"
+_NEXT: Final = """
+Now try:
+  evlog -s {folder} status
+  evlog -s {folder} lineage taxi-model:4 --up 4
+  evlog -s {folder} show taxi-model@prod
+  evlog -s {folder} log --by ana
+  evlog -s {folder} diff 1h --type Model
+  evlog demo {folder} --tamper"""
 
 
 @command()
 @with_settings
-@click.argument("folder", metavar="[FOLDER]", type=click.Path(path_type=Path), default=Path("demo-store"))
-def demo(settings: Settings, folder: Path) -> None:
-    """Record a training run in a new store, ask about it, look back, rebuild the views from the log, tell what happened.
+@click.argument("folder", metavar="[FOLDER]", type=click.Path(path_type=Path), default=_FOLDER)
+@click.option(
+    "--runs", type=click.IntRange(1, 1_000_000), default=RUNS, show_default=True, metavar="N", help="How many."
+)
+@click.option("--guide", is_flag=True, help="Instead: the nine steps of ML Metadata's guide, by its own calls.")
+@click.option("--tamper", is_flag=True, help="Alter a record in a copy of the store, for `verify` to find.")
+def demo(settings: Settings, folder: Path, runs: int, guide: bool, tamper: bool) -> None:
+    """Record three pipelines in a new store: models that start from others, a bad data set, failed and cached runs, a taint.
+
+    With --tamper the store may be there already; its copy is FOLDER-tampered.
 
     Examples:
-    evlog demo                  in demo-store
-    evlog demo somewhere        in another new folder
+    evlog demo                  60 runs in demo-store
+    evlog demo many --runs 100   in another new folder
+    evlog demo demo-store --tamper     then: evlog -s demo-store-tampered verify, which ends with 3
+    evlog demo small --guide    the training workflow of ML Metadata's guide, step by step
 
     """
-    if (folder / LOG_FOLDER).exists():
+    if guide and tamper:
+        raise click.UsageError("--tamper alters the store of pipelines, not that of --guide")
+    there = places.is_store(folder)
+    if there and not tamper:
         raise Refusal(f"{folder}: there is a store already", f"evlog -s {folder} status, or evlog demo ANOTHER-FOLDER")
-    config = pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(folder)))
-    say = click.echo if settings.form == "table" else _nothing
-    store = MetadataStore(config)
-    try:
-        engine = store._backend  # noqa: SLF001 - the demo looks under the bonnet
-        assert isinstance(engine, Engine), "a store in a folder"
-        steps: list[Row] = []
+    if guide:
+        from mlmd.cli.walkthrough import walk  # noqa: PLC0415 - what the other story does not need
 
-        def told(step: int, text: str) -> None:
-            steps.append({"step": step, "what": text, "end": engine.log.end})
-            say(f"  {step}  {text:<56} record #{engine.log.end - 1}")
+        walk(settings, folder)
+        return
+    from mlmd.cli.walkthrough import say_of  # noqa: PLC0415 - as above
 
-        say(f"A training workflow, recorded in {folder}:")
-        ids = record_workflow(store, told)
-        row: Row = {"store": str(folder), "steps": steps, "answers": _answer(store, ids, say)}
-        row["as_of"] = _look_back(engine, ids, steps[6]["end"], say)
-        row["views"] = _rebuild(engine, folder, say)
-        row["diff"] = _diff(store, row["as_of"]["offset"], say)
-        row["blame"] = _blame(store, f"run:{ids.run}", say)
-        row["sql"] = _ask_in_sql(store, folder, ids, say)
-    finally:
-        store.close()
+    say = say_of(settings)
+    row: Row = {"store": str(folder)}
+    if not there:
+        row |= _record(folder, runs, say)
+    if tamper:
+        row |= _tamper(folder, say)
+    elif settings.form == "table":
+        say(_NEXT.format(folder=folder))
     if settings.form != "table":
         show_one(settings, row)
-    say(f"\nNow try:\n  evlog -s {folder} status\n  evlog -s {folder} show art:{ids.model}")
-    say(f"  evlog -s {folder} log run:{ids.run}\n  evlog -s {folder} diff '#3'\n  evlog -s {folder} verify")
-    if not row["views"]["identical"]:
+    if "views" in row and not row["views"]["identical"]:
         raise click.exceptions.Exit(DAMAGE)
 
 
-def _nothing(_line: str) -> None:
-    """Say nothing: a program reads the row at the end."""
+def _record(folder: Path, runs: int, say: Say) -> Row:
+    """Record the story; tell it, the lineage of what went wrong, and that the view is what the log says."""
+    from mlmd.cli.walkthrough import rebuilt  # noqa: PLC0415 - as above
+    from mlmd.engine import Engine  # noqa: PLC0415 - as above
+    from mlmd.recorder.store import open_store  # noqa: PLC0415 - as above
+
+    started = time.perf_counter()
+    with open_store(folder) as store:
+        story = record_story(store, runs)
+        engine = store.metadata._backend  # noqa: SLF001 - the demo looks under the bonnet
+        assert isinstance(engine, Engine), "a store in a folder"
+        took_s = time.perf_counter() - started
+        say(f"{story.runs:,} runs of three pipelines, recorded in {folder}: {engine.log.end:,} records, {took_s:.1f} s")
+        for sentence in story.happened:
+            say(f"  - {sentence}")
+        lineage = _lineage(store, say) if story.tainted else None
+        views = rebuilt(engine, folder, say)
+        return {
+            "runs": story.runs,
+            "records": engine.log.end,
+            "happened": story.happened,
+            "lineage": lineage,
+            "views": views,
+        }
 
 
-def _answer(store: MetadataStore, ids: Workflow, say: Say) -> Row:
-    answers = ask(store, ids.model)
-    [model] = store.get_artifacts_by_id([ids.model])
-    [data] = answers.data
-    others = [one for one in answers.also_made if one.id != model.id]
-    say("\nWhat the store knows of the model:")
-    say(f"  trained on       art:{data.id}  {data.uri}, day {data.properties['day'].int_value}")
-    say(f"  with parameters  {', '.join(f'{key}={value}' for key, value in answers.parameters.items())}")
-    say(f"  by               run:{answers.run.id}  {answers.run.type}")
-    say(f"  in experiments   {', '.join(one.name for one in answers.experiments)}")
-    say(f"  from that data   {', '.join(f'art:{one.id}' for one in others) or 'nothing else'} was made")
-    say("\nIts lineage:")
-    say(f"  art:{model.id}  SavedModel  {model.properties['name'].string_value}")
-    say(f"  └ run:{answers.run.id}  Trainer  {answers.parameters['state']}")
-    say(f"    └ art:{data.id}  DataSet  {data.uri}")
-    return {
-        "model": f"art:{model.id}",
-        "trained_on": [f"art:{one.id}" for one in answers.data],
-        "parameters": answers.parameters,
-        "made_by": f"run:{answers.run.id}",
-        "experiments": [one.name for one in answers.experiments],
-        "also_made": [f"art:{one.id}" for one in others],
-    }
+def _lineage(store: Store, say: Say) -> str:
+    from mlmd.display.walk import lineage  # noqa: PLC0415 - as above
+
+    text = lineage(store.metadata, "taxi-model:4", up=4).text()
+    say(f"\nWhat the newest tainted model was made from ({BAD} is the culprit):")
+    for line in text.splitlines():
+        say(f"  {line}")
+    return text
 
 
-def _look_back(engine: Engine, ids: Workflow, offset: int, say: Say) -> Row:
-    from mlmd.methods import METHODS  # noqa: PLC0415 - shown as the one place it is
+def _tamper(folder: Path, say: Say) -> Row:
+    from mlmd.tampering import tampered_copy  # noqa: PLC0415 - as above
 
-    method = METHODS["GetExecutionsByID"]
-    view = as_of(engine.log, offset, BODIES)
-    request = method.request(execution_ids=[ids.run])
-    [run] = view.ask(lambda lookup: method.ask(lookup, request)).executions
-    view.close()
-    state = run.properties["state"].string_value
-    say(f"\nAs of #{offset}, before it was done, run:{run.id} was {state}.")
-    return {"offset": offset, "run": f"run:{run.id}", "state": state}
-
-
-def _ask_in_sql(store: MetadataStore, folder: Path, ids: Workflow, say: Say) -> list[Row]:
-    try:
-        from mlmd.analytics import sql  # noqa: PLC0415 - DuckDB need not be there
-    except MissingLibraryError as error:
-        say(f"\nFor questions in SQL: {error.install}")
-        return []
-    say("\nAnd in SQL, over every version of everything:")
-    asked = []
-    for words, question in SQL_QUESTIONS:
-        query = question.format(**vars(ids))
-        answer = sql(store, query)
-        rows = [dict(zip(answer.columns, map(_shown, row), strict=True)) for row in answer.fetchall()]
-        indented = query.replace("\n", "\n      ")
-        say(f'\n  {words}\n    evlog -s {folder} sql "{indented}"')
-        for row in rows:
-            say(f"      {'  '.join(f'{name} {value}' for name, value in row.items())}")
-        asked.append({"question": words, "sql": query, "answer": rows})
-    return asked
-
-
-def _shown(value: Any) -> Any:
-    return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else value
-
-
-def _rebuild(engine: Engine, folder: Path, say: Say) -> Row:
-    live = engine.view.digest()
-    records = rebuild(engine.log, folder / VIEWS_FOLDER, BODIES)
-    fresh = View.open(folder / VIEWS_FOLDER, engine.log.id, BODIES, writable=False)
-    rebuilt = fresh.digest()
-    fresh.close()
-    say(f"\nThe views, rebuilt from the {records} records of the log:")
-    say(f"  live     {live}\n  rebuilt  {rebuilt}  {'identical' if live == rebuilt else 'DIFFERENT'}")
-    return {"records": records, "live": live, "rebuilt": rebuilt, "identical": live == rebuilt}
-
-
-def _diff(store: MetadataStore, offset: int, say: Say) -> list[Row]:
-    found = store.diff(offset).differences
-    say(f"\nWhat happened since #{offset}:")
-    for one in found:
-        mark = "~" if one.what == "changed" else "+"
-        words = ", ".join(difference_in_words(one)) if one.what == "changed" else one.what
-        say(f"  {mark} {thing_in_short(one.after):<16} {words:<40} by {one.by.actor}, #{one.by.offset}")
-    return [difference_row(one) | provenance_row(one.by) for one in found]
-
-
-def _blame(store: MetadataStore, thing: str, say: Say) -> list[Row]:
-    found = store.blame(thing)
-    say(f"\nWho set what of {thing}:")
-    for one in found:
-        say(f"  {one.field:<18} {one.value:<40} by {one.by.actor}, #{one.by.offset}, {one.by.api}")
-    return [{"field": one.field, "value": plain(one.value)} | provenance_row(one.by) for one in found]
+    copy = folder.with_name(f"{folder.name}-tampered")
+    if copy.exists():
+        raise Refusal(f"{copy}: it is there already", f"evlog -s {copy} verify")
+    done = tampered_copy(folder, copy, _ALTERED)
+    if done is None:
+        raise Refusal(
+            f"{folder}: no record of it names {_ALTERED}, so it is not the demo's", "evlog demo NEW-FOLDER --tamper"
+        )
+    say(f"In the copy {copy}, record #{done.offset} says {done.new} in place of {done.old}.")
+    say("One byte was changed, and the frame's checksums were made right again, as one who knows the format would.")
+    say(f"Record #{done.offset + 1} holds a hash of what #{done.offset} said when it was put.")
+    say(f"\nNow try:\n  evlog -s {copy} verify")
+    return {"tampered": str(copy), "offset": done.offset, "file": str(done.file), "old": done.old, "new": done.new}

@@ -9,9 +9,9 @@ import click
 from mlmd import errors
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows
-from mlmd.cli.reading import Store, store_of
+from mlmd.cli.reading import Store, gets_of
 from mlmd.cli.refusal import Refusal
-from mlmd.cli.things import difference_in_words, event_row, node_row, parse_object
+from mlmd.cli.things import difference_in_words, event_row, node_row, object_of
 from mlmd.cli.typelist import type_rows
 from mlmd.convert import ARMS
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
@@ -21,6 +21,7 @@ from replay.versions import history
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlmd.cli.reading import Served
     from mlmd.cli.settings import Settings
     from mlmd.proto import metadata_store_pb2 as pb
 
@@ -31,16 +32,17 @@ _FORMS: Final = {arm: form for form, arm in ARMS.items()}
 @with_settings
 @click.argument("thing", metavar="OBJECT")
 def show(settings: Settings, thing: str) -> None:
-    """Show one thing with all that belongs to it: art:ID, run:ID, ctx:ID or type:NAME.
+    """Show one thing with all that belongs to it: art:ID, run:ID, ctx:ID, type:NAME, or as it is called: taxi:7, taxi@prod, a URI.
 
     Examples:
     evlog show art:2                 an artifact: fields, events, contexts, how often it was put
+    evlog show taxi-model@prod       what an alias stands for
     evlog show run:1 -o json         an execution, for a program
     evlog --at '#12' show run:1      the same as it was
     evlog show type:Trainer          a type, all versions
 
     """
-    with store_of(settings) as store:
+    with gets_of(settings) as store:
         if thing.startswith("type:"):
             rows = [row for row in type_rows(store) if row["name"] == thing.removeprefix("type:")]
             if not rows:
@@ -50,7 +52,7 @@ def show(settings: Settings, thing: str) -> None:
             else:
                 show_rows(settings, rows, list(rows[0]))
             return
-        kind, number = parse_object(thing)
+        kind, number = object_of(store.metadata, thing)
         row = node_in_full(store, kind, number)
     if settings.form == "table":
         for field, form in (("properties", "property_types"), ("custom_properties", "custom_property_types")):
@@ -59,8 +61,8 @@ def show(settings: Settings, thing: str) -> None:
     show_one(settings, row)
 
 
-def node_in_full(store: Store, kind: Kind, number: int) -> Row:
-    """Return a node with its events, links and versions. Raises Refusal where there is none."""
+def node_in_full(store: Store | Served, kind: Kind, number: int) -> Row:
+    """Return a node with its events, links and, where the log is at hand, versions. Raises Refusal where there is none."""
     found = getattr(store.get(f"Get{kind.plural.capitalize()}ByID", **{f"{kind.name}_ids": [number]}), kind.plural)
     if not found:
         raise Refusal(f"there is no {SHORT[kind.name]}:{number}", f"evlog -s {store.place} {kind.plural}")
@@ -87,7 +89,13 @@ def node_in_full(store: Store, kind: Kind, number: int) -> Row:
         except errors.NotFoundError:  # MLMD's way to say none.
             contexts = []
         row["contexts"] = [named(context, CONTEXT) for context in contexts]
-    row["versions"] = [
+    if isinstance(store, Store):
+        row["versions"] = _versions(store, kind, number)
+    return row
+
+
+def _versions(store: Store, kind: Kind, number: int) -> list[Row]:
+    return [
         {
             "record": f"#{version.by.offset}",
             "time": rfc3339(version.by.time_us),
@@ -97,7 +105,6 @@ def node_in_full(store: Store, kind: Kind, number: int) -> Row:
         }
         for version in history(store.log, store.view, (kind.name, number), store.end, links=False)
     ]
-    return row
 
 
 def forms_of(properties: Mapping[str, pb.Value]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.copies import note_copy
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find_store
+from mlmd.cli.reading import find_store, settled
 from mlmd.cli.refusal import DAMAGE, REFUSED, Refusal
 from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER
 from projections.errors import ExportError
@@ -57,7 +57,7 @@ def snapshot(settings: Settings, folder: Path, check: bool) -> None:
 
 def _take(settings: Settings, log: Log, views: Path, folder: Path) -> None:
     started = time.perf_counter()
-    stop = None if settings.at is None else offset_of(log, settings.at.at)
+    stop = None if settings.at is None else offset_of(log, settled(settings, settings.at))
     with progress_of(settings, "writing Parquet") as progress:
         taken = snapshots.snapshot(log, views, folder, stop, progress)
     took_s = time.perf_counter() - started

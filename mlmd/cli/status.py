@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from evlog import segment, storage
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, local_time, rfc3339, show_one
-from mlmd.cli.reading import Store, store_of
+from mlmd.cli.reading import Served, Store, gets_of
 from mlmd.kinds import KINDS, SYSTEM_TYPES
+from mlmd.names import SHORT
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, anchored_size, newest_checkpoint
+from mlmd.store import ListOptions, OrderByField
 from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
@@ -27,11 +29,12 @@ def status(settings: Settings) -> None:
     Examples:
     evlog status                 of the store here
     evlog -s my-store status --json
+    evlog -s host:8080 status    what a server tells of its store: less, for the log is its own
     evlog --at '#100' status     and the root of its log at that moment
 
     """
-    with store_of(settings) as store:
-        row = status_of(store)
+    with gets_of(settings) as store:
+        row = status_of(store) if isinstance(store, Store) else _of_server(store)
     if settings.form == "table":
         row = {name: _in_words(name, value) for name, value in row.items()}
     show_one(settings, row)
@@ -81,6 +84,25 @@ def status_of(store: Store) -> Row:
         }
     if (doubt := storage.doubt(folder)) is not None:
         row["warning"] = doubt
+    return row
+
+
+def _of_server(store: Served) -> Row:
+    """Return what a server tells of its store: its types, and what was put last of each kind."""
+    row: Row = {"store": str(store.place), "types": 0}
+    for kind in KINDS:
+        types = getattr(store.get(f"Get{kind.name.capitalize()}Types"), f"{kind.name}_types")
+        row["types"] += len(types)
+        options = ListOptions(limit=1, order_by=OrderByField.UPDATE_TIME, is_asc=False)
+        last = getattr(store.metadata, f"get_{kind.plural}")(list_options=options)
+        row[f"last_{kind.name}"] = [
+            {
+                "id": f"{SHORT[kind.name]}:{one.id}",
+                "type": one.type,
+                "time": rfc3339(one.last_update_time_since_epoch * 1000),
+            }
+            for one in last
+        ]
     return row
 
 

@@ -6,7 +6,10 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from mlmd.cli.output import DELIMITERS, Table, separated
+import click
+
+from mlmd.cli.output import DELIMITERS, Table, name_of, picked, separated
+from mlmd.cli.settings import PARQUET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +25,10 @@ class RowStream:
     """
 
     def __init__(self, settings: Settings, columns: Sequence[str]) -> None:
-        self._form = settings.form
-        self._table = Table(columns)
+        self._settings, self._form = settings, settings.form
+        if self._form in ("md", PARQUET):
+            raise click.UsageError(f"-o {self._form} is for rows that are all there, and these come one by one")
+        self._table = Table(settings.fields or columns)
         self._separated: Callable[[Row], object] | None = None
         self._array = False  # It has begun.
 
@@ -31,12 +36,15 @@ class RowStream:
         """Write rows."""
         if not rows:
             return
+        rows = list(picked(self._settings, rows))
         if self._form == "table":
             self._table.write(rows)
         elif self._form in DELIMITERS:
             self._separated = self._separated or separated(list(rows[0]), self._form)
             for row in rows:
                 self._separated(row)
+        elif self._form == "id":
+            sys.stdout.writelines(f"{name_of(row)}\n" for row in rows)
         else:
             for row in rows:
                 self._write_json(row)

@@ -8,17 +8,18 @@ import click
 
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_rows
-from mlmd.cli.reading import Store, store_of
+from mlmd.cli.reading import Served, gets_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.things import type_row
 from mlmd.convert import unframed
 from mlmd.kinds import KINDS, SYSTEM_TYPE_NAMES
 
 if TYPE_CHECKING:
+    from mlmd.cli.reading import Store
     from mlmd.cli.settings import Settings
 
 
-@command(looks_back=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("name", required=False)
 @click.option("--system", is_flag=True, help="The nine types that every store has, too.")
@@ -31,7 +32,7 @@ def types(settings: Settings, name: str | None, system: bool) -> None:
     evlog types --system          the ones every store begins with, too
 
     """
-    with store_of(settings) as store:
+    with gets_of(settings) as store:
         rows = type_rows(store)
         place = store.place
     shown = [row for row in rows if (row["name"] == name if name else system or row["name"] not in SYSTEM_TYPE_NAMES)]
@@ -41,10 +42,14 @@ def types(settings: Settings, name: str | None, system: bool) -> None:
     show_rows(settings, shown, columns, f"{len(shown):,} types")
 
 
-def type_rows(store: Store) -> list[Row]:
-    """Return every type as a row, with its number of nodes."""
+def type_rows(store: Store | Served) -> list[Row]:
+    """Return every type as a row, with its number of nodes; a server tells neither that nor the types of the system."""
     rows = []
     for kind in KINDS:
+        if isinstance(store, Served):
+            found = getattr(store.get(f"Get{kind.name.capitalize()}Types"), f"{kind.name}_types")
+            rows += [type_row(kind, message) for message in found]
+            continue
         for body in store.ask(lambda lookup, kind=kind: lookup.types(kind.name)):  # type: ignore[misc]
             row = type_row(kind, kind.type_message.FromString(unframed(body)))
             row["nodes"] = store.ask(lambda lookup, kind=kind, row=row: lookup.count(kind.name, row["id"]))  # type: ignore[misc]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 
 class ExchangeError(Exception):
-    """Base of this package's errors. hint: the next command, None where none helps."""
+    """Base of this package's errors. hint: the next command, None where the command's help says it."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

@@ -5,15 +5,17 @@ Pure: the same records give the same rows, in batches of any size.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from projections.duck.batch import RECORDS, VERSIONED, Known
+from projections.duck import arrow
+from projections.duck.batch import RECORDS, VERSIONED
 from projections.query import KINDS
 
 if TYPE_CHECKING:
     import duckdb
+    import nanoarrow
 
-    from projections.duck.batch import Batch
+    from projections.duck.batch import Columns
 
 _BATCH: Final = "batch"  # Under this name a statement finds the columns that it makes rows of.
 _PLACE: Final = '"offset", make_timestamptz(time_us)'
@@ -84,17 +86,35 @@ where {table}.id = ended.id and {table}.valid_from_offset = ended.valid_from_off
 _CLOSES: Final = {table: _close(table) for table in VERSIONED}
 
 
-def load(connection: duckdb.DuckDBPyConnection, batch: Batch) -> bool:
-    """Turn a batch into rows, in the transaction that the caller holds; return whether types are among them."""
-    types_changed = False
-    for kind, table in batch.tables():
-        connection.register(_BATCH, table)
+class Known(NamedTuple):
+    """What a view remembers of the records before a batch, so that nothing has to be looked up.
+
+    None of it is wrong if a batch is rolled back: a type's name never changes, and ids that seem to have been put are looked up.
+    """
+
+    type_names: dict[int, str]  # By the id of the type.
+    last_ids: dict[str, int]  # By table: what has a higher id was never put.
+
+
+def load(connection: duckdb.DuckDBPyConnection, columns: Columns, known: Known) -> bool:
+    """Turn a batch into rows, in the transaction that the caller holds; return whether types are among them.
+
+    What is known grows by what is in the batch.
+    """
+    known.type_names.update(columns.type_names)
+    for kind, table in columns.tables.items():
+        connection.register(_BATCH, _with_type_names(table, known.type_names) if kind in KINDS else table)
         connection.execute(_INSERTS[kind]).fetchall()
         connection.unregister(_BATCH)  # Where the insert fails, that is what the caller's rollback does.
-        types_changed |= kind.endswith("_type")
-    for name in sorted(batch.replaced):
-        connection.execute(_CLOSES[name], [batch.start]).fetchall()
-    return types_changed
+    for name, met in sorted(columns.met.items()):
+        if not met.ascending or met.first <= known.last_ids[name]:
+            connection.execute(_CLOSES[name], [columns.start]).fetchall()
+        known.last_ids[name] = max(known.last_ids[name], met.highest)
+    return bool(columns.type_names)
+
+
+def _with_type_names(table: nanoarrow.Array, names: dict[int, str]) -> nanoarrow.Array:
+    return arrow.with_texts(table, "type_name", [names.get(one) for one in arrow.numbers_of(table, "type_id")])
 
 
 def known_of(connection: duckdb.DuckDBPyConnection) -> Known:

@@ -6,11 +6,13 @@ through Arrow's PyCapsule interface.
 
 from __future__ import annotations
 
+import io
 from array import array
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import nanoarrow as na
+from nanoarrow import ipc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +47,31 @@ def lists(counts: Sequence[int], columns: dict[str, Any]) -> Any:
 def table(columns: dict[str, Any]) -> na.Array:
     """Return columns of one length as a table that a connection of DuckDB can `register`."""
     return na.Array(_structs(columns))
+
+
+def numbers_of(table: na.Array, name: str) -> list[int]:
+    """Return a column of integers, none of them None, as Python has them."""
+    column = table.child(next(at for at, field in enumerate(table.schema.fields) if field.name == name))
+    return list(column.to_pylist())
+
+
+def with_texts(table: na.Array, name: str, values: Sequence[str | None]) -> na.Array:
+    """Return a table with one more column."""
+    columns = {field.name: na.c_array(table.child(at)) for at, field in enumerate(table.schema.fields)}
+    return na.Array(_structs(columns | {name: texts(values)}))
+
+
+def packed(table: na.Array) -> bytes:
+    """Return a table as a stream of Arrow's, for another process."""
+    stream = io.BytesIO()
+    with ipc.StreamWriter.from_writable(stream) as writer:
+        writer.write_array(table)
+    return stream.getvalue()
+
+
+def unpacked(data: bytes) -> na.Array:
+    """Return the table of such a stream."""
+    return na.ArrayStream.from_readable(io.BytesIO(data)).read_all()
 
 
 def _structs(columns: dict[str, Any]) -> Any:

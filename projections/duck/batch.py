@@ -1,4 +1,4 @@
-"""Records -> columns: what `apply` makes rows of. Pure: the same records give the same columns.
+"""Records -> columns: what `apply` makes rows of. Pure: the same records give the same columns, in whichever process.
 
 Nothing is done for a record or a value alone that can be done for a hundred at once: what Python interprets for each is what counts.
 """
@@ -16,7 +16,7 @@ from projections.duck import arrow
 from projections.values import as_json_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import nanoarrow
 
@@ -37,25 +37,36 @@ _BYTES: Final = 200  # Of a row, about, without its texts.
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Known(NamedTuple):
-    """What a view remembers of the records before a batch, so that nothing has to be looked up; a batch adds its own.
+class Met(NamedTuple):
+    """The ids of what was put into a table: the first, the highest, and whether each was higher than the one before."""
 
-    None of it is wrong if a batch is rolled back: a type's name never changes, and ids that seem to have been put are looked up.
+    first: int
+    highest: int
+    ascending: bool
+
+
+class Columns(NamedTuple):
+    """A batch as columns: what a process hands to another. start: no record in it has a lower offset.
+
+    tables: the kinds of what there is, RECORDS among them, types before nodes, each with its columns; type_names: of the types among
+    them, by id; met: by table of what has versions.
     """
 
-    type_names: dict[int, str]  # By the id of the type.
-    last_ids: dict[str, int]  # By table: what has a higher id was never put.
+    start: int
+    tables: dict[str, nanoarrow.Array]
+    type_names: dict[int, str]
+    met: dict[str, Met]
 
 
 class Batch:
     """Records and their changes, by kind, in columns. `size`: their bytes, about."""
 
-    def __init__(self, start: int, known: Known) -> None:
+    def __init__(self, start: int) -> None:
         self.size = 0
-        self.start = start  # No record in it has a lower offset.
-        self.replaced: set[str] = set()  # Tables in which a version may end.
+        self._start = start
         self._columns: defaultdict[str, defaultdict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
-        self._type_names, self._last_ids = known
+        self._type_names: dict[int, str] = {}
+        self._met: dict[str, Met] = {}
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Take the records that come next."""
@@ -75,8 +86,7 @@ class Batch:
         if max(map(len, changes)) > 1:
             placed = _last_of_each(placed)
         kinds = {change.__class__ for _, _, change in placed}.difference(REMARKS)  # No facts about the store.
-        # Types before nodes, which bear their names.
-        for kind in sorted(kinds, key=lambda kind: (not issubclass(kind, TypePut), _TAGS[kind])):
+        for kind in kinds:
             self._put_kind(kind, [row for row in placed if row[2].__class__ is kind])
 
     def _put_kind(self, kind: type[Change], placed: Sequence[Placed]) -> None:
@@ -90,8 +100,6 @@ class Batch:
         self._meet(_TABLES[kind], ids)
         if issubclass(kind, TypePut):
             self._type_names.update(zip(ids, (put.name for put in puts), strict=True))
-        else:
-            self._columns[tag]["type_name"] += map(self._type_names.get, [put.type_id for put in puts])
 
     def _put(self, kind: str, offsets: Sequence[int], times_us: Sequence[int], puts: Sequence[Any]) -> None:
         """Add fields of records or changes to their columns."""
@@ -112,23 +120,28 @@ class Batch:
             columns[name] += values
 
     def _meet(self, table: str, ids: Sequence[int]) -> None:
-        """Note whether one of these may be a new version of something."""
-        last = self._last_ids[table]
-        if not (ids[0] > last and all(map(lt, ids, ids[1:]))):
-            self.replaced.add(table)
-        self._last_ids[table] = max(last, *ids)
+        """Note what may be a new version of something."""
+        first, last, ascending = self._met.get(table, (ids[0], ids[0] - 1, True))
+        ascending = ascending and ids[0] > last and all(map(lt, ids, ids[1:]))
+        self._met[table] = Met(first, max(last, *ids), ascending)
 
-    def tables(self) -> Iterator[tuple[str, nanoarrow.Array]]:
-        """Yield the kinds of what there is, RECORDS among them, each with its columns."""
-        for kind, columns in self._columns.items():
-            fields = {"offset": "number", "time_us": "number", **_FIELDS[kind]}
-            made = {name: _FORMS[form](columns[name]) for name, form in fields.items()}
-            if "type_name" in columns:
-                made["type_name"] = arrow.texts(columns["type_name"])
-            if kind == RECORDS:
-                changes = {"kind": arrow.texts(columns["kinds"]), "id": arrow.numbers(columns["ids"])}
-                made["changes"] = arrow.lists(columns["counts"], changes)
-            yield kind, arrow.table(made)
+    def columns(self) -> Columns:
+        """Return what was taken."""
+        tables = {kind: arrow.table(self._made(kind)) for kind in sorted(self._columns, key=_is_node)}
+        return Columns(self._start, tables, self._type_names, self._met)
+
+    def _made(self, kind: str) -> dict[str, Any]:
+        columns = self._columns[kind]
+        fields = {"offset": "number", "time_us": "number", **_FIELDS[kind]}
+        made = {name: _FORMS[form](columns[name]) for name, form in fields.items()}
+        if kind == RECORDS:
+            changes = {"kind": arrow.texts(columns["kinds"]), "id": arrow.numbers(columns["ids"])}
+            made["changes"] = arrow.lists(columns["counts"], changes)
+        return made
+
+
+def _is_node(kind: str) -> bool:
+    return not kind.endswith("_type")
 
 
 def _last_of_each(placed: Sequence[Placed]) -> Sequence[Placed]:

@@ -91,6 +91,11 @@ class DuckCompiler(Compiler):
     def property_field(self, variable: Variable, field: str) -> str:
         """See Compiler."""
         raw = _raw(variable)
+        if field == "any":
+            return raw
+        if field == "number":
+            parts = (self.property_field(variable, part) for part in ("double", "int"))
+            return "coalesce(" + ", ".join(f"({part})::double" for part in parts) + ")"
         kind = f"variant_type({raw})"
         if field == "int":
             # As it lies there, without a minus in 64 bits without sign: a cast to another type costs ten times as much.
@@ -126,9 +131,9 @@ class DuckCompiler(Compiler):
 def _raw(variable: Variable) -> str:
     """Return the SQL of a property's value, null where the node has none; the exact spelling wins over the folded one."""
     exact = f"n.{variable.relation}[{text(variable.name)}]"
-    if folded(variable.name) == variable.name:
+    if folded(variable) == variable.name:
         return exact
-    return f"coalesce({exact}, n.{variable.relation}[{text(folded(variable.name))}])"
+    return f"coalesce({exact}, n.{variable.relation}[{text(folded(variable))}])"
 
 
 # Types ---------------------------------------------------------------------------------------------------------------
@@ -140,6 +145,7 @@ _RESULTS: Final = {
 }
 _OF_OPERANDS: Final = frozenset({"+", "-", "*", "unary-", "abs", "coalesce", "ifnull", "nullif"})
 _STRINGS: Final = frozenset({"name", "type", "uri", "external_id", "state"})
+_NUMBERS: Final = {"number": "double"}  # What a field of a property is.
 
 
 def _type(expression: Expression) -> str | None:
@@ -149,7 +155,7 @@ def _type(expression: Expression) -> str | None:
         return names[type(expression.value)]
     if isinstance(expression, Column):
         if expression.variable is not None and expression.variable.relation in PROPERTIES:
-            return expression.field
+            return _NUMBERS.get(expression.field, expression.field)
         return "string" if expression.field in _STRINGS else "int"
     name, operands = expression
     if name == "case":

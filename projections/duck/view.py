@@ -19,12 +19,14 @@ from projections.duck.wide import make_views
 from projections.errors import ViewError, WrongViewError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from evlog.records import Entry
+    from projections.duck.batch import Columns
 
-_TAKEN_RECORDS: Final = 128  # Gathered at once: enough to save work, and few, for each may be large.
-_CHUNK_BYTES: Final = 8 * 1024 * 1024  # Handed over at once: some ten thousand records.
+TAKEN_RECORDS: Final = 128  # Gathered at once: enough to save work, and few, for each may be large.
+CHUNK_BYTES: Final = 8 * 1024 * 1024  # Handed over at once: some ten thousand records.
 
 
 class HistoryView:
@@ -55,7 +57,7 @@ class HistoryView:
             raise
         self._worker = ThreadPoolExecutor(1, "history view")
         self._loading: Future[bool] | None = None
-        self._batch = self._new_batch()
+        self._batch = Batch(self.applied)
         self._taken: list[Entry] = []  # What the batch has yet to take.
         self._types_changed = False
         self._applied_before = self.applied
@@ -73,24 +75,33 @@ class HistoryView:
     def apply(self, entry: Entry) -> None:
         """Take one record; see Projector."""
         self._taken.append(entry)
-        if len(self._taken) == _TAKEN_RECORDS:
+        if len(self._taken) == TAKEN_RECORDS:
             self._gather()
+
+    def take(self, columns: Columns, stop: int) -> None:
+        """Take the records up to `stop`, gathered elsewhere, instead of `apply` for each of them."""
+        assert not self._taken, "a transaction is fed in one way or the other"
+        self._hand_over(lambda: columns)
+        self.applied = stop
 
     def _gather(self) -> None:
         """Let the batch take the records that came, and hand it over once it is large."""
         taken, self._taken = self._taken, []
         self._batch.add(taken)
-        if self._batch.size > _CHUNK_BYTES:
-            self._hand_over()
+        if self._batch.size > CHUNK_BYTES:
+            self._end_batch()
 
-    def _hand_over(self) -> None:
-        """Let the thread make rows of what was taken; it has one chunk at a time, so that memory stays bounded."""
+    def _end_batch(self) -> None:
+        self._hand_over(self._batch.columns)
+        self._batch = Batch(self.applied)
+
+    def _hand_over(self, columns: Callable[[], Columns]) -> None:
+        """Let the thread make rows of columns; it has one batch at a time, so that memory stays bounded."""
         self._wait()
-        self._loading = self._worker.submit(load, self.connection, self._batch)
-        self._batch = self._new_batch()
+        self._loading = self._worker.submit(self._load, columns)
 
-    def _new_batch(self) -> Batch:
-        return Batch(self.applied, self._known)
+    def _load(self, columns: Callable[[], Columns]) -> bool:
+        return load(self.connection, columns(), self._known)
 
     def _wait(self) -> None:
         """Wait until the rows of what was handed over are made. Raises ViewError."""
@@ -105,7 +116,8 @@ class HistoryView:
         """Make the rows visible, and the applied offset with them. prev: of the log at that offset."""
         try:
             self._gather()
-            self._hand_over()
+            if self._batch.size:
+                self._end_batch()
             self._wait()
             if self._types_changed:
                 make_views(self.connection, self._applied_before)
@@ -123,7 +135,7 @@ class HistoryView:
         with suppress(ViewError):
             self._wait()
         self.applied = self._applied_before
-        self._taken, self._batch, self._types_changed = [], self._new_batch(), False
+        self._taken, self._batch, self._types_changed = [], Batch(self.applied), False
         with suppress(duckdb.Error):  # After some errors the transaction is over already.
             self.connection.execute("rollback").fetchall()
 

@@ -12,10 +12,10 @@ import apsw
 
 from projections.errors import WrongViewError
 from projections.generations import CURRENT
-from projections.sqlite import past
+from projections.sqlite import past, properties
 
 FILES: Final = CURRENT
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _INDEXES: Final = re.findall(r"create (?:unique )?index [^;]+;", _SCHEMA)
 _TABLES: Final = re.sub(r"create (?:unique )?index [^;]+;", "", _SCHEMA)
@@ -89,6 +89,8 @@ def create_indexes(connection: apsw.Connection) -> None:
     """Make every index of the schema."""
     for statement in (*_INDEXES, *past.INDEXES):
         connection.execute(statement)
+    for hot in properties.HOT:
+        properties.create_index(connection, hot)
 
 
 def watermark(connection: apsw.Connection, log_id: bytes) -> tuple[int, bytes]:

@@ -34,9 +34,9 @@ def present(variable: Variable) -> str:
     """Return the SQL of the JSON type of a property's value, null where the node has none."""
     column = f"n.{variable.relation}"
     exact = f"json_type({column}, {json_path(variable.name)})"
-    if folded(variable.name) == variable.name:
+    if folded(variable) == variable.name:
         return exact
-    return f"coalesce({exact}, json_type({column}, {json_path(folded(variable.name))}))"
+    return f"coalesce({exact}, json_type({column}, {json_path(folded(variable))}))"
 
 
 def _raw(variable: Variable) -> str:
@@ -44,18 +44,26 @@ def _raw(variable: Variable) -> str:
     # The plus keeps it from an index: which one drives the search is not for SQLite to guess.
     column = f"+n.{variable.relation}"
     exact = property_expression(column, variable.name)
-    if folded(variable.name) == variable.name:
+    if folded(variable) == variable.name:
         return f"({exact})"
-    lower = property_expression(column, folded(variable.name))
+    lower = property_expression(column, folded(variable))
     return f"(case when json_type(n.{variable.relation}, {json_path(variable.name)}) is null then {lower} else {exact} end)"
 
 
-_JSON_TYPES: Final = {"int": "= 'integer'", "double": "= 'real'", "string": "= 'text'", "bool": "in ('true', 'false')"}
+_JSON_TYPES: Final = {
+    "int": "= 'integer'",
+    "double": "= 'real'",
+    "number": "in ('integer', 'real')",
+    "string": "= 'text'",
+    "bool": "in ('true', 'false')",
+}
 
 
 def _field(variable: Variable, field: str) -> str:
     """Return the SQL of one field of a property: null unless the value has that type."""
     kind, raw = present(variable), _raw(variable)
+    if field == "any":
+        return kind
     if field == "double":  # JSON has no NaN, and SQLite none either.
         return f"case when {kind} = 'real' then {raw} end"
     struct = f" when {kind} = 'object' then '{STRUCT_PREFIX}' || {raw}" if field == "string" else ""
@@ -67,7 +75,13 @@ def plain_property_comparison(expression: Operation) -> tuple[Column, Sequence[C
     column, *constants = expression.operands
     if not isinstance(column, Column) or column.variable is None or column.variable.relation not in PROPERTIES:
         return None
-    ordered = column.field in ("int", "double", "bool") and expression.name in ("<", "<=", ">", ">=", "between")
+    ordered = column.field in ("int", "double", "number", "bool") and expression.name in (
+        "<",
+        "<=",
+        ">",
+        ">=",
+        "between",
+    )
     if not (ordered or expression.name in ("=", "in")):
         return None
     plain = [one for one in constants if isinstance(one, Constant)]

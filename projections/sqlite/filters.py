@@ -24,6 +24,7 @@ class Driver(NamedTuple):
     property: (column, key) that needs an index before the search is worth anything.
     ascending: an index gives the ids in their order, each once, so a page needs no more of them than fill it.
     far: selects the neighbours that the ids are found by; where that is one, `link` with its id is the better search.
+    within: the condition on the node itself by which an index of the property finds them.
     """
 
     sql: Sql
@@ -32,6 +33,7 @@ class Driver(NamedTuple):
     far: Sql | None = None
     link: str = ""
     of_node: bool = False
+    within: Sql | None = None
 
     def table(self, kind: Kind) -> str:
         """Return the name of the nodes that a condition on themselves finds: see `past`."""
@@ -107,7 +109,7 @@ def _property_drivers(kind: Kind, parts: Sequence[Tree]) -> Iterable[Driver]:
         if not isinstance(part, Atom) or not isinstance(part.expression, Operation):
             continue
         found = plain_property_comparison(part.expression)
-        if found is None or (variable := found[0].variable) is None or folded(variable.name) != variable.name:
+        if found is None or (variable := found[0].variable) is None or folded(variable) != variable.name:
             continue
         value = f"({property_expression(f'n.{variable.relation}', variable.name)})"
         comparisons.setdefault(variable, []).append(compared(value, part.expression.name, found[1]))
@@ -117,6 +119,7 @@ def _property_drivers(kind: Kind, parts: Sequence[Tree]) -> Iterable[Driver]:
         condition = joined("and", found_by)
         driving = (variable.relation, variable.name)
         if variable in equal:  # An index gives them in the order of their ids.
-            yield Driver(condition, driving, ascending=True, of_node=True)
+            yield Driver(condition, driving, ascending=True, of_node=True, within=condition)
         else:  # These are sorted anyhow, and looked at again.
-            yield Driver(Sql(f"select id from {kind}_ever n where {condition.text}", condition.values), driving)
+            ever = Sql(f"select id from {kind}_ever n where {condition.text}", condition.values)
+            yield Driver(ever, driving, within=condition)

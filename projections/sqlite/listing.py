@@ -1,4 +1,8 @@
-"""Pages of nodes: of a type, of a context, those that a filter leaves; in an order, going on after the page before."""
+"""Pages of nodes: of a type, of a context, those that a filter leaves; in an order, going on after the page before.
+
+In the order of a property an index of it is walked along, where there is one; where there is none all are sorted, and the time goes towards
+making one: see `properties`. At a past moment there is none.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ import msgspec
 
 from projections.compiler import Sql
 from projections.errors import QueryError
-from projections.query import After, Listed, Listing, OrderBy
+from projections.query import After, Listed, Listing, OrderBy, Variable
+from projections.sqlite.expressions import property_expression
 from projections.sqlite.filters import Compiled, Driver, compiled
 from projections.sqlite.order import ids_as_created
 
@@ -27,15 +32,21 @@ _json: Final = msgspec.json.Encoder().encode
 FEW: Final = (100, 1_000)
 MANY: Final = (10_000, 100_000)
 TRIED_NODES: Final = 5_000
+_ALL: Final = Compiled(Sql("1"), ())
 
 
 class _Select(NamedTuple):
-    """A listing as SQL: `columns` of the nodes `n` that meet the conditions. by_id: the order asked is that of the ids."""
+    """A listing as SQL: `columns` of the nodes `n` that meet the conditions, in the order of `first`, then of the ids."""
 
     listing: Listing
     columns: str
-    conditions: tuple[Sql, ...]
-    by_id: bool
+    conditions: tuple[Sql, ...] = ()
+    first: str = ""
+
+    @property
+    def by_id(self) -> bool:
+        """Tell whether the order asked is that of the ids."""
+        return not self.first
 
     def rows(self, connection: apsw.Connection, driver: Driver | None = None, *more: Sql) -> list[Any]:
         """Return the page; driver: where to begin."""
@@ -53,14 +64,10 @@ class _Select(NamedTuple):
         if conditions:
             sql += f" where {' and '.join(condition.text for condition in conditions)}"
         values = [value for part in (source, *conditions) for value in part.values]
-        direction = "asc" if listing.ascending else "desc"
-        ordered = f"{node_id} {direction}"
-        if not self.by_id:
-            ordered = f"n.{listing.order_by.value} {direction}, {ordered}"
-        sql += f" order by {ordered}"
-        if listing.limit is not None:
-            sql += " limit ?"
-            values.append(listing.limit)
+        sql += f" order by {self.first}{node_id} {_direction(listing)}"
+        if listing.limit is not None or listing.skip:
+            sql += " limit ? offset ?"
+            values += [-1 if listing.limit is None else listing.limit, listing.skip]
         return connection.execute(sql, tuple(values)).fetchall()
 
     def source(self, driver: Driver | None) -> tuple[Sql, str]:
@@ -88,11 +95,21 @@ def page(connection: apsw.Connection, listing: Listing, indexes: Indexes) -> lis
 
     indexes: told how long a search took that an index on a property would have driven. Raises QueryError.
     """
-    by_id = listing.order_by is OrderBy.ID or (
-        listing.order_by is OrderBy.CREATE_TIME and ids_as_created(connection, listing.kind)
+    by, direction = listing.order_by, _direction(listing)
+    by_id = by is OrderBy.ID or (by is OrderBy.CREATE_TIME and ids_as_created(connection, listing.kind))
+    value = _value(by) if isinstance(by, Variable) else f"n.{by}"
+    first = (
+        "" if by_id else f"{value} {direction} nulls last, " if isinstance(by, Variable) else f"{value} {direction}, "
     )
-    select = _Select(listing, f"n.body, n.id, n.{listing.order_by}", (), by_id)
+    select = _Select(listing, f"n.body, n.id, {value}", first=first)
     return [Listed(*row) for row in _rows(connection, select, indexes)]
+
+
+def count(connection: apsw.Connection, listing: Listing, indexes: Indexes) -> int:
+    """Return how many nodes there are in a listing, on all its pages together. Raises QueryError."""
+    whole = listing._replace(order_by=OrderBy.ID, after=None, limit=None, skip=0)
+    rows = _rows(connection, _Select(whole, "count(*)"), indexes)
+    return rows[0][0] if rows else 0
 
 
 def ids(
@@ -100,13 +117,23 @@ def ids(
 ) -> list[int]:
     """Return the ids of the nodes in a listing; among: of these alone. Raises QueryError."""
     given = None if among is None else Driver(Sql("select value as id from json_each(?)", (_json(list(among)),)))
-    return [row[0] for row in _rows(connection, _Select(listing, "n.id", (), by_id=True), indexes, given)]
+    return [row[0] for row in _rows(connection, _Select(listing, "n.id"), indexes, given)]
+
+
+def _direction(listing: Listing) -> str:
+    return "asc" if listing.ascending else "desc"
+
+
+def _value(by: Variable) -> str:
+    """Return the SQL of a property of the node, as an index of it has it."""
+    return f"({property_expression(f'n.{by.relation}', by.name)})"
 
 
 def _rows(connection: apsw.Connection, select: _Select, indexes: Indexes, given: Driver | None = None) -> list[Any]:
-    if select.listing.filter is None:
+    wanted = select.listing.filter
+    if wanted is None and not isinstance(select.listing.order_by, Variable):
         return select.rows(connection, given)
-    found = compiled(select.listing.filter)
+    found = _ALL if wanted is None else compiled(wanted)
     select = select._replace(conditions=(found.condition,))
     try:
         return _searched(connection, select, found, indexes) if given is None else select.rows(connection, given)
@@ -115,12 +142,19 @@ def _rows(connection: apsw.Connection, select: _Select, indexes: Indexes, given:
 
 
 def _searched(connection: apsw.Connection, select: _Select, found: Compiled, indexes: Indexes) -> list[Any]:
-    """Return the page of a filter, driven by whatever finds the fewest nodes."""
+    """Return the page of a filter, driven by whatever finds the fewest nodes, or by the order."""
     started = time.perf_counter()
-    have = indexes.known(connection, select.listing.kind) if any(driver.property for driver in found.drivers) else ()
+    by = select.listing.order_by
+    asked = [driver.property for driver in found.drivers if driver.property is not None]
+    if isinstance(by, Variable):
+        asked.append((by.relation, by.name))
+    have = indexes.known(connection, select.listing.kind) if asked else ()
     drivers = [driver for driver in found.drivers if driver.property is None or driver.property in have]
-    lacking = [one.property for one in found.drivers if one.property is not None and one.property not in have]
-    rows = _driven(connection, select, drivers)
+    lacking = [one for one in dict.fromkeys(asked) if one not in have]
+    if isinstance(by, Variable) and (by.relation, by.name) in have:
+        rows = _walked(connection, select, by, drivers)
+    else:
+        rows = _driven(connection, select, drivers)
     if lacking:
         indexes.add(select.listing.kind, lacking, time.perf_counter() - started)
     return rows
@@ -145,6 +179,32 @@ def _driven(connection: apsw.Connection, select: _Select, drivers: list[Driver])
             return tried
         chosen = _smallest(connection, select.listing.kind, drivers, MANY)
     return select.rows(connection, chosen)
+
+
+def _walked(connection: apsw.Connection, select: _Select, by: Variable, drivers: list[Driver]) -> list[Any]:
+    """Return the page in the order of a property that has an index: along that, unless a condition finds few nodes."""
+    listing = select.listing
+    if listing.type_id is not None or listing.context_id is not None:
+        return _driven(connection, select, drivers)
+    if (few := _smallest(connection, listing.kind, drivers, FEW)) is not None:
+        return select.rows(connection, few)
+    value, direction = _value(by), _direction(listing)
+    there = Sql(f"{value} is not null")
+    within = [one.within for one in drivers if one.property == (by.relation, by.name) and one.within is not None]
+    rows = select._replace(first=f"{value} {direction}, ").rows(connection, None, there, *within)
+    if within or len(rows) == listing.limit:
+        return rows
+    past = 0 if rows or not listing.skip else listing.skip - _number(connection, select, there)
+    limit = None if listing.limit is None else listing.limit - len(rows)
+    rest = select._replace(listing=listing._replace(skip=past, limit=limit), first="")
+    return [*rows, *rest.rows(connection, None, Sql(f"{value} is null"))]
+
+
+def _number(connection: apsw.Connection, select: _Select, condition: Sql) -> int:
+    """Return how many nodes meet a condition too."""
+    whole = select._replace(columns="count(*)", listing=select.listing._replace(limit=None, skip=0), first="")
+    found: int = whole.rows(connection, None, condition)[0][0]
+    return found
 
 
 def _smallest(connection: apsw.Connection, kind: Kind, drivers: list[Driver], limits: Iterable[int]) -> Driver | None:

@@ -11,8 +11,8 @@ import msgspec
 
 from evlog.records import PersonalRule
 from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
-from projections.sqlite import lineage, offsets, properties
-from projections.sqlite.listing import page as listing_page
+from projections.sqlite import lineage, offsets, properties, texts
+from projections.sqlite import listing as listings
 from projections.sqlite.properties import Property
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-    from projections.sqlite.properties import Indexes
+    from projections.sqlite.properties import Indexes, Property
 
 _json: Final = msgspec.json.Encoder().encode
 _rules: Final = msgspec.msgpack.Decoder(list[PersonalRule]).decode
@@ -96,16 +96,23 @@ class Lookup:
 
     def page(self, listing: Listing) -> list[Listed]:
         """Return one page of nodes."""
-        return listing_page(self._connection, listing, self._indexes)
+        return listings.page(self._connection, listing, self._indexes)
+
+    def number(self, listing: Listing) -> int:
+        """Return how many nodes there are in a listing, on all its pages together."""
+        return listings.count(self._connection, listing, self._indexes)
+
+    def containing(self, kind: Kind, text: str, *, but: Sequence[str], limit: int) -> list[bytes]:
+        """Return the bodies of the nodes with a text in any of their words, best first: see `texts`."""
+        return texts.containing(self._connection, kind, text, but=but, limit=limit)
 
     def worth_an_index(self, wanted: Property) -> bool:
         """Tell whether filters by a property have cost as much as an index of it."""
         return properties.worth_an_index(self._connection, wanted, self._indexes.seconds(wanted))
 
     def indexed_properties(self) -> list[Property]:
-        """Return the properties that have an index."""
-        found = ((kind, properties.indexed(self._connection, kind)) for kind in KINDS)
-        return [Property(kind, column, key) for kind, columns in found for column, key in sorted(columns)]
+        """Return the properties that have an index because filters by them have cost as much: every view has the others."""
+        return [one for kind in KINDS for one in properties.paid(self._connection, kind)]
 
     def applied(self) -> int:
         """Return the offset of the next record to apply, whatever moment is looked at."""

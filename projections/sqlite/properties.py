@@ -3,6 +3,7 @@
 Properties lie in one JSONB column of the node: cheap to put, and a filter that finds enough in the first nodes needs no more. One that
 searches far is noted with the time it took. When a property has cost about what its index costs, the index is made: so whatever is
 asked for, no more than twice the best is spent. An index belongs to the view; a rebuild makes those anew that the view before had.
+Few are known to pay from the first node on: HOT. Every view has those, empty where nobody puts such a property.
 """
 
 from __future__ import annotations
@@ -31,6 +32,13 @@ class Property(NamedTuple):
     kind: Kind
     column: str
     key: str
+
+
+# By what the recorder finds a run again, and the versions of a name: mlmd/recorder/words.py.
+HOT: Final = (
+    Property("execution", "custom_properties", "evlog.key"),
+    Property("artifact", "custom_properties", "evlog.name"),
+)
 
 
 class Indexes:
@@ -94,6 +102,12 @@ def indexed(connection: apsw.Connection, kind: Kind) -> frozenset[tuple[str, str
     return frozenset(found)
 
 
+def paid(connection: apsw.Connection, kind: Kind) -> list[Property]:
+    """Return the properties that have an index because filters by them have cost as much: every view has those that are HOT."""
+    found = [Property(kind, column, key) for column, key in sorted(indexed(connection, kind))]
+    return [one for one in found if one not in HOT]
+
+
 def create_index(connection: apsw.Connection, wanted: Property) -> None:
     """Make the index of a property, of what it is now and of what it was, unless it is there."""
     value = property_expression(wanted.column, wanted.key)
@@ -108,4 +122,4 @@ def worth_an_index(connection: apsw.Connection, wanted: Property, seconds: float
     rows: Any = connection.execute(f"select coalesce(max(id), 0) from {wanted.kind}").fetchall()
     if seconds < INDEX_S + INDEX_S_PER_NODE * rows[0][0]:
         return False
-    return len(indexed(connection, wanted.kind)) < INDEXES_MAX
+    return len(paid(connection, wanted.kind)) < INDEXES_MAX

@@ -183,7 +183,7 @@ class View:
             raise self._failed(error) from error
 
     def indexed_properties(self) -> list[Property]:
-        """Return the properties that have an index."""
+        """Return the properties that have an index because it paid: see `properties`."""
         return self.ask(Lookup.indexed_properties)
 
     # Reading --------------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from tally import Tally
 
+    from evlog.rereading import Run
+
 
 EVERY = 5
 
@@ -75,14 +77,19 @@ def damage(path: Path) -> list[str]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Offsets of the records that were walked over."""
     offsets: list[int] = []
-    take = recovery.Active.take
+    take, take_run = recovery.Active.take, recovery.Active.take_run
 
     def counted(self: recovery.Active, one: Frame) -> str | None:
         if one.kind == frame.RECORD:
             offsets.append(one.offset)
         return take(self, one)
 
+    def counted_run(self: recovery.Active, run: Run) -> None:
+        offsets.extend(range(self.tip.end, self.tip.end + len(run.hashes)))
+        take_run(self, run)
+
     monkeypatch.setattr(recovery.Active, "take", counted)
+    monkeypatch.setattr(recovery.Active, "take_run", counted_run)
     return offsets
 
 

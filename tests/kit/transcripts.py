@@ -68,6 +68,7 @@ def run(command: str, folder: Path) -> str:
         **{name: value for name, value in os.environ.items() if not name.startswith("EVLOG_")},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "EVLOG_ACTOR": "ana",
+        "EVLOG_OUTPUT": "table",  # As on a terminal.
         "HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "COLUMNS": "160",

@@ -38,7 +38,7 @@ CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("edges") / "demo"
-    assert run("demo", str(place)).exit_code == 0
+    assert run("demo", "--guide", str(place)).exit_code == 0
     return place
 
 
@@ -230,7 +230,7 @@ def _like_anybody() -> None:
 
 
 def test_the_demo_speaks_to_programs_too(tmp_path: Path) -> None:
-    result = run("-o", "json", "demo", str(tmp_path / "demo"))
+    result = run("-o", "json", "demo", "--guide", str(tmp_path / "demo"))
     told = json.loads(result.stdout)
     assert [step["end"] for step in told["steps"]] == [3, 4, 5, 6, 7, 8, 9, 10, 13]
     assert told["answers"]["trained_on"] == ["art:1"]
@@ -255,7 +255,7 @@ def test_the_demo_speaks_to_programs_too(tmp_path: Path) -> None:
 
 def test_the_demo_does_without_duckdb(tmp_path: Path) -> None:
     code = "import sys; sys.modules['duckdb'] = None\nfrom mlmd.cli import main; main(sys.argv[1:])"
-    command = [sys.executable, "-c", code, "demo", str(tmp_path / "demo")]
+    command = [sys.executable, "-c", code, "demo", "--guide", str(tmp_path / "demo")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, "pip install 'evlog-mlmd[analytics]'" in done.stdout) == (0, True), done.stderr
 

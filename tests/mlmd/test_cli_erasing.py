@@ -303,7 +303,7 @@ def test_verify_tells_of_lost_and_returned_keys(place: Path) -> None:
 
 def test_a_store_that_declares_nothing_has_no_keys_whatever_is_asked_of_it(tmp_path: Path) -> None:
     place = tmp_path / "demo"
-    assert run(place, "demo", str(place)).exit_code == 0
+    assert run(place, "demo", "--guide", str(place)).exit_code == 0
     for words in (["backup", str(tmp_path / "copy")], ["snapshot", str(tmp_path / "lake")], ["verify"], ["personal"]):
         assert run(place, *words).exit_code == 0
     assert not (place / "keys").exists()

@@ -57,7 +57,7 @@ store.close()
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("keeping") / "store"
-    assert run("demo", str(place)).exit_code == 0
+    assert run("demo", "--guide", str(place)).exit_code == 0
     return place
 
 
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_take_the_backup_is_refused_and_left_alone(place: P
     ]:
         assert why in refused(1, "-s", str(place), "backup", str(dest))
     assert sorted(path.name for path in other.iterdir()) == ["file"]
-    assert run("demo", str(tmp_path / "second")).exit_code == 0
+    assert run("demo", "--guide", str(tmp_path / "second")).exit_code == 0
     assert "no backup" in refused(1, "-s", str(place), "backup", str(tmp_path / "second"))
     assert run("backup").exit_code == 2
     assert run("--at", "now", "-s", str(place), "backup", str(tmp_path / "at")).exit_code == 0

@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv(keys.VARIABLE, str(folder / "key"))
         place = folder / "store"
         for words in (
-            ["demo", str(place)],
+            ["demo", "--guide", str(place)],
             ["-s", str(place), "keys", "new"],
             ["-s", str(place), "checkpoint", "--copy-to", str(folder / "last.txt")],
             ["-s", str(place), "prove", "#12", "-O", str(folder / "last.tlog-proof")],
@@ -148,7 +148,7 @@ def test_the_copy_may_be_a_store_a_backup_or_a_folder_of_segments(place: Path, t
 def test_what_cannot_be_repaired_is_refused_and_left_alone(place: Path, tmp_path: Path) -> None:
     spoil(place, 8)
     before = files_of(place)
-    assert run("demo", str(tmp_path / "another")).exit_code == 0
+    assert run("demo", "--guide", str(tmp_path / "another")).exit_code == 0
     for code, why, words in [
         (3, "no copy at hand has record 8", ["repair"]),
         (3, "no copy at hand has record 8", ["repair", "--from", str(tmp_path / "another")]),
@@ -238,7 +238,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_store_on_a_full_device_can_be_read_and_is_written_to_once_there_is_room(small: Path) -> None:
     place = small / "store"
-    assert run("demo", str(place)).exit_code == 0
+    assert run("demo", "--guide", str(place)).exit_code == 0
     config = pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(place)))
     store = MetadataStore(config)
     stuffing = stuff(small)

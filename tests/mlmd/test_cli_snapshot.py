@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made") / "demo"
-    assert CliRunner().invoke(cli, ["demo", str(place)]).exit_code == 0
+    assert CliRunner().invoke(cli, ["demo", "--guide", str(place)]).exit_code == 0
     return place
 
 

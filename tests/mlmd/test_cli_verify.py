@@ -15,7 +15,7 @@ import pytest
 from commands import run
 
 from evlog import log as log_module
-from evlog.upkeep import audit_jobs
+from evlog import worker
 from mlmd.cli.verifying import _cores
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("verify") / "demo"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_module, "SEGMENT_RECORDS_MAX", 5)
-        assert run("demo", str(place)).exit_code == 0
+        assert run("demo", "--guide", str(place)).exit_code == 0
     assert run("-s", str(place), "replay", "--view", "history").exit_code == 0
     return place
 
@@ -152,7 +152,7 @@ def test_a_finding_has_file_position_and_offset_whatever_the_number_of_jobs(plac
 
 
 def test_a_process_that_dies_is_a_refusal_with_a_next_step(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_jobs, "_PROGRAM", "raise SystemExit(9)")
+    monkeypatch.setattr(worker, "_PROGRAM", "raise SystemExit(9)")
     result = run("-s", str(place), "verify", "--jobs", "2")
     assert result.exit_code == 1
     assert "ended with 9" in result.stderr

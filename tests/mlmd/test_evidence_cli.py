@@ -56,7 +56,7 @@ def _config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("evidence") / "demo"
-    fine("demo", place)
+    fine("demo", "--guide", place)
     return place
 
 
@@ -191,7 +191,7 @@ def test_a_file_of_a_checkpoint_never_goes_back(signed: Path) -> None:
     assert "another history" in refused("-s", "old", "checkpoint", "--copy-to", "last.txt", code=3)
     Path("else").write_text("my diary", encoding="utf-8")
     assert "no note" in refused("-s", signed, "checkpoint", "--copy-to", "else")
-    fine("demo", "other")
+    fine("demo", "--guide", "other")
     fine("-s", "other", "keys", "new")
     assert "it stays as it is" in refused("-s", "other", "checkpoint", "--copy-to", "last.txt")
     assert "no such folder" in refused("-s", signed, "checkpoint", "--copy-to", "none/last.txt")
@@ -388,7 +388,7 @@ def test_verify_reports_everything_that_is_wrong_with_what_is_published(signed: 
 
 
 def test_verify_refuses_what_is_no_checkpoint_of_this_log(signed: Path) -> None:
-    fine("demo", "other")
+    fine("demo", "--guide", "other")
     fine("-s", "other", "keys", "new")
     fine("-s", "other", "checkpoint", "--copy-to", "foreign.txt")
     assert "this one is" in refused("-s", signed, "verify", "--since", "foreign.txt")
@@ -431,7 +431,7 @@ def test_actors_sign_and_a_stranger_can_check_it(tmp_path: Path, monkeypatch: py
     others.write_text(keys.new("ana").verifier.vkey + "\n", encoding="utf-8")
     monkeypatch.delenv("EVLOG_ACTOR", raising=False)
     monkeypatch.setenv("EVLOG_ACTOR_KEY", str(tmp_path / "ana.key"))
-    fine("demo", "signed")
+    fine("demo", "--guide", "signed")
     monkeypatch.delenv("EVLOG_ACTOR_KEY")
     rows = json.loads(fine("-s", "signed", "--json", "log", "-n", "0"))
     assert {row["actor_key"] for row in rows} == {shown["public"]}
@@ -466,5 +466,5 @@ def test_odd_questions_for_keys_of_actors_are_refused(tmp_path: Path) -> None:
     fine("keys", "new", "--actor", "ana")
     assert "never replaced" in refused("keys", "new", "--actor", "ana")
     (tmp_path / "odd.keys").write_text("nonsense", encoding="utf-8")
-    fine("demo", "odd")
+    fine("demo", "--guide", "odd")
     assert "is no verifier key" in refused("-s", "odd", "verify", "--actors", "odd.keys")

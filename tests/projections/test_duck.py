@@ -37,7 +37,7 @@ from evlog.records import (
 from mlmd.engine import Engine
 from mlmd.opening import open_memory
 from projections.duck import apply
-from projections.duck.batch import VERSIONED, Batch, Known
+from projections.duck.batch import Batch
 from projections.duck.view import HistoryView
 from projections.errors import ViewError, WrongViewError
 from projections.query import KINDS
@@ -108,8 +108,8 @@ def test_the_rows_do_not_depend_on_how_many_are_gathered_and_handed_over(monkeyp
         changes = [[again], [again, records.artifact(number % 30 + 1, name="last")], [edge], []][number % 4]
         records.append(log, [records.record(*changes)])
     whole = in_memory(log, log.end)
-    monkeypatch.setattr("projections.duck.view._TAKEN_RECORDS", 3)
-    monkeypatch.setattr("projections.duck.view._CHUNK_BYTES", 4_000)
+    monkeypatch.setattr("projections.duck.view.TAKEN_RECORDS", 3)
+    monkeypatch.setattr("projections.duck.view.CHUNK_BYTES", 4_000)
     parts = in_memory(log, log.end)
     for (table,) in rows(whole, "select table_name from duckdb_tables()"):
         assert rows(whole, f"from {table} order by all") == rows(parts, f"from {table} order by all"), table
@@ -128,7 +128,7 @@ def test_a_batch_knows_how_much_it_holds() -> None:
         ArtifactTypePut(id=1, name="T", description=long),
         EventPut(id=1, artifact_id=1, execution_id=1, type="INPUT", time_ms=1, path=[long]),
     ):
-        batch = Batch(0, Known({}, dict.fromkeys(VERSIONED, 0)))
+        batch = Batch(0)
         batch.add([Entry(0, 1, records.record(change))])
         assert 100_000 < batch.size < 102_000
 

@@ -13,7 +13,6 @@ import time
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from crash import record
@@ -24,16 +23,16 @@ from evlog.files import RealFile, RealFolder, storage_error
 from evlog.frame import CONTROL, pack, seed_of
 from evlog.log import Log
 from evlog.memory import MemoryFolder
-from evlog.upkeep import audit_jobs
 from evlog.upkeep.audit import audit
 from evlog.upkeep.segment_audit import check
+from evlog.worker import Worker
 
 RECORDS = 44  # Six segments.
 pytestmark = pytest.mark.usefixtures("small_segments")
 
 
 @pytest.fixture
-def place(tmp_path: Path, small_segments: int) -> Path:  # noqa: ARG001 - it makes segments small
+def place(tmp_path: Path, small_segments: int) -> Path:
     log = Log.open(tmp_path / "log", create=True)
     for number in range(RECORDS):
         with log.claim() as group:
@@ -104,7 +103,7 @@ def test_every_record_is_told_of_once_however_many_work(place: Path) -> None:
 def test_one_in_memory_and_one_of_a_single_segment_need_no_process(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_jobs, "check_all", None)
+    monkeypatch.setattr("evlog.upkeep.audit_jobs.check_all", None)
     log = Log.open(MemoryFolder(), create=True)
     assert audit(log.folder, jobs=4).faults == []
     log.close()
@@ -259,14 +258,14 @@ def test_a_process_that_is_killed_is_a_clear_error_and_no_other_stays(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = children()
-    ask = audit_jobs._Worker.check
+    tell = Worker.tell
 
-    def killed(worker: Any, name: str, base: int, tell: Any) -> Any:
-        if base == 16:
-            worker._child.kill()
-        return ask(worker, name, base, tell)
+    def killed(worker: Worker, line: bytes) -> None:
+        if line == b"16":
+            worker.stop()
+        tell(worker, line)
 
-    monkeypatch.setattr(audit_jobs._Worker, "check", killed)
+    monkeypatch.setattr(Worker, "tell", killed)
     with pytest.raises(WorkerDiedError, match=r"killed by signal 9.*one process") as caught:
         audit(RealFolder(place), jobs=2)
     assert caught.value.code == -signal.SIGKILL
@@ -290,12 +289,12 @@ import sys
 from pathlib import Path
 from evlog.upkeep.audit import audit
 from evlog.files import RealFolder
-from evlog.upkeep import audit_jobs
-make = audit_jobs._Worker.__init__
-def made(worker, task):
-    make(worker, task)
+from evlog.worker import Worker
+make = Worker.__init__
+def made(worker, module):
+    make(worker, module)
     print(worker._child.pid, flush=True)
-audit_jobs._Worker.__init__ = made
+Worker.__init__ = made
 def wait(done, total):
     print("busy", flush=True)
     sys.stdin.read()

@@ -23,22 +23,30 @@ _NO_FLAGS: Final = 0
 
 
 class Run(NamedTuple):
-    """Leaves of records that follow each other, and their hashes. stop: where the frame behind them begins; time_us: of the last."""
+    """Records that follow each other: their leaves, the hashes of these, where each frame begins, the times of the first and the last.
+
+    stop: where the frame behind them begins; synced: the last one was a SYNC frame.
+    """
 
     leaves: list[bytes]
     hashes: list[bytes]
+    positions: list[int]
+    first_us: int
+    last_us: int
     stop: int
-    time_us: int
+    synced: bool
 
 
 def run(data: bytes, after: Link, count: int, *, seed: int) -> Run:
-    """Return the leaves of the records with which `data` begins, `count` at most, as far as all is as it should be.
+    """Return the records with which `data` begins, `count` at most, as far as all is as it should be.
 
     after: what the first must follow. SYNC frames among them are passed over.
     """
     offset, prev, time_us = after.end, after.prev, after.time_us
     leaves: list[bytes] = []
     hashes: list[bytes] = []
+    positions: list[int] = []
+    first_us, synced = 0, False
     at, end, header, padding = 0, len(data), HEADER.size, bytes(ALIGNMENT)
     unpack, extend, crc32c = HEADER.unpack_from, _extend, _crc32c
     while len(leaves) < count and at + header <= end:
@@ -65,8 +73,13 @@ def run(data: bytes, after: Link, count: int, *, seed: int) -> Run:
             leaf_hash = sha256(b"\x00" + leaf).digest()
             leaves.append(leaf)
             hashes.append(leaf_hash)
+            positions.append(at)
+            first_us = first_us or now_us
             offset, prev, time_us = offset + 1, leaf_hash[:PREV_BYTES], now_us
-        elif kind != SYNC:
+            synced = False
+        elif kind == SYNC:
+            synced = True
+        else:
             break
         at = following
-    return Run(leaves, hashes, at, time_us)
+    return Run(leaves, hashes, positions, first_us, time_us, at, synced)

@@ -16,13 +16,17 @@ from evlog.files import RealFolder
 from evlog.frame import Frame
 from evlog.log import Log
 from evlog.merkle import Frontier, leaf_hash
+from evlog.rereading import run
 from evlog.tip import Tip
 from evlog.tlog import leaves as leaves_module
 from evlog.tlog.leaves import Leaves
-from evlog.tlog.rereading import run
+from evlog.upkeep import segment_audit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from evlog.upkeep.segment_audit import Checked
 
 COUNT = 40
 
@@ -115,3 +119,25 @@ def test_a_tree_extended_by_many_is_the_one_that_grew_leaf_by_leaf(counts: list[
         for one in hashes:
             slow.append(one)
         assert (fast.size, fast.hashes) == (slow.size, slow.hashes)
+
+
+def test_runs_find_the_faults_and_roots_that_the_careful_walk_finds(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever byte is changed: the same finding, at the same position, with the same roots on the way."""
+    seed, folder, name = seed_of(path), RealFolder(path), segment.name_of(16)
+    sizes, data = (17, 19, 22, 24), (path / name).read_bytes()
+
+    def checked() -> Iterator[Checked]:
+        for position in (None, *range(0, len(data), 5)):
+            changed = bytearray(data)
+            if position is not None:
+                changed[position] ^= 16
+            (path / name).write_bytes(changed)
+            yield segment_audit.check(folder, 16, seed=seed, sizes=sizes)
+
+    runs = list(checked())
+    assert sorted(runs[0].roots) == list(sizes)
+    with monkeypatch.context() as patch:
+        patch.setattr(segment_audit, "_run", lambda *_, **__: False)
+        assert list(checked()) == runs

@@ -1,0 +1,139 @@
+"""`runs`, `latest` and `search`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mlmd.cli.command import command, with_settings
+from mlmd.cli.output import NAMED, WORDS, Row, show_one, show_rows, talk
+from mlmd.cli.reading import metadata_of
+from mlmd.cli.refusal import REFUSED, USAGE, Refusal
+from mlmd.cli.things import cell, node_row
+from mlmd.errors import InvalidArgumentError
+from mlmd.kinds import ARTIFACT, KINDS
+from mlmd.names import name_of
+from mlmd.recorder import search as searches
+
+if TYPE_CHECKING:
+    from mlmd.cli.settings import Settings
+    from mlmd.display.tables import Table
+
+KEYS_SHOWN = 8
+
+
+@command(looks_back=True, lists=True)
+@with_settings
+@click.argument("wanted", metavar="[FILTER]", required=False, default="")
+@click.option(
+    "--sort",
+    metavar="KEY",
+    default="-created",
+    show_default=True,
+    help="m.KEY, p.KEY, t.KEY, id, created or updated; the highest first with a minus.",
+)
+@click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="0: no limit.")
+@click.option("--type", "types", metavar="TYPE", multiple=True, help="Only runs of this type; may be repeated.")
+@click.option("--cols", metavar="KEYS", help="Show these of the parameters, metrics and tags: m.acc,p.lr.")
+@click.option(
+    "--differing",
+    is_flag=True,
+    help=f"Show every one in which the runs shown differ; else {KEYS_SHOWN} of them at most.",
+)
+def runs(
+    settings: Settings, wanted: str, sort: str, limit: int, types: tuple[str, ...], cols: str | None, differing: bool
+) -> None:
+    """List runs: those that a filter leaves, with the parameters, metrics and tags in which they differ.
+
+    FILTER is ML Metadata's language with a few words more: m.KEY, p.KEY and t.KEY are metrics, parameters and tags, `state`, `created`, `type`
+    and `id` are the run's, `tainted` is whether it is. A key that is no word stands in back quotes: p.`max-depth`.
+
+    Examples:
+    evlog runs                                            the last 20
+    evlog runs 'type = "Trainer" and m.acc > 0.9' --sort -m.acc -n 2
+    evlog runs 'p.lr = 0.1 and state = FAILED and not tainted'
+    evlog runs 'm.acc > 0.9' --cols m.acc,p.lr -o csv -n 0
+    evlog --at yesterday runs --sort -m.acc               as they were
+
+    """
+    if cols is not None and differing:
+        raise click.UsageError("--cols names the columns, --differing lets them be chosen: give one of the two")
+    columns = None if cols is None else [name.strip() for name in cols.split(",") if name.strip()]
+    with metadata_of(settings) as store:
+        try:
+            found = searches.runs(store, wanted, sort=sort, types=types or None)
+        except InvalidArgumentError as error:
+            raise Refusal(str(error), "evlog runs --help", USAGE) from error
+        keys_max = None if differing or settings.form not in WORDS else KEYS_SHOWN
+        table = found.table(limit or None, columns, keys_max=keys_max)
+        total = len(found)
+    names = [name for name in table.columns if name != "type" or len({row[1] for row in table.rows}) > 1]
+    show_rows(settings, _rows(settings, table), names, table.note)
+    if settings.form not in WORDS and len(table.rows) < total and limit:
+        talk(settings, f"{len(table.rows):,} of {total:,} runs: -n 0 for all")
+
+
+def _rows(settings: Settings, table: Table) -> list[Row]:
+    rows = [{name: cell(value) for name, value in record.items()} for record in table.records()]
+    if settings.form in NAMED:
+        for row in rows:
+            row["run"] = name_of(("execution", row["run"]))
+    return rows
+
+
+@command(looks_back=True)
+@with_settings
+@click.argument("type_name", metavar="TYPE")
+@click.argument("wanted", metavar="[FILTER]", required=False, default="")
+@click.option("--name", metavar="NAME", help="Of which it is a version.")
+@click.option(
+    "--even-tainted", "even", is_flag=True, help="Also what is tainted, marked for deletion, deleted or abandoned."
+)
+def latest(settings: Settings, type_name: str, wanted: str, name: str | None, even: bool) -> None:
+    """Show the artifact of a type that was made last, such as a model to begin with; exit 1 where there is none.
+
+    What is tainted, marked for deletion, deleted or abandoned is passed over. FILTER speaks of the artifact's own properties.
+
+    Examples:
+    evlog latest Model                          the last one that may be used
+    evlog latest Model 'acc > 0.9' --name taxi-model
+    evlog --at 2026-03-01 latest Model -o json  as of that day
+
+    """
+    with metadata_of(settings) as store:
+        try:
+            found = searches.latest(store, type_name, wanted, name=name, even=even)
+        except InvalidArgumentError as error:
+            raise Refusal(str(error), "evlog latest --help", USAGE) from error
+    if found is None:
+        raise Refusal(f"there is no {type_name} that passes", f"evlog latest {type_name} --even-tainted", REFUSED)
+    show_one(settings, {"artifact": name_of(("artifact", found.id))} | node_row(ARTIFACT, found.message))
+
+
+@command(looks_back=True, lists=True)
+@with_settings
+@click.argument("text", metavar="TEXT")
+@click.option("-n", "--limit", type=click.IntRange(min=1, max=10_000), default=20, show_default=True)
+def search(settings: Settings, text: str, limit: int) -> None:
+    """Find artifacts, runs and contexts with a text in their name, uri or properties, best first; exit 1 where there is none.
+
+    Examples:
+    evlog search taxi                names first, then uris, then properties
+    evlog search s3://b/taxi -n 5
+    evlog search ValueError -o id    the runs that failed so, for another command
+
+    """
+    with metadata_of(settings) as store:
+        try:
+            found = searches.search(store, text, limit=limit)
+        except InvalidArgumentError as error:
+            raise Refusal(str(error), "evlog search --help", USAGE) from error
+    kinds = {kind.name: kind for kind in KINDS}
+    rows = [
+        {"thing": name_of((one.kind, one.node.id)), "found_in": one.field} | node_row(kinds[one.kind], one.node)
+        for one in found
+    ]
+    show_rows(settings, rows, ["thing", "type", "name", "found_in", "uri", "updated"], f"{len(rows):,} found")
+    if not rows:
+        raise Refusal(f"nothing mentions {text!r}", None, REFUSED)

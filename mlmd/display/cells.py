@@ -1,0 +1,64 @@
+"""A value as a person reads it in a cell: in a terminal, in HTML, in Markdown.
+
+What is stored may hold anything: what could steer a terminal is shown as an escape, whoever asked for the text.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+NONE: Final = "-"
+CELL_MAX: Final = 60
+_TURNING: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # They make a reader see text in another order.
+CONTROLS: Final = (
+    {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+    | {code: f"\\u{code:04x}" for code in _TURNING}
+    | {code: f"\\u{code:04x}" for code in (0xFFFE, 0xFFFF)}  # No characters, XML says.
+    | dict.fromkeys((0x09, 0x0A, 0x0D), " ")
+)
+_DIGITS: Final = 6
+_SURROGATES: Final = "backslashreplace"  # A lone half of a pair cannot be written to any file.
+
+
+def printable(text: str) -> str:
+    """Return a text in one line that steers no terminal and that every file takes."""
+    return text.translate(CONTROLS).encode(errors=_SURROGATES).decode()
+
+
+def in_words(value: Any) -> str:
+    """Return a value as a person reads it: six digits of a double, times in UTC, lists and dicts as JSON."""
+    match value:
+        case None | "":
+            return NONE
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.{_DIGITS}g}"
+        case datetime():
+            return moment_in_words(value)
+        case list() | tuple() | dict():
+            return printable(json.dumps(value, ensure_ascii=False, default=str)) if value else NONE
+    return printable(str(value))
+
+
+def moment_in_words(time: datetime) -> str:
+    """Return a time to the second, in UTC where it has a zone: who reads it may be elsewhere, years later."""
+    if time.tzinfo is None:
+        return time.isoformat(sep=" ", timespec="seconds")
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds") + "Z"
+
+
+def time_of(time_ms: int) -> datetime | None:
+    """Return a time of MLMD's, milliseconds since 1970, or None for 0, which is none, and for one that no calendar holds."""
+    try:
+        return datetime.fromtimestamp(time_ms / 1000, UTC) if time_ms else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def cut(text: str, longest: int = CELL_MAX) -> str:
+    """Return a text of at most so many characters, with an ellipsis where some are lacking."""
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,80 @@
+"""STORE: how a person or a program names a store.
+
+| text                                | means                                                                          |
+| `my-store`, `/data/mlmd`            | the folder of a store                                                          |
+| `host:8080`, `[::1]:8080`           | a server; a folder of that very name comes first                               |
+| `grpc://host:8080`                  | a server                                                                       |
+| nothing                             | EVLOG_STORE; else the first store from here upward: a folder that is one, or   |
+|                                     | has one in it that is called `metadata`                                        |
+
+A folder is a store where it holds `log/LOGID`. `evlog init` and `mlmd.open` make `metadata` where they are told no name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from mlmd.proto.metadata_store_pb2 import MetadataStoreClientConfig
+
+DEFAULT: Final = "metadata"
+VARIABLE: Final = "EVLOG_STORE"
+_LOGID: Final = Path(
+    "log", "LOGID"
+)  # As mlmd.opening and evlog.identity, which a command line that asks for help need not import.
+_SERVER: Final = re.compile(r"(grpc://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?")
+_PORT_MAX: Final = 65_535
+
+
+class Server(NamedTuple):
+    """A server of a store. port: 1 to 65535."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return the server as one names it."""
+        return f"{self.host}:{self.port}"
+
+    def config(self) -> MetadataStoreClientConfig:
+        """Return what `MetadataStore` opens."""
+        from mlmd.proto import metadata_store_pb2 as pb  # noqa: PLC0415 - a name costs no protobuf
+
+        return pb.MetadataStoreClientConfig(host=self.host, port=self.port)
+
+
+Place = Path | Server
+
+
+def parse(text: str) -> Place:
+    """Return what a name of a store means. Raises ValueError for one that means nothing."""
+    match = _SERVER.fullmatch(text)
+    if match is not None and (match[1] or not Path(text).exists()):
+        if not 0 < int(match[3]) <= _PORT_MAX:
+            raise ValueError(f"{text!r}: a port is 1 to {_PORT_MAX}")
+        return Server(match[2], int(match[3]))
+    if text.startswith("grpc://"):
+        raise ValueError(f"{text!r} names no server: write grpc://HOST:PORT")
+    if not text or "\0" in text:
+        raise ValueError(f"{text!r} names no store: write a folder, or HOST:PORT of a server")
+    return Path(text)
+
+
+def is_store(folder: Path) -> bool:
+    """Tell whether a folder is a store."""
+    return (folder / _LOGID).is_file()
+
+
+def found(here: Path | None = None) -> Place | None:
+    """Return the store that nobody named, None where there is none. Raises ValueError for a setting that names none."""
+    if named := os.environ.get(VARIABLE):
+        return parse(named)
+    here = here or Path.cwd()
+    for folder in (here, *here.parents):
+        for place in (folder, folder / DEFAULT):
+            if is_store(place):
+                return place
+    return None

@@ -1,0 +1,165 @@
+"""Aliases: names that move, such as taxi-model@prod.
+
+Each is a context of type `evlog.Alias`, put again when it is moved, so that its past is in the log. `@latest` is none of them: it is
+the newest version that may be used, found by its name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from evlog.records import NodePut
+from mlmd import errors
+from mlmd.display.cells import time_of
+from mlmd.display.tables import Table
+from mlmd.kinds import CONTEXT
+from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.recorder import types, words
+from mlmd.recorder.values import name_of, quoted
+from mlmd.store import ListOptions, MetadataStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_FORM: Final = "write NAME@ALIAS, such as taxi-model@prod"
+_TRIES: Final = 5
+
+
+_GONE: Final = (pb.Artifact.MARKED_FOR_DELETION, pb.Artifact.DELETED, pb.Artifact.ABANDONED)
+
+
+class Alias(NamedTuple):
+    """An alias, and the artifact it stands for; None once it was taken away."""
+
+    name: str
+    artifact_id: int | None
+    context_id: int
+    time_ms: int  # When it was moved last.
+
+
+def own_name(artifact: pb.Artifact) -> str | None:
+    """Return the name that the recorder gave an artifact, without its version."""
+    return artifact.custom_properties[words.NAME].string_value if words.NAME in artifact.custom_properties else None
+
+
+def label_of(artifact: pb.Artifact) -> str:
+    """Return how a person names an artifact: taxi:7, else art:3; one that is not put yet, by its URI."""
+    return artifact.name or (f"art:{artifact.id}" if artifact.id else artifact.uri)
+
+
+def usable(artifact: pb.Artifact) -> bool:
+    """Tell whether an artifact may be used: it is neither tainted nor gone, nor soon to be."""
+    return words.TAINTED not in artifact.custom_properties and artifact.state not in _GONE
+
+
+def split(text: object) -> tuple[str, str]:
+    """Return (name, alias) of NAME@ALIAS. Raises InvalidArgumentError."""
+    if not isinstance(text, str) or text.count("@") != 1:
+        raise errors.InvalidArgumentError(f"{text!r} is no alias: {_FORM}")
+    name, _, alias = text.partition("@")
+    return name_of(name, f"{text}: the name"), name_of(alias, f"{text}: the alias")
+
+
+def alias_of(metadata: MetadataStore, text: str) -> Alias | None:
+    """Return an alias, None where there never was one of that name."""
+    context = metadata.get_context_by_type_and_name(words.ALIAS_TYPE, text)
+    return None if context is None else _alias(context)
+
+
+def _alias(context: pb.Context) -> Alias:
+    found = context.properties.get(words.ALIAS_ARTIFACT)
+    artifact_id = found.int_value if found is not None and found.HasField("int_value") else None
+    return Alias(context.name, artifact_id, context.id, context.last_update_time_since_epoch)
+
+
+def move(metadata: MetadataStore, text: str, artifact: pb.Artifact | None) -> Alias:
+    """Let an alias stand for an artifact from here on; None: for nothing. One record. Raises InvalidArgumentError, NotFoundError."""
+    name, alias = split(text)
+    if alias == words.LATEST:
+        raise errors.InvalidArgumentError(
+            f"{text} follows from the versions themselves: choose another alias, such as {name}@prod"
+        )
+    if artifact is not None and (known := own_name(artifact)) not in (None, name):
+        raise errors.InvalidArgumentError(
+            f"{text} stands for versions of {name}, and art:{artifact.id} is one of {known}: {known}@{alias}"
+        )
+    for attempt in range(_TRIES):
+        before = metadata.get_context_by_type_and_name(words.ALIAS_TYPE, text)
+        if artifact is None and (before is None or _alias(before).artifact_id is None):
+            raise errors.NotFoundError(f"there is no {text}{_others(metadata, name)}")
+        context = before or pb.Context(
+            type_id=types.id_of(metadata, CONTEXT, words.ALIAS_TYPE, {words.ALIAS_ARTIFACT: pb.INT}), name=text
+        )
+        if artifact is None:
+            del context.properties[words.ALIAS_ARTIFACT]
+        else:
+            context.properties[words.ALIAS_ARTIFACT].int_value = artifact.id
+        try:
+            [context_id] = metadata.put_contexts([context])
+        except errors.AlreadyExistsError:  # Another writer made it this very moment.
+            if attempt == _TRIES - 1:
+                raise
+            continue
+        [context] = metadata.get_contexts_by_id([context_id])
+        return _alias(context)
+    raise AssertionError("the loop returns or raises")
+
+
+def aliases_of(metadata: MetadataStore, name: str | None = None) -> list[Alias]:
+    """Return the aliases that stand for something: of one name, or all, by name."""
+    return sorted(_all(metadata, name))
+
+
+def _all(metadata: MetadataStore, name: str | None) -> Iterator[Alias]:
+    for context in _contexts(metadata, name):
+        alias = _alias(context)
+        if alias.artifact_id is not None and (name is None or context.name.startswith(f"{name}@")):
+            yield alias
+
+
+def _contexts(metadata: MetadataStore, name: str | None) -> Iterable[pb.Context]:
+    if name is None:
+        return metadata.get_contexts_by_type(words.ALIAS_TYPE)
+    wanted = f"type = {quoted(words.ALIAS_TYPE)} AND name LIKE {quoted(name + '@%')}"  # A _ in it finds more: see the caller.
+    return metadata.get_contexts(ListOptions(filter_query=wanted))
+
+
+def table_of(metadata: MetadataStore, name: str | None = None) -> Table:
+    """Return the aliases of a name, or all, as a table."""
+    found = aliases_of(metadata, name)
+    artifacts = {one.id: one for one in metadata.get_artifacts_by_id({alias.artifact_id or 0 for alias in found})}
+    rows = [
+        (alias.name, label_of(artifact), artifact.type, _tainted(artifact), time_of(alias.time_ms))
+        for alias in found
+        if (artifact := artifacts.get(alias.artifact_id or 0)) is not None
+    ]
+    return Table(
+        ("alias", "artifact", "type", "tainted", "since"), rows, f"{len(rows)} aliases" if len(rows) != 1 else "1 alias"
+    )
+
+
+def history_of(metadata: MetadataStore, text: str) -> Table:
+    """Return what an alias stood for, the newest first. Raises NotFoundError; UnimplementedError for a server."""
+    split(text)
+    context = metadata.get_context_by_type_and_name(words.ALIAS_TYPE, text)
+    if context is None:
+        raise errors.NotFoundError(f"there never was a {text}{_others(metadata, text.partition('@')[0])}")
+    puts = [(one.by, one.after) for one in metadata.history(f"ctx:{context.id}")]
+    stood = [(by, after.properties.get(words.ALIAS_ARTIFACT)) for by, after in puts if isinstance(after, NodePut)]
+    artifacts = {one.id: one for one in metadata.get_artifacts_by_id({one for _, one in stood if isinstance(one, int)})}
+    rows = [
+        (by.time, label_of(artifacts[one]) if isinstance(one, int) else None, by.actor, by.reason, by.offset)
+        for by, one in reversed(stood)
+    ]
+    return Table(("since", "artifact", "actor", "reason", "offset"), rows, text)
+
+
+def _tainted(artifact: pb.Artifact) -> str | None:
+    values = artifact.custom_properties
+    return values[words.TAINTED].string_value if words.TAINTED in values else None
+
+
+def _others(metadata: MetadataStore, name: str) -> str:
+    """Return what else a name has, for a refusal."""
+    known = [alias.name for alias in aliases_of(metadata, name)]
+    return f": {name} has {', '.join(known)}" if known else ""

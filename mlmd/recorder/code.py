@@ -1,0 +1,211 @@
+"""Which code ran: the digest of a function's source, the command line, the commit of git at hand. None of it runs anything.
+
+The digest of a function is that of its own source, of its defaults, and of what its code names: the source of those functions and
+classes which it calls, in the same module or one of the same package, and so on from there; and plain values (numbers, texts, lists and dicts of them), as they are now.
+It is not that of installed libraries, of data, nor of what is found only while it runs (`getattr`, a method of an object that is handed in).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import os
+import shlex
+import sys
+import textwrap
+import time
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from mlmd.errors import InvalidArgumentError
+from mlmd.recorder import digests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_COMMAND_MAX: Final = 1_000
+_COMMIT_KEPT_S: Final = 5.0
+_HEX: Final = frozenset("0123456789abcdef")
+_HEX_SIZE: Final = 64
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+
+
+# The digest of code -------------------------------------------------------------------------------------------------
+
+
+def code_of(code: Any) -> str | None:
+    """Return the digest of what is given as the code of a run. Raises InvalidArgumentError.
+
+    code: a function or class (see above), a module or a path (its bytes), "sha256:HEX", or None for none.
+    """
+    if code is None:
+        return None
+    if isinstance(code, str) and not Path(code).exists():
+        digest = code.removeprefix(digests.PREFIX)
+        if len(digest) != _HEX_SIZE or not _HEX.issuperset(digest):
+            raise InvalidArgumentError(
+                f"code: {code!r} is neither a file nor a SHA-256: give a function, a module, a path or sha256:HEX"
+            )
+        return digest
+    if isinstance(code, ModuleType):
+        code = code.__file__ or ""
+    if isinstance(code, str | os.PathLike):
+        return digests.digest_of(Path(code)).digest.removeprefix(digests.PREFIX)
+    function = _undecorated(code)
+    if not isinstance(function, FunctionType | type):
+        raise InvalidArgumentError(f"code: {code!r} has no source: give a function, a module, a path or sha256:HEX")
+    return hashlib.sha256(_encode(_parts(function))).hexdigest()
+
+
+def _parts(start: FunctionType | type) -> list[list[Any]]:
+    """Return (name, source, constants) of a function and of all that it names, the first one first."""
+    parts, waiting, seen = [], [start], {id(start)}
+    while waiting:
+        one = waiting.pop(0)
+        constants = {}
+        for name, value in _named(one):
+            if isinstance(found := _undecorated(value), FunctionType | type):
+                if id(found) not in seen and _near(found, start):
+                    seen.add(id(found))
+                    waiting.append(found)
+            elif _is_constant(value):
+                constants[name] = value
+        parts.append([one.__qualname__, _source(one), constants])
+    return parts
+
+
+def _undecorated(value: Any) -> Any:
+    """Return the function behind decorators, which leave it in `__wrapped__`."""
+    while "__wrapped__" in getattr(value, "__dict__", ()):
+        value = value.__dict__["__wrapped__"]
+    return value
+
+
+def _source(one: FunctionType | type) -> str:
+    """Return the source as its meaning: without comments, docstrings and layout. Where there is none, the compiled code."""
+    try:
+        text = textwrap.dedent(inspect.getsource(one))
+        return ast.dump(_without_docstrings(ast.parse(text)))
+    except (OSError, TypeError, SyntaxError, IndentationError):
+        return _compiled(one.__code__) if isinstance(one, FunctionType) else one.__qualname__
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            node.decorator_list = []  # What a step is told, such as cache=True, is not what it does.
+            if ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
+    return tree
+
+
+def _compiled(code: CodeType) -> str:
+    constants = [_compiled(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants))
+
+
+def _named(one: FunctionType | type) -> Iterator[tuple[str, Any]]:
+    """Yield what a function's code, or the methods of a class, find by name: in the module, in the functions around it, as defaults."""
+    if isinstance(one, type):
+        for base in one.__bases__:
+            yield f"base {base.__name__}", base
+        for value in vars(one).values():
+            function = getattr(value, "__func__", value)
+            if isinstance(function, FunctionType):
+                yield from _named(function)
+        return
+    for name, value in (*enumerate(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).items()):
+        yield f"default {name}", value
+    for code in _codes(one.__code__):
+        for name in code.co_names:
+            if name in one.__globals__:
+                yield name, one.__globals__[name]
+    for name, cell in zip(one.__code__.co_freevars, one.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # Not bound yet.
+            continue
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _near(value: FunctionType | type, start: FunctionType | type) -> bool:
+    """Tell whether something is the user's own: of the module or package of the function."""
+    ours, theirs = start.__module__ or "", value.__module__ or ""
+    return ours.partition(".")[0] == theirs.partition(".")[0]
+
+
+def _is_constant(value: Any) -> bool:
+    if value is None or isinstance(value, bool | int | float | str | bytes):
+        return True
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_constant(one) for key, one in value.items())
+    return isinstance(value, list | tuple) and all(_is_constant(one) for one in value)
+
+
+# Who runs it --------------------------------------------------------------------------------------------------------
+
+
+def command_line() -> str:
+    """Return the command line of this process, cut where it is long."""
+    try:
+        line = shlex.join(sys.argv)
+    except TypeError:  # Somebody put something else there.
+        return ""
+    return line.encode(errors="replace").decode()[:_COMMAND_MAX]
+
+
+class _Commit:
+    """The commit that was checked out when it was last looked at."""
+
+    until_s = 0.0
+    place = ""
+    found: str | None = None
+
+
+_LAST: Final = _Commit()
+
+
+def commit_at_hand() -> str | None:
+    """Return the commit of git that is checked out where the process works, None where there is none. Files are read, nothing is run."""
+    now_s, place = time.monotonic(), str(Path.cwd())
+    if now_s > _LAST.until_s or place != _LAST.place:
+        _LAST.found, _LAST.place, _LAST.until_s = commit_of(Path(place)), place, now_s + _COMMIT_KEPT_S
+    return _LAST.found
+
+
+def commit_of(place: Path) -> str | None:
+    """Return the commit that is checked out in the first folder from here upward that git knows."""
+    for folder in (place, *place.parents):
+        git = folder / ".git"
+        try:
+            if git.is_file():  # A worktree or submodule: it says where its folder is.
+                git = folder / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+            if not git.is_dir():
+                continue
+            head = (git / "HEAD").read_text(encoding="ascii").strip()
+            return _resolved(git, head.removeprefix("ref:").strip()) if head.startswith("ref:") else head
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def _resolved(git: Path, name: str) -> str | None:
+    """Return the commit of a branch: in a file of its own, or packed with others."""
+    common = git / "commondir"
+    folders = [git, git / common.read_text(encoding="utf-8").strip()] if common.is_file() else [git]
+    for folder in folders:
+        if (folder / name).is_file():
+            return (folder / name).read_text(encoding="ascii").strip()
+    packed = folders[-1] / "packed-refs"
+    lines = packed.read_text(encoding="utf-8").splitlines() if packed.is_file() else []
+    return next((line.split()[0] for line in lines if line.endswith(f" {name}")), None)

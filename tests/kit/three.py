@@ -1,0 +1,76 @@
+"""One store in three forms: in a folder, in memory, and of a server; with runs as a recorder puts them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from serving import served
+from stores import opened
+
+from mlmd import MetadataStore
+from mlmd.convert import set_values
+from mlmd.engine import Engine
+from mlmd.opening import open_folder
+from mlmd.proto import metadata_store_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+FORMS: Final = ("folder", "memory", "server")
+OUTPUT: Final = pb.Event.OUTPUT
+INPUT: Final = pb.Event.INPUT
+
+
+@contextmanager
+def store_in(form: str, place: Path) -> Iterator[MetadataStore]:
+    """Open a new store in one of the forms."""
+    if form == "server":
+        engine = Engine(open_folder(place, create=True))
+        with served(engine) as server:
+            store = MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=server.port))
+            yield store
+            store.close()
+        engine.close()
+        return
+    if form == "folder":
+        store = opened(place)
+    else:
+        config = pb.ConnectionConfig()
+        config.fake_database.SetInParent()
+        store = MetadataStore(config)
+    yield store
+    store.close()
+
+
+def run_type(store: MetadataStore, name: str = "Trainer") -> int:
+    """Register a type of runs; return its id."""
+    return store.put_execution_type(pb.ExecutionType(name=name))
+
+
+def artifact_type(store: MetadataStore, name: str) -> int:
+    """Register a type of artifacts; return its id."""
+    return store.put_artifact_type(pb.ArtifactType(name=name))
+
+
+def run(type_id: int, properties: Mapping[str, Any] = {}, **fields: Any) -> pb.Execution:
+    """Return a run to be put."""
+    made = pb.Execution(type_id=type_id, **fields)
+    set_values(made.custom_properties, dict(properties))
+    return made
+
+
+def artifact(type_id: int, properties: Mapping[str, Any] = {}, **fields: Any) -> pb.Artifact:
+    """Return an artifact to be put."""
+    made = pb.Artifact(type_id=type_id, **fields)
+    set_values(made.custom_properties, dict(properties))
+    return made
+
+
+def link(store: MetadataStore, run_id: int, artifact_id: int, kind: Any, role: str | None = None) -> None:
+    """Let a run have read or made an artifact."""
+    event = pb.Event(execution_id=run_id, artifact_id=artifact_id, type=kind)
+    if role is not None:
+        event.path.steps.add(key=role)
+    store.put_events([event])
