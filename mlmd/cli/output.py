@@ -31,7 +31,7 @@ WORDS: Final = ("table", "md")  # Formats for people.
 NAMED: Final = (*WORDS, "id")  # Where a row says art:1; elsewhere it has kind and id.
 _TIMES: Final = ("time", "created", "updated", "started")
 # What names a row in a further command: art:1, run:2, ctx:3, or a name.
-_NAMES: Final = ("thing", "artifact", "execution", "context", "run", "object", "key", "name", "id")
+_NAMES: Final = ("thing", "artifact", "execution", "context", "run", "alias", "mark", "key", "name", "id")
 _CELL_MAX: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _NONE: Final = "-"
@@ -82,6 +82,7 @@ def show_rows(
     columns: those of a table, in order; one that is empty throughout is left out, unless every column is wanted.
     """
     rows, columns = picked(settings, rows), settings.fields or columns
+    every_column = every_column or bool(settings.fields)
     if settings.form == "json":
         click.echo(json.dumps(list(rows), indent=1, ensure_ascii=False))
     elif settings.form == PARQUET:
@@ -145,7 +146,7 @@ def name_of(row: Row) -> str:
     named = next((str(row[name]) for name in _NAMES if row.get(name) is not None), None)
     if named is not None:
         return named
-    return f"#{row['offset']}" if "offset" in row else in_words("", next(iter(row.values())))
+    return f"#{row['offset']}" if row.get("offset") is not None else in_words("", next(iter(row.values())))
 
 
 def stream_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str]) -> None:

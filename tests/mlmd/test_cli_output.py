@@ -92,6 +92,7 @@ def test_fields_choose_what_is_written_in_every_format(made: str) -> None:
     ]
     assert fine(*words, "-o", "csv").splitlines()[1:] == ["path/to/data,,1", "path/to/model/file,1,2"]
     assert fine(*words).split()[:3] == ["uri", "properties.version", "id"]
+    assert fine("-s", made, "executions", "--fields", "id,external_id").split() == ["id", "external", "id", "1", "-"]
     assert fine("-s", made, "-o", "md", *words[2:]).splitlines()[0] == "| uri | properties.version | id |"
     assert json.loads(fine("-s", made, "show", "run:1", "--fields", "type", "--json")) == {"type": "Trainer"}
     assert fine("-s", made, "show", "run:1", "--fields", "type").split() == ["type", "Trainer"]
@@ -109,7 +110,13 @@ def test_ids_are_names_for_a_further_command(made: str) -> None:
     assert fine("-s", made, "artifacts", "-o", "id").split() == ["art:1", "art:2"]
     assert fine("-s", made, "executions", "-o", "id").split() == ["run:1"]
     assert fine("-s", made, "log", "-n", "2", "-o", "id").split() == ["#12", "#11"]
-    for name in fine("-s", made, "artifacts", "-o", "id").split():
+    names = [
+        name
+        for listed in ("artifacts", "runs", "contexts", "types")
+        for name in fine("-s", made, listed, "-o", "id").split()
+    ]
+    assert {"art:1", "run:1", "ctx:1", "type:Trainer"} <= set(names)
+    for name in names:
         fine("-s", made, "show", name)
 
 
