@@ -177,7 +177,10 @@ _LAST: Final = _Commit()
 
 def commit_at_hand() -> str | None:
     """Return the commit of git that is checked out where the process works, None where there is none. Files are read, nothing is run."""
-    now_s, place = time.monotonic(), str(Path.cwd())
+    try:
+        now_s, place = time.monotonic(), str(Path.cwd())
+    except OSError:  # Somebody took the folder away.
+        return None
     if now_s > _LAST.until_s or place != _LAST.place:
         _LAST.found, _LAST.place, _LAST.until_s = commit_of(Path(place)), place, now_s + _COMMIT_KEPT_S
     return _LAST.found

@@ -94,8 +94,6 @@ class Recording:
         with its type. name: what to call it; its version follows from its content. role: what it is to the run, such as
         "warm_start". Raises NotFoundError for a name that is none, InvalidArgumentError.
         """
-        if name is not None and type is None and isinstance(value, str) and not value:
-            raise errors.InvalidArgumentError("input: an empty text: give a name or a URI")
         found = self._finder.read(value, type, name)
         return self.note(found, {}, output=False, role=role)
 
@@ -408,6 +406,9 @@ class Recording:
         if name.startswith("__") or not hasattr(Run, name):
             raise AttributeError(f"a run has no {name!r}")
         return getattr(self.run, name)
+
+    def _repr_html_(self) -> str | None:
+        return self.run._repr_html_() if self._execution_id else None
 
     def __str__(self) -> str:
         return str(self.run) if self._execution_id else repr(self)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlmd.display import walk
 from mlmd.display.folding import NODES_MAX
+from mlmd.names import name_of
 from mlmd.recorder import aliases, caching, compare, impact, marks, references, retention, search, taint
 from mlmd.recorder.opening import open_metadata
 from mlmd.recorder.run import Recording
@@ -14,7 +15,7 @@ from mlmd.recorder.things import Artifact, Run
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from mlmd.recorder.retention import Plan
     from mlmd.recorder.search import Runs
     from mlmd.store import MetadataStore
+    from projections.duck.database import Relation
+    from replay import Blame, Diff, Difference
 
 
 class Store:
@@ -79,7 +82,7 @@ class Store:
         """
         return Recording(self.metadata, type, params=params, tags=tags, name=name, contexts=contexts, code=code)
 
-    # Deciding -------------------------------------------------------------------------------------------------------
+    # Run before? ----------------------------------------------------------------------------------------------------
 
     def cached(
         self, type: str, inputs: Any = None, params: Mapping[str, Any] | None = None, code: Any = None
@@ -211,6 +214,29 @@ class Store:
         Raises NotFoundError; UnimplementedError for a server's store, whose log is not at hand.
         """
         return aliases.history_of(self.metadata, alias)
+
+    # Time -----------------------------------------------------------------------------------------------------------
+
+    def diff(self, since: At | str, until: At | str = "now", types: Collection[str] | None = None) -> Diff:
+        """Return what was added, changed and linked between two moments, and by whom: see `MetadataStore.diff`."""
+        return self.metadata.diff(since, until, types)
+
+    def history(self, thing: Any) -> list[Difference]:
+        """Return every version, event and link of a thing, the first one first, each with the record that put it.
+
+        thing: as for `artifact`, or a run. Raises as `artifact`; UnimplementedError for a server's store.
+        """
+        return self.metadata.history(name_of(references.thing_of(self.metadata, thing)))
+
+    def blame(self, thing: Any) -> list[Blame]:
+        """Return for each field of a thing the record that set it. thing, and raises: as `history`."""
+        return self.metadata.blame(name_of(references.thing_of(self.metadata, thing)))
+
+    def sql(self, query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Relation:
+        """Return the answer to a question in SQL, every version of everything ever put being at hand: see `mlmd.sql`."""
+        from mlmd.analytics import sql  # noqa: PLC0415 - it needs DuckDB, which is an extra
+
+        return sql(self.metadata, query, params)
 
     def close(self) -> None:
         """Close the store."""

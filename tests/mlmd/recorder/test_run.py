@@ -239,7 +239,7 @@ def test_notes_after_the_end_are_refused_and_a_run_is_entered_once(memory: Store
     r = memory.run("Trainer")
     with pytest.raises(errors.FailedPreconditionError, match="has not begun"):
         _ = r.id
-    assert repr(r) == "<Trainer, not begun>"
+    assert (repr(r), str(r), r._repr_html_()) == ("<Trainer, not begun>", "<Trainer, not begun>", None)
     with r:
         pass
     for late in (lambda: r.log(a=1), lambda: r.output("s3://m", "Model"), lambda: r.tag(a="b"), r.__enter__):
@@ -496,6 +496,17 @@ def test_the_command_line_and_the_commit_are_noted(memory: Store, monkeypatch: p
     with memory.run("Trainer") as r:
         pass
     assert r.command is None
+
+
+def test_the_past_of_a_thing_is_asked_by_any_name(memory: Store) -> None:
+    with memory.acting(actor="ana"), memory.run("Trainer") as r:
+        r.output("s3://m/1", "Model", name="m")
+    assert [one.what for one in memory.history("m:1")] == ["added", "linked"]
+    assert {one.by.actor for one in memory.blame("m@latest") + memory.blame(r)} == {"ana"}
+    assert len(memory.diff("#0").differences) == len(memory.diff("#0", "now").differences) > 3
+    assert memory.sql("select count(*) from executions").fetchall() == [(2,)]
+    assert "m:1" in str(r) + str(r.outputs[0])
+    assert "<svg" in (r._repr_html_() or "")
 
 
 def test_opening_says_nothing_of_types_until_they_are_used(memory: Store) -> None:
