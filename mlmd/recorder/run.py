@@ -267,7 +267,7 @@ class Recording:
         self._say(execution.custom_properties)
         for key, value in said.items():
             put(execution.custom_properties, key, value)
-        pairs = [self._pair(one) for one in noted]
+        pairs = [self._pair(one, ended_well=state == _State.COMPLETE) for one in noted]
         named = [pb.Context(id=one) for one in self._context_ids]
         _, ids, _ = self._metadata.put_execution(
             execution, pairs, named, force_reuse_context=True, force_update_time=True
@@ -275,15 +275,16 @@ class Recording:
         self._points, self._held, self.put_s = {}, 0, time.monotonic()
         return ids
 
-    def _pair(self, noted: Noted) -> tuple[pb.Artifact | None, pb.Event]:
+    def _pair(self, noted: Noted, *, ended_well: bool) -> tuple[pb.Artifact | None, pb.Event]:
         """Return what the put says of an artifact: its event, and the artifact itself where that is new or changes."""
         message = noted.artifact.message
         if noted.is_new:
             return message, noted.event()
-        if noted.output and (noted.values or message.state != pb.Artifact.LIVE):
+        back = noted.output and ended_well and message.state != pb.Artifact.LIVE  # Made again, it is there again.
+        if noted.output and (noted.values or back):
             [now] = self._metadata.get_artifacts_by_id([message.id])
             changed = artifacts.set_values(now, noted.values)
-            if now.state != pb.Artifact.LIVE:  # Made again, it is there again.
+            if back:
                 now.state, changed = pb.Artifact.LIVE, True
             message.CopyFrom(now)
             if changed:
