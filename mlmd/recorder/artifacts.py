@@ -72,6 +72,8 @@ class Finder:
             raise errors.NotFoundError(f"None is no input: nothing was found that fits? give {references.FORMS}")
         if isinstance(value, os.PathLike) and not isinstance(value, Artifact):
             value = os.fspath(value)
+        if isinstance(value, Artifact) and not value.given.HasField("id"):
+            return value.given  # Noted before, and put with the run.
         if not isinstance(value, str):
             found = references.artifact_of(self._metadata, value, type_name)
             _refuse_name(found, name)

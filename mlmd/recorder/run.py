@@ -180,14 +180,17 @@ class Recording:
         return noted.artifact if noted.artifact.role == role else Artifact(self._metadata, noted.artifact.message, role)
 
     def _numbered(self, made: pb.Artifact) -> pb.Artifact:
-        """Return a new artifact, numbered after those of its name that the run made before."""
+        """Return a new artifact, numbered after those of its name that the run made before. Raises InvalidArgumentError."""
         name = own_name(made)
-        if not made.HasField("id") and name is not None:
-            before = [
-                one.artifact.version or 0 for one in self._noted.values() if one.is_new and one.artifact.name == name
-            ]
-            if before:
-                artifacts.number(made, max(before) + 1)
+        if name is None or made.HasField("id"):
+            return made
+        before = [one.artifact for one in self._noted.values() if one.is_new and own_name(one.artifact.given) == name]
+        if any(one.type != made.type for one in before):
+            raise errors.InvalidArgumentError(
+                f"{name} is the name of a {before[0].type}: choose another for a {made.type}"
+            )
+        if before:
+            artifacts.number(made, max(one.version or 0 for one in before) + 1)
         return made
 
     def _noting(self, what: str) -> threading.RLock:

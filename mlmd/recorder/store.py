@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlmd.display import walk
 from mlmd.display.folding import NODES_MAX
-from mlmd.names import name_of
+from mlmd.names import name_of as short_name
 from mlmd.recorder import aliases, caching, compare, impact, marks, references, retention, search, taint
 from mlmd.recorder.opening import open_metadata
 from mlmd.recorder.run import Recording
 from mlmd.recorder.steps import step_of
 from mlmd.recorder.things import Artifact, Run
+from mlmd.recorder.values import name_of
 
 if TYPE_CHECKING:
     import os
@@ -135,8 +136,8 @@ class Store:
         return Run(self.metadata, references.execution_of(self.metadata, reference))
 
     def versions(self, name: str) -> list[Artifact]:
-        """Return every version of a name, the newest first."""
-        return [Artifact(self.metadata, one) for one in references.versions_of(self.metadata, name)]
+        """Return every version of a name, the newest first. Raises InvalidArgumentError for what is no name."""
+        return [Artifact(self.metadata, one) for one in references.versions_of(self.metadata, name_of(name))]
 
     # Lineage --------------------------------------------------------------------------------------------------------
 
@@ -206,7 +207,7 @@ class Store:
 
     def aliases(self, name: str | None = None) -> Table:
         """Return the aliases of a name, or all: what each stands for, and since when."""
-        return aliases.table_of(self.metadata, name)
+        return aliases.table_of(self.metadata, None if name is None else name_of(name))
 
     def alias_history(self, alias: str) -> Table:
         """Return what an alias stood for, since when, by whom and why, the newest first.
@@ -226,11 +227,11 @@ class Store:
 
         thing: as for `artifact`, or a run. Raises as `artifact`; UnimplementedError for a server's store.
         """
-        return self.metadata.history(name_of(references.thing_of(self.metadata, thing)))
+        return self.metadata.history(short_name(references.thing_of(self.metadata, thing)))
 
     def blame(self, thing: Any) -> list[Blame]:
         """Return for each field of a thing the record that set it. thing, and raises: as `history`."""
-        return self.metadata.blame(name_of(references.thing_of(self.metadata, thing)))
+        return self.metadata.blame(short_name(references.thing_of(self.metadata, thing)))
 
     def sql(self, query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Relation:
         """Return the answer to a question in SQL, every version of everything ever put being at hand: see `mlmd.sql`."""

@@ -93,9 +93,11 @@ def plain(value: Any, what: str) -> Any:
         return value if len(value) <= KEY_MAX and value.isascii() else _text(value, what)
     if kind is int:
         if value not in _INT64:
-            raise InvalidArgumentError(f"{what}: {value} does not fit 64 bits: give it as a float, or as text")
+            raise InvalidArgumentError(f"{what}: {_shown(value)} does not fit 64 bits: give it as a float, or as text")
         return value
     if value is None or isinstance(value, list | tuple | dict):
+        if isinstance(value, dict) and value.keys() == {WRAPPED}:
+            raise InvalidArgumentError(f"{what}: {WRAPPED} alone is how a list is kept: name the key otherwise")
         return _nested(value, what, 0)
     return plain(_unwrapped(value, what), what)
 

@@ -172,6 +172,8 @@ BAD: list[tuple[Any, str]] = [
     ({1: 2}, "the keys of a dict are texts"),
     ("\ud800", "is no Unicode text"),
     ({"a": [object()]}, r"x\.a\[0\]"),
+    ({"__value__": 1}, "__value__ alone is how a list is kept"),
+    ("x" * 2_000_000, "2,000,000 characters; keep it in a file"),
 ]
 
 
@@ -307,6 +309,13 @@ def test_the_same_content_under_a_name_is_the_same_version_and_other_content_the
     assert len(r.outputs) == 3
     with pytest.raises(errors.InvalidArgumentError, match="m is the name of a Model"), s.run("Trainer") as r:
         r.output("s3://d", "Dataset", name="m")
+    with s.run("Trainer") as r:
+        r.output("s3://x/1", "Model", name="x")
+        with pytest.raises(errors.InvalidArgumentError, match="x is the name of a Model"):
+            r.output("s3://x/2", "Dataset", name="x")
+    for wrong in (7, "a'b", ""):
+        with pytest.raises(errors.InvalidArgumentError, match="name: .* is none"):
+            s.versions(wrong)
 
 
 def test_an_output_that_is_there_already_gets_the_new_properties_and_keeps_the_others(s: Store) -> None:
@@ -338,6 +347,9 @@ def test_what_is_read_and_made_by_one_run_is_one_artifact(s: Store) -> None:
         r.input("s3://b/1", "Dataset", name="d")
         r.output("s3://b/1", "Dataset", name="d")
     assert (r.inputs[0].id, r.inputs[0].label) == (r.outputs[0].id, "d:1")
+    with s.run("Touch") as r:
+        r.output(r.input("s3://b/2", "Dataset", name="d"), again=True)
+    assert (r.inputs[0].id, r.outputs[0].label, r.outputs[0].properties) == (r.outputs[0].id, "d:2", {"again": True})
 
 
 def test_a_file_that_changed_is_a_new_version_when_it_is_read_again(s: Store, tmp_path: Path) -> None:
