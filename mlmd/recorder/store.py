@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from mlmd import names
 from mlmd.display import walk
 from mlmd.display.folding import NODES_MAX
-from mlmd.names import name_of as short_name
 from mlmd.recorder import aliases, caching, compare, impact, marks, references, retention, search, taint
 from mlmd.recorder.opening import open_metadata
 from mlmd.recorder.run import Recording
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
+    import replay
     from mlmd.display.graph import Graph
     from mlmd.display.tables import Table
     from mlmd.marking import Tainted
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from mlmd.recorder.search import Runs
     from mlmd.store import MetadataStore
     from projections.duck.database import Relation
-    from replay import Blame, Diff, Difference
 
 
 class Store:
@@ -139,6 +139,29 @@ class Store:
         """Return every version of a name, the newest first. Raises InvalidArgumentError for what is no name."""
         return [Artifact(self.metadata, one) for one in references.versions_of(self.metadata, name_of(name))]
 
+    # The past, and SQL --------------------------------------------------------------------------------------------------
+
+    def diff(self, since: At | str, until: At | str = "now", types: Collection[str] | None = None) -> replay.Diff:
+        """Return what was added, changed and linked between two moments, and by whom: see `MetadataStore.diff`."""
+        return self.metadata.diff(since, until, types)
+
+    def history(self, thing: Any) -> list[replay.Difference]:
+        """Return every version of a thing, the first one first, each with the record that put it. thing: as for `lineage`.
+
+        Raises NotFoundError, InvalidArgumentError; UnimplementedError for a server's store.
+        """
+        return self.metadata.history(names.name_of(references.thing_of(self.metadata, thing)))
+
+    def blame(self, thing: Any) -> list[replay.Blame]:
+        """Return for each field and property of a thing the record that set it. Raises as `history`."""
+        return self.metadata.blame(names.name_of(references.thing_of(self.metadata, thing)))
+
+    def sql(self, query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Relation:
+        """Return the answer to a question in SQL: see `mlmd.sql`."""
+        from mlmd.analytics import sql  # noqa: PLC0415 - DuckDB takes 90 ms, and who records does not ask
+
+        return sql(self.metadata, query, params)
+
     # Lineage --------------------------------------------------------------------------------------------------------
 
     def lineage(self, *roots: Any, up: int | None = None, down: int | None = None, nodes_max: int = NODES_MAX) -> Graph:
@@ -215,29 +238,6 @@ class Store:
         Raises NotFoundError; UnimplementedError for a server's store, whose log is not at hand.
         """
         return aliases.history_of(self.metadata, alias)
-
-    # Time -----------------------------------------------------------------------------------------------------------
-
-    def diff(self, since: At | str, until: At | str = "now", types: Collection[str] | None = None) -> Diff:
-        """Return what was added, changed and linked between two moments, and by whom: see `MetadataStore.diff`."""
-        return self.metadata.diff(since, until, types)
-
-    def history(self, thing: Any) -> list[Difference]:
-        """Return every version, event and link of a thing, the first one first, each with the record that put it.
-
-        thing: as for `artifact`, or a run. Raises as `artifact`; UnimplementedError for a server's store.
-        """
-        return self.metadata.history(short_name(references.thing_of(self.metadata, thing)))
-
-    def blame(self, thing: Any) -> list[Blame]:
-        """Return for each field of a thing the record that set it. thing, and raises: as `history`."""
-        return self.metadata.blame(short_name(references.thing_of(self.metadata, thing)))
-
-    def sql(self, query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Relation:
-        """Return the answer to a question in SQL, every version of everything ever put being at hand: see `mlmd.sql`."""
-        from mlmd.analytics import sql  # noqa: PLC0415 - it needs DuckDB, which is an extra
-
-        return sql(self.metadata, query, params)
 
     def close(self) -> None:
         """Close the store."""
