@@ -406,6 +406,7 @@ def test_a_run_that_lasts_is_put_again_by_the_heartbeat(memory: Store, monkeypat
             broken.setattr(memory.metadata, "put_execution", None)
             r.put_s = 0.0
             beats.beat()  # Fails, is noted, and the run goes on.
+            assert r.put_s == 60.0
     assert beats._runs == {}
     assert r.state == "COMPLETE"
 
