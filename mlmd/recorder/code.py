@@ -15,6 +15,7 @@ import shlex
 import sys
 import textwrap
 import time
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -158,9 +159,14 @@ def _is_constant(value: Any) -> bool:
 def command_line() -> str:
     """Return the command line of this process, cut where it is long."""
     try:
-        line = shlex.join(sys.argv)
+        return _joined(tuple(sys.argv))
     except TypeError:  # Somebody put something else there.
         return ""
+
+
+@lru_cache(1)
+def _joined(words: tuple[str, ...]) -> str:
+    line = shlex.join(words)
     return line.encode(errors="replace").decode()[:_COMMAND_MAX]
 
 

@@ -174,7 +174,7 @@ class Recording:
                 noted = self._noted[key, output] = Noted(Artifact(self._metadata, message, role), output)
             noted.values |= values
             if values and noted.is_new:
-                artifacts.set_values(noted.artifact.message, values)
+                artifacts.put_values(noted.artifact.given, values)
             if role is not None and role not in noted.roles:
                 noted.roles.append(role)
         return noted.artifact if noted.artifact.role == role else Artifact(self._metadata, noted.artifact.message, role)

@@ -364,6 +364,27 @@ def test_a_file_that_changed_is_a_new_version_when_it_is_read_again(s: Store, tm
     assert s.artifact(str(place)).label == "taxi:2"
 
 
+def test_a_place_that_is_not_here_is_known_by_its_type(s: Store) -> None:
+    with s.run("Trainer") as r:
+        for where in ("/mnt/elsewhere/7", "s3://b/7"):
+            with pytest.raises(errors.NotFoundError, match="give its type to make it known"):
+                r.input(where)
+            assert r.input(where, "Dataset").uri == where
+        with pytest.raises(errors.NotFoundError, match="there is no elsewhere"):
+            r.input("elsewhere", "Dataset")
+    assert [one.uri for one in r.inputs] == ["/mnt/elsewhere/7", "s3://b/7"]
+
+
+def test_a_name_counts_more_than_a_file_of_that_name(s: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taxi").write_text("1")
+    with s.run("Trainer") as r:
+        assert r.input("taxi", "Dataset").path == tmp_path / "taxi"
+        r.output("s3://taxi/1", "Dataset", name="taxi")
+    with s.run("Trainer") as r:
+        assert r.input("taxi").uri == "s3://taxi/1"
+
+
 def test_artifacts_of_other_clients_are_read_as_they_are(s: Store) -> None:
     type_id = s.metadata.put_artifact_type(pb.ArtifactType(name="Examples"))
     ids = s.metadata.put_artifacts(
