@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 from mlmd import errors, names
 from mlmd.kinds import ARTIFACT, EXECUTION
 from mlmd.recorder import aliases, words
+from mlmd.recorder.standing import usable
 from mlmd.recorder.values import is_name, quoted
 from mlmd.store import ListOptions, MetadataStore, OrderByField
 
@@ -186,7 +187,7 @@ def _latest(metadata: MetadataStore, name: str) -> pb.Artifact | None:
     """Return the newest version of a name that may be used, None where there is no version at all. Raises NotFoundError."""
     seen = 0
     for artifact in versions_of(metadata, name):
-        if aliases.usable(artifact):
+        if usable(artifact):
             return artifact
         seen += 1
     if seen:
@@ -272,7 +273,7 @@ def at_uri(metadata: MetadataStore, text: str, type_name: str | None = None) -> 
         for artifact in metadata.get_artifacts_by_uri(uri)
         if type_name in (None, artifact.type)
     ]
-    return max(found, key=lambda one: (aliases.usable(one), one.id), default=None)
+    return max(found, key=lambda one: (usable(one), one.id), default=None)
 
 
 def _unknown(metadata: MetadataStore, text: str) -> str:
