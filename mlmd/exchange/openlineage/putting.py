@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evlog.records import Properties, Struct
 from mlmd import commands, errors
-from mlmd.convert import properties_of, set_values, state_of
+from mlmd.convert import properties_of, set_values, state_of, value_of
 from mlmd.exchange.openlineage import words
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION, Kind
 from mlmd.methods import Method
@@ -212,8 +212,8 @@ class _Put:
 
     def _is_newer_than(self, node: Node) -> bool:
         """Tell whether no newer event has spoken of a node."""
-        latest = properties_of(node.custom_properties).get(words.LATEST)
-        return not isinstance(latest, str) or latest < self._event.stamp
+        held = node.custom_properties
+        return words.LATEST not in held or held[words.LATEST].string_value < self._event.stamp
 
     def _say(self, node: Node, said: Properties, facets: dict[str, Any], *, stamped: bool) -> None:
         """Let a node say what the event does. facets: property -> what it says under which name; a newer name replaces an older.
@@ -263,8 +263,12 @@ def _sides(event: Event) -> Properties:
 
 
 def _facets_in(node: Node, key: str) -> dict[str, Any]:
-    held = properties_of(node.custom_properties).get(key)
-    return held.fields if isinstance(held, Struct) else {}
+    held = node.custom_properties
+    if key not in held or not held[key].HasField("struct_value"):
+        return {}
+    value = value_of(held[key], "struct_value")
+    assert isinstance(value, Struct), "that is what the arm holds"
+    return value.fields
 
 
 def _recorded(facets: dict[str, Any]) -> Properties:
