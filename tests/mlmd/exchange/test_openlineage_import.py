@@ -290,6 +290,10 @@ BAD: dict[str, tuple[bytes, str]] = {
     "too deep": (lines(event("START", 1, run={"x": facet(y=json.loads("[" * 40 + "]" * 40))})), "deeper than 24"),
     "deep beyond all": (b'{"eventTime": ' + b"[" * 200_000 + b"\n", ""),
     "deep beyond all, an array": (b"[" * 200_000 + b"\n", ""),
+    "too many data sets": (
+        lines(event("START", 1, inputs=[{"namespace": "n", "name": str(n)} for n in range(10_001)])),
+        "more than 10,000 inputs",
+    ),
     "a UTF-16 text": ("{}".encode("utf-16"), "no JSON"),
     "zeros": (bytes(1000), "no JSON"),
 }
