@@ -8,6 +8,7 @@
 | inputs, outputs          | events INPUT and OUTPUT at the event's time                                               |
 | parent                   | context of type openlineage.ParentRun, named by the parent's UUID                         |
 | facets errorMessage, tags, executionParameters | also `evlog.error`, `t.KEY`, `p.KEY`, as the recorder names them      |
+| facet evlog_run, of another store of ours      | its `p.KEY`, `m.KEY`, `t.KEY`                                         |
 
 Events may come twice, late and in any order. Of a facet the latest counts, by event time; an older event adds what is not there. A run
 that has ended stays so. A run notes the newest event that spoke of it, so an event that the store has taken before is an older one, all
@@ -287,4 +288,11 @@ def _recorded(facets: dict[str, Any]) -> Properties:
             key, value = (one.get("key"), one.get("value")) if isinstance(one, dict) else (None, None)
             if isinstance(key, str) and key and isinstance(value, str | bool | float):
                 said[prefix + key] = value if prefix == recorded.PARAMETER else str(value)
+    ours = facets.get("evlog_run")  # Of a run that another store of ours has told: numbers, where parameters are text.
+    held = ours.get("properties") if isinstance(ours, dict) else None
+    for key, value in held.items() if isinstance(held, dict) else ():
+        if (key.startswith((recorded.PARAMETER, recorded.TAG)) and isinstance(value, str | bool | float)) or (
+            key.startswith(recorded.METRIC) and isinstance(value, float)
+        ):
+            said[key] = value
     return said

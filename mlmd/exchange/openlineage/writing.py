@@ -16,6 +16,7 @@ Facets of ours: `evlog_citation` of a run (log, offset, root: what the event is 
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -218,6 +219,15 @@ class _Told:
                 tags=[
                     facets.tags_run.TagsRunFacetFields(key=key, value=str(value), source="EVLOG")
                     for key, value in tags.items()
+                ],
+                producer=PRODUCER,
+            )
+        if params := _named(held, recorded.PARAMETER):
+            of_run = facets.execution_parameters_run
+            made["executionParameters"] = of_run.ExecutionParametersRunFacet(
+                parameters=[
+                    of_run.ExecutionParameter(key=key, value=value if isinstance(value, str) else json.dumps(value))
+                    for key, value in params.items()
                 ],
                 producer=PRODUCER,
             )

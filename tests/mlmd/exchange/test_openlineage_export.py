@@ -181,6 +181,34 @@ def test_runs_of_our_own_are_taken_by_the_endpoint_and_a_second_time_change_noth
     assert len(body) == 3
 
 
+def test_parameters_and_metrics_come_through_as_the_numbers_they_are(tmp_path: Path) -> None:
+    place, again = tmp_path / "store", tmp_path / "again"
+    with closing(opened(place)) as store:
+        kind = store.put_execution_type(pb.ExecutionType(name="Trainer"))
+        one = pb.Execution(type_id=kind, last_known_state=pb.Execution.COMPLETE)
+        one.custom_properties["p.lr"].double_value = 0.1
+        one.custom_properties["p.name"].string_value = "adam"
+        one.custom_properties["m.acc"].double_value = 0.9
+        one.custom_properties["m.loss"].double_value = float("nan")
+        one.custom_properties["t.team"].string_value = "x"
+        store.put_executions([one])
+    [told] = [one for one in events(place) if one["eventType"] == "COMPLETE"]
+    listed = told["run"]["facets"]["executionParameters"]["parameters"]
+    assert [(one["key"], one["value"]) for one in listed] == [("lr", "0.1"), ("name", "adam")]
+    (tmp_path / "out.jsonl").write_bytes(lines(*events(place)))
+    assert run("-s", again, "import", f"openlineage:{tmp_path / 'out.jsonl'}").exit_code == 0
+    assert run("-s", again, "import", f"openlineage:{tmp_path / 'out.jsonl'}").exit_code == 0
+    with closing(opened(again)) as store:
+        [node] = store.get_executions()
+    held = properties_of(node.custom_properties)
+    assert {key: held[key] for key in held if key[1] == "."} == {
+        "p.lr": 0.1,
+        "p.name": "adam",
+        "m.acc": 0.9,
+        "t.team": "x",
+    }
+
+
 def test_a_state_goes_on_where_events_were_taken(tmp_path: Path, receiver: tuple[Engine, str]) -> None:
     place, state = tmp_path / "store", tmp_path / "marquez.state"
     store = odd_store(place)
