@@ -75,7 +75,9 @@ class _Emitter:
         self._asked, self._engine, self._send, self._file = asked, engine, send, file
         at = asked.settings.at
         self._stop = engine.log.end if at is None else engine.offset_at(at.at)
-        begin = 0 if asked.start is None else min(self._stop, offset_of(engine.log, settled(asked.settings, asked.start)))
+        begin = (
+            0 if asked.start is None else min(self._stop, offset_of(engine.log, settled(asked.settings, asked.start)))
+        )
         self._state = State(asked.state_file, engine.log, begin)
         if self._state.applied != begin:
             talk(asked.settings, f"going on at #{self._state.applied:,}, as {asked.state_file} says")

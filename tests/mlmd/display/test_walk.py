@@ -275,3 +275,33 @@ def test_a_path_from_a_thing_to_itself_is_that_thing(story: mlmd.MetadataStore) 
 def test_things_with_nothing_in_common_have_no_path(story: mlmd.MetadataStore) -> None:
     with pytest.raises(errors.NotFoundError, match="nothing in common"):
         path(story, "trips-1", "trips-2")
+
+
+def test_roots_of_both_kinds_each_have_their_hops(store: mlmd.MetadataStore) -> None:
+    maker = Maker(store)
+    first, second, third, other = (maker.artifact() for _ in range(4))
+    maker.run([first], [second])
+    maker.run([second], [third, other])
+    assert labels(lineage(store, [third, "run:2"], up=1)) == {"a3", "run:2", "a2"}
+    assert labels(lineage(store, [third, "run:1"], up=2)) == {"a3", "run:2", "a2", "run:1", "a1"}
+    assert labels(lineage(store, ["run:2", first], down=1)) == {"run:2", "a3", "a4", "a1", "run:1"}
+
+
+def test_a_path_is_looked_for_no_further_than_it_is_long(
+    store: mlmd.MetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = Maker(store)
+    last = maker.artifact()
+    for _ in range(100):
+        made = maker.artifact()
+        maker.run([last], [made])
+        before, last = last, made
+    asked: list[str] = []
+    answer = mlmd.MetadataStore.answer
+    monkeypatch.setattr(
+        mlmd.MetadataStore,
+        "answer",
+        lambda self, method, request: asked.append(method.name) or answer(self, method, request),
+    )
+    assert len(path(store, before, last).nodes) == 3
+    assert sum("Lineage" in name for name in asked) == 2
