@@ -11,7 +11,6 @@ from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import REFUSED
 from mlmd.cli.things import cell
-from mlmd.plain import plain
 from mlmd.recorder.compare import compare as comparison_of
 from mlmd.recorder.impact import impact as impact_of
 from mlmd.recorder.taint import foretell
@@ -37,9 +36,9 @@ def compare(ctx: click.Context, settings: Settings, runs: tuple[str, ...], md: b
     What is equal is counted, not shown. An input is compared by its role, else by its name.
 
     Examples:
-    evlog compare run:2038 run:2041
-    evlog compare run:2038 run:2041 --md > difference.md
-    evlog --at yesterday compare run:2038 run:2041 --json
+    evlog compare run:4 run:8
+    evlog compare run:4 run:8 run:12 --json
+    evlog compare run:4 run:8 --md > difference.md
 
     """
     if md:
@@ -47,7 +46,7 @@ def compare(ctx: click.Context, settings: Settings, runs: tuple[str, ...], md: b
     with metadata_of(settings) as store:
         found = comparison_of(store, *runs)
     table = found.table
-    rows = [{name: plain(value) for name, value in row.items()} for row in table.records()]
+    rows = [{name: cell(value) for name, value in row.items()} for row in table.records()]
     show_rows(settings, rows, table.columns, table.note)
     if found:
         ctx.exit(REFUSED)
@@ -65,7 +64,7 @@ def impact(settings: Settings, thing: str, limit: int) -> None:
     Examples:
     evlog impact taxi:6               by name and version; others are art:3, run:5, taxi@prod, a URI
     evlog impact art:3 -n 0 -o csv    all of it
-    evlog --at 2026-03-01 impact taxi:6
+    evlog --at now impact taxi:6      as it was at a moment
 
     """
     with metadata_of(settings) as store:
@@ -113,6 +112,7 @@ def untaint(settings: Settings, things: tuple[str, ...], because: str | None, al
 
     Examples:
     evlog untaint taxi:6 --because 'the leak was in the test alone'
+    evlog untaint run:5 --because 'the units were right' --alone
 
     """
     with putting_of(settings) as store:

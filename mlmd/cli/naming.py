@@ -31,8 +31,8 @@ def mark(settings: Settings, name: str | None, when: Moment | None, reason: str 
     WHEN is now, if it is not given. A mark that is there moves: its past is in the log. Of a server, WHEN is now or an offset.
 
     Examples:
+    evlog mark release-3 '#100'                 any moment
     evlog mark release-4                        now
-    evlog mark before-the-leak '#31907'         any moment
     evlog --at mark:release-4 runs              the store as it was then
     evlog diff mark:release-3 mark:release-4
     evlog mark                                  which there are

@@ -54,7 +54,7 @@ def runs(
     evlog runs 'type = "Trainer" and m.acc > 0.9' --sort -m.acc -n 2
     evlog runs 'p.lr = 0.1 and state = FAILED and not tainted'
     evlog runs 'm.acc > 0.9' --cols m.acc,p.lr -o csv -n 0
-    evlog --at yesterday runs --sort -m.acc               as they were
+    evlog --at '#100' runs --sort -m.acc                  as they were
 
     """
     if cols is not None and differing:
@@ -97,8 +97,8 @@ def latest(settings: Settings, type_name: str, wanted: str, name: str | None, ev
 
     Examples:
     evlog latest Model                          the last one that may be used
-    evlog latest Model 'acc > 0.9' --name taxi-model
-    evlog --at 2026-03-01 latest Model -o json  as of that day
+    evlog latest Model 'acc > 0.5' --name taxi-model
+    evlog latest Model -o json                  for a program
 
     """
     with metadata_of(settings) as store:
@@ -120,8 +120,8 @@ def search(settings: Settings, text: str, limit: int) -> None:
 
     Examples:
     evlog search taxi                names first, then uris, then properties
-    evlog search s3://b/taxi -n 5
-    evlog search ValueError -o id    the runs that failed so, for another command
+    evlog search s3://demo/taxi -n 5
+    evlog search serving -o id       the names alone, for another command
 
     """
     with metadata_of(settings) as store:

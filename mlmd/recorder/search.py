@@ -54,7 +54,7 @@ def filter_text(kind: KindName, text: str = "", *more: str, types: Collection[st
     return marked(" AND ".join(filter(None, conditions)))
 
 
-def every(store: MetadataStore, kind: KindName, filter: str = "") -> Iterator[Node]:  # noqa: A002 - the word for it
+def every(store: MetadataStore, kind: KindName, filter: str = "") -> Iterator[Node]:
     """Yield every node of a kind, by ascending id, a page at a time. filter: of `filter_text`."""
     last: int | None = None
     while True:
@@ -87,7 +87,7 @@ class Runs(Sequence[Run]):
     As a table (`table`, `df`, `arrow`, `polars`, `markdown`, in a notebook) each has the parameters, metrics and tags in which they differ.
     """
 
-    def __init__(self, store: MetadataStore, filter: str, by: OrderBy | Variable, *, ascending: bool) -> None:  # noqa: A002 - the word for it
+    def __init__(self, store: MetadataStore, filter: str, by: OrderBy | Variable, *, ascending: bool) -> None:
         self._store, self._asked = store, Find("execution", filter, by, ascending)
         self._total: int | None = None
 
@@ -181,7 +181,7 @@ class Runs(Sequence[Run]):
 
 def runs(
     store: MetadataStore,
-    filter: str = "",  # noqa: A002 - the word for it
+    filter: str = "",
     *,
     sort: str = "-created",
     types: Collection[str] | str | None = None,
@@ -196,8 +196,8 @@ def runs(
 
 def latest(
     store: MetadataStore,
-    type: str,  # noqa: A002 - MLMD's word
-    filter: str = "",  # noqa: A002
+    type: str,
+    filter: str = "",
     *,
     name: str | None = None,
     even: bool = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlmd.display import walk
 from mlmd.display.folding import NODES_MAX
-from mlmd.recorder import aliases, caching, references
+from mlmd.recorder import aliases, caching, compare, impact, marks, references, retention, search, taint
 from mlmd.recorder.opening import open_metadata
 from mlmd.recorder.run import Recording
 from mlmd.recorder.steps import step_of
@@ -14,15 +14,22 @@ from mlmd.recorder.things import Artifact, Run
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     from mlmd.display.graph import Graph
     from mlmd.display.tables import Table
+    from mlmd.marking import Tainted
+    from mlmd.mentions import Mention
     from mlmd.moment import At
     from mlmd.recorder.caching import Miss
+    from mlmd.recorder.compare import Comparison
+    from mlmd.recorder.impact import Impact
+    from mlmd.recorder.marks import Marked
     from mlmd.recorder.opening import Where
+    from mlmd.recorder.retention import Plan
+    from mlmd.recorder.search import Runs
     from mlmd.store import MetadataStore
 
 
@@ -144,6 +151,44 @@ class Store:
         Raises NotFoundError where they have nothing in common; else as `artifact`.
         """
         return walk.path(self.metadata, start, stop)
+
+    # Deciding -------------------------------------------------------------------------------------------------------
+
+    def runs(self, filter: str = "", *, sort: str = "-created", types: Collection[str] | str | None = None) -> Runs:
+        """Return the runs that a filter leaves: `s.runs("m.acc > .9 and not tainted", sort="-m.acc")`; a slice is a page. See `search.runs`."""
+        return search.runs(self.metadata, filter, sort=sort, types=types)
+
+    def latest(self, type: str, filter: str = "", *, name: str | None = None, even: bool = False) -> Artifact | None:
+        """Return the artifact of a type that was made last and may be used: `s.latest("Model", "acc > .9")`. See `search.latest`."""
+        return search.latest(self.metadata, type, filter, name=name, even=even)
+
+    def search(self, text: str, *, limit: int = 20) -> list[Mention]:
+        """Return what has a text in its name, uri or properties, best first. Raises InvalidArgumentError."""
+        return search.search(self.metadata, text, limit=limit)
+
+    def compare(self, *runs: Any) -> Comparison:
+        """Return what differs between runs, or one run at several moments, and where their lineages part: see `compare`."""
+        return compare.compare(self.metadata, *runs)
+
+    def impact(self, thing: Any) -> Impact:
+        """Return everything that was made from an artifact or by a run, what is in use first: `s.impact("taxi:6").taint("label leak")`."""
+        return impact.impact(self.metadata, thing)
+
+    def taint(self, things: Any, because: str, *, downstream: bool = True) -> Tainted:
+        """Mark things, and everything made from them, as not to be used, in one record: see `taint`."""
+        return taint.taint(self.metadata, things, because, downstream=downstream)
+
+    def untaint(self, things: Any, because: str, *, downstream: bool = True) -> Tainted:
+        """Take that mark away from them, and from what was made from them and bears the same one: see `taint`."""
+        return taint.untaint(self.metadata, things, because, downstream=downstream)
+
+    def mark(self, name: str, when: At | str = "now") -> Marked:
+        """Give a moment a name: `s.mark("release-4")`, then `s.at("mark:release-4")`. See `marks`."""
+        return marks.mark(self.metadata, name, when)
+
+    def retention(self, policy: Mapping[str, Any]) -> Plan:
+        """Return what a policy does not keep, and why the rest stays; `.apply()` marks it for deletion. See `retention`."""
+        return retention.plan(self.metadata, policy)
 
     # Aliases --------------------------------------------------------------------------------------------------------
 

@@ -284,6 +284,8 @@ def test_every_command_has_help_with_examples_that_run(
             continue  # As above.
         if "host:8080" in words:
             continue  # test_cli_server.py has one.
+        if name == "retain":
+            Path("policy.toml").write_text('[[keep]]\ntype = "Model"\nnewest = 2\n', encoding="utf-8")
         if name == "personal":
             Path("rules.toml").write_text('[[personal]]\nproperty = "operator"\n', encoding="utf-8")
         if name == "erase":  # Each time anew: what was erased cannot be erased again.
@@ -297,7 +299,7 @@ def test_every_command_has_help_with_examples_that_run(
         if "--agent" in words:
             continue  # test_agent.py has one.
         result = run(*words)
-        assert result.exit_code == 0, (example, result.output)
+        assert result.exit_code == (1 if name == "compare" else 0), (example, result.output)  # These differ.
 
 
 def with_evidence(place: Path) -> str:
