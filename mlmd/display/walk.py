@@ -39,9 +39,10 @@ def lineage(
 ) -> Graph:
     """Return what things were made from, and what was made from them.
 
-    roots: one thing or several: "taxi:7", "taxi@prod", "art:3", "run:5", a URI, what was read or recorded. up, down: hops against and along the flow of data; all where
-    neither is given, none where the other is. nodes_max: of more, those nearest to the roots, the newest of a wide fan first; what is
-    not shown is counted. Raises NotFoundError for a root that is not there, InvalidArgumentError for what names no artifact or run.
+    roots: one thing or several: "taxi:7", "taxi@prod", "art:3", "run:5", a URI, what was read or recorded. up, down: hops against and
+    along the flow of data; all where neither is given, none where the other is. nodes_max: of more, those nearest to the roots, the
+    newest of a wide fan first; what is not shown is counted. Raises NotFoundError for a root that is not there, InvalidArgumentError
+    for what names no artifact or run.
     """
     if nodes_max < 1 or min(up or 0, down or 0) < 0:
         raise errors.InvalidArgumentError("up and down are 0 or more, nodes_max is 1 or more")
@@ -78,7 +79,7 @@ def path(store: MetadataStore, start: Any, stop: Any) -> Graph:
         common = far.keys() & far_back.keys()
         if not common:
             raise errors.NotFoundError(
-                f"{name_of(one)} and {name_of(other)} have nothing in common: neither was made from the other, and both from nothing that is the same"
+                f"{name_of(one)} and {name_of(other)} have nothing in common: neither was made from the other, nor both from the same"
             )
         nearest = min(common, key=lambda thing: (far[thing] + far_back[thing], thing))
         found = _between(up, other, nearest) | _between(back, one, nearest)
