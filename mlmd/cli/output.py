@@ -20,6 +20,7 @@ import click
 
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.settings import PARQUET
+from mlmd.display.cells import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,14 +37,6 @@ _CELL_MAX: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _NONE: Final = "-"
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
-# A name in the store may hold anything; what could steer a terminal is shown as an escape, and so are bytes of a path that are no text.
-_CONTROLS: Final = {
-    code: f"\\x{code & 0xFF:02x}" for code in (*range(0x20), *range(0x7F, 0xA0), *range(0xDC80, 0xDD00))
-} | {
-    0x09: " ",
-    0x0A: " ",
-    0x0D: " ",
-}
 
 
 def rfc3339(time_us: int) -> str:
@@ -205,7 +198,7 @@ def in_words(name: str, value: Any) -> str:
         return ", ".join(f"{in_words('', key)}={in_words('', item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(in_words("", item) for item in value)
-    return str(value).translate(_CONTROLS)
+    return printable(str(value))
 
 
 def _lines(name: str, value: Any) -> list[str]:
