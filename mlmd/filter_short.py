@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MARK: Final = "\n--evlog"
 _PREFIXES: Final = (words.PARAMETER, words.METRIC, words.TAG)
+_CALLED: Final[dict[Kind, str]] = {"execution": "a run", "artifact": "an artifact", "context": "a context"}
 _LOGIC: Final = frozenset({"and", "or", "not", "is_true", "is_false", "is_unknown"})
 _FIELDS: Final = {T.DOUBLE: "number", T.STRING: "string", T.BOOL: "bool"}
 
@@ -58,7 +59,7 @@ def named(kind: Kind, path: Sequence[str]) -> Typed | None:
 def names_of(kind: Kind, attributes: Iterable[str]) -> str:
     """Return what a name can be, in words."""
     own = "p.KEY, m.KEY, t.KEY" if kind == "execution" else "any custom property"
-    return f"of an {kind} there are {own}, tainted, {', '.join(attributes)}; a key that is no word stands in back quotes: p.`max-depth`"
+    return f"of {_CALLED[kind]} there are {own}, tainted, {', '.join(attributes)}; a key that is no word stands in back quotes: p.`max-depth`"
 
 
 def as_decided(node: Node, operands: list[Typed]) -> list[Typed]:

@@ -194,7 +194,7 @@ class _Crate:
             (key.removeprefix(prefix), value) for key, value in sorted(self._held.items()) if key.startswith(prefix)
         ]
 
-    def _entity(self, identifier: str, kind: str, **said: Any) -> Any:
+    def _entity(self, identifier: str, kind: str, /, **said: Any) -> Any:
         return self._crate.add(ContextEntity(self._crate, identifier, properties={"@type": kind, **said}))
 
     def _urn(self, kind: Kind, node_id: int) -> str:

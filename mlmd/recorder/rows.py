@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlmd.store import MetadataStore
 
 _RANKS: Final = (words.METRIC, words.PARAMETER, "", words.TAG)  # In this order they stand.
+COLUMNS: Final = ("run", "type", "state", "started", "tainted", "input", "output")  # Beside those of properties.
 _ABSENT: Final = object()
 
 
@@ -79,7 +80,7 @@ def table_of(
                 "output": ", ".join(made.get(node.id, ())),
             }
         )
-    names = ["run", "type", "state", "started", "tainted", *columns, "input", "output"]
+    names = [*COLUMNS[:-2], *columns, *COLUMNS[-2:]]
     if rows and not any(row["tainted"] for row in rows):
         names.remove("tainted")
     return Table(names, [[row[name] for name in names] for row in rows])

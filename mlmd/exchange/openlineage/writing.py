@@ -16,19 +16,20 @@ Facets of ours: `evlog_citation` of a run (log, offset, root: what the event is 
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from evlog.records import EventPut, ExecutionPut, Struct
+from evlog.records import Struct
 from mlmd import __version__
-from mlmd.convert import properties_of, state_of, text_of, unframed
+from mlmd.convert import properties_of, state_of, text_of
 from mlmd.exchange.citation import Citations
 from mlmd.exchange.openlineage import words
+from mlmd.exchange.openlineage.moments import Moments
 from mlmd.exchange.selection import time_text
-from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION
+from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION
 from mlmd.plain import plain
-from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import words as recorded
 from projections.errors import MissingLibraryError
 
@@ -41,14 +42,12 @@ except ImportError:
     raise MissingLibraryError("openlineage-python", extra="openlineage") from None
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from evlog.log import Log
     from evlog.records import Entry
     from mlmd.engine import Engine
     from mlmd.kinds import Node
-    from projections.sqlite.lookup import Lookup
-    from projections.sqlite.view import View
+    from mlmd.proto import metadata_store_pb2 as pb
 
 PRODUCER: Final = f"urn:evlog:producer:{__version__}"
 _SCHEMAS: Final = "urn:evlog:openlineage:1:"
@@ -111,24 +110,24 @@ class Writer:
     """Makes events of the records of a store, from an offset on, in order. namespace: of jobs and data that have none of their own."""
 
     def __init__(self, engine: Engine, start: int, namespace: str | None = None) -> None:
-        self._engine = engine
-        self._log_id = engine.log.id
+        self._log, self._log_id = engine.log, engine.log.id
         self._citations = Citations(engine.log, start)
+        self._moments = Moments(engine, start)
         self.namespace = namespace or f"evlog://{self._log_id.hex()}"
+
+    def read(self, stop: int) -> Iterator[tuple[Entry, list[RunEvent]]]:
+        """Yield the records up to an offset, each with its events. Raises as `events`, and what `Log.read_on` does."""
+        for entry in self._log.read_on(self._citations.tip, stop):
+            yield entry, self.events(entry)
 
     def events(self, entry: Entry) -> list[RunEvent]:
         """Return the events of the next record. Raises StatusError, such as for a view that does not show it yet."""
-        changes = entry.record.changes
-        touched = [one.id for one in changes if isinstance(one, ExecutionPut)]
-        touched += [one.execution_id for one in changes if isinstance(one, EventPut)]
-        if not touched:
-            return []
-        end = self._engine.offset_at(entry.offset + 1)
-        found = []
-        for execution_id in dict.fromkeys(touched):
-            before = self._seen(execution_id, entry.offset)
-            found += _Told(self, self._whole(execution_id, end), before, entry).events()
-        return found
+        touched = self._moments.take(entry)
+        return [
+            event
+            for number, before in touched.items()
+            for event in _Told(self, self._moments.run(number), before, entry).events()
+        ]
 
     def run_id(self, execution: pb.Execution) -> str:
         """Return the UUID of a run."""
@@ -145,34 +144,6 @@ class Writer:
         """Return what cites the first so many records."""
         cited = self._citations.cite(end)
         return CitationFacet(cited.log, cited.offset, cited.root, producer=PRODUCER)
-
-    def _seen(self, execution_id: int, end: int) -> str | None:
-        """Return the state of a run after so many records, None where it was not there, "" where it had none."""
-
-        def question(_log: Log, view: View, stop: int) -> bytes | None:
-            return view.ask(lambda lookup: lookup.node(EXECUTION.name, execution_id), stop)
-
-        body = self._engine.review(question, end) if end else None
-        return None if body is None else state_of(EXECUTION, pb.Execution.FromString(unframed(body))) or ""
-
-    def _whole(self, execution_id: int, end: int) -> pb.LineageGraph:
-        """Return a run after so many records, with its events, its data and its contexts."""
-
-        def question(lookup: Lookup) -> pb.LineageGraph:
-            with lookup.snapshot():
-                body = lookup.node(EXECUTION.name, execution_id)
-                assert body is not None, "a record has just put it"
-                graph = pb.LineageGraph(executions=[pb.Execution.FromString(unframed(body))])
-                events = lookup.events_of(EXECUTION.name, [execution_id])
-                graph.events.extend(pb.Event.FromString(unframed(one)) for one in events)
-                wanted = sorted({event.artifact_id for event in graph.events})
-                bodies = lookup.nodes(ARTIFACT.name, wanted) if wanted else []
-                graph.artifacts.extend(pb.Artifact.FromString(unframed(one)) for one in bodies)
-                contexts = lookup.contexts_of(EXECUTION.name, execution_id)
-                graph.contexts.extend(CONTEXT.message.FromString(unframed(one)) for one in contexts)
-            return graph
-
-        return self._engine.review(lambda _log, view, stop: view.ask(question, stop), end)
 
 
 class _Told:
@@ -248,6 +219,15 @@ class _Told:
                 tags=[
                     facets.tags_run.TagsRunFacetFields(key=key, value=str(value), source="EVLOG")
                     for key, value in tags.items()
+                ],
+                producer=PRODUCER,
+            )
+        if params := _named(held, recorded.PARAMETER):
+            of_run = facets.execution_parameters_run
+            made["executionParameters"] = of_run.ExecutionParametersRunFacet(
+                parameters=[
+                    of_run.ExecutionParameter(key=key, value=value if isinstance(value, str) else json.dumps(value))
+                    for key, value in params.items()
                 ],
                 producer=PRODUCER,
             )

@@ -137,6 +137,13 @@ def test_the_commit_is_that_which_git_has_checked_out(tmp_path: Path) -> None:
     assert commit_of(place) is None
 
 
+def test_a_run_in_a_folder_that_is_gone_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert code.commit_at_hand() is None
+
+
 def test_the_command_line_is_cut_and_is_always_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["a", "\udcff" + "x" * 5000])
     line = code.command_line()

@@ -95,7 +95,7 @@ def test_a_filter_finds_what_it_says(store: MetadataStore, text: str, expected: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("acc > 0.9", r"Unrecognized name: acc; of an execution there are p.KEY, m.KEY, .*\[at 1:1\]"),
+        ("acc > 0.9", r"Unrecognized name: acc; of a run there are p.KEY, m.KEY, .*\[at 1:1\]"),
         ("m.acc > 0.9 and p.max-depth = 3", r"name: depth; .*back quotes: p.`max-depth` \[at 1:23\]"),
         ("m.acc > ", r"Unexpected end of expression \[at 1:9\]"),
         ("m.acc = 'x' + 1", "No matching signature"),
