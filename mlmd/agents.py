@@ -18,22 +18,29 @@ from evlog.tlog import evidence
 from mlmd import moment
 from mlmd.cli.hindsight import diff_row
 from mlmd.cli.history import refuse_unknown, refuse_unknown_types
+from mlmd.cli.output import rfc3339
 from mlmd.cli.proving import proof_of, shown_by
 from mlmd.cli.reading import Store
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import Settings
 from mlmd.cli.showing import node_in_full
 from mlmd.cli.status import status_of
-from mlmd.cli.things import difference_in_words, node_row, parse_named, provenance_row
+from mlmd.cli.things import difference_in_words, provenance_row
+from mlmd.cli.tracing import graph_row
 from mlmd.cli.typelist import type_rows
+from mlmd.display.walk import lineage as lineage_of
 from mlmd.engine import Engine
 from mlmd.exchange.citation import Citation, cite
-from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS
+from mlmd.kinds import KINDS
 from mlmd.marks import settled
-from mlmd.names import SHORT, name_of
+from mlmd.names import name_of
 from mlmd.opening import VIEWS_FOLDER, open_folder
-from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.plain import plain
+from mlmd.recorder import search as searches
 from mlmd.recorder import words
+from mlmd.recorder.alive import is_lost
+from mlmd.recorder.references import thing_of
+from mlmd.recorder.things import LOST
 from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of
 from replay.differences import diff as diff_between
@@ -43,17 +50,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlmd.cli.output import Row
     from mlmd.moment import Moment
+    from mlmd.recorder.things import Run
+    from mlmd.store import MetadataStore
     from replay.things import Thing
 
 Answer = dict[str, Any]  # Not for type checkers alone: the protocol's library reads what a question returns.
 LIMIT_MAX: Final = 1_000
 HOPS_MAX: Final = 100
-_PAGE_MAX: Final = 100  # Of MLMD's lists.
 _PART: Final = 100  # Of what belongs to one thing, such as its events.
 _SQL_S: Final = 20.0
 _SQL_BYTES: Final = 512 << 20
-_WAYS: Final = {"up": pb.LineageSubgraphQueryOptions.UPSTREAM, "down": pb.LineageSubgraphQueryOptions.DOWNSTREAM}
 
 
 @dataclass
@@ -61,7 +69,14 @@ class _Look:
     """A store at one moment, and the answer to one question to it."""
 
     store: Store
+    metadata: MetadataStore
     citation: Citation
+
+    def named(self, text: str) -> Thing:
+        """Return what a text names. Raises StatusError, Refusal for what is not there."""
+        thing = thing_of(self.metadata, text)
+        refuse_unknown(self.store, thing)
+        return thing
 
     def answer(self, found: Any, rest: str | None = None) -> Answer:
         """Return an answer. rest: how to get what is left out, None where nothing is."""
@@ -89,34 +104,40 @@ class Questions:
             ]
             return look.answer(row)
 
-    def runs(self, filter: str = "", type: str = "", limit: int = 20, page: str = "", at: str = "") -> Answer:  # noqa: A002 - what a caller reads
-        """List runs (executions), the newest first.
+    def runs(
+        self,
+        filter: str = "",  # noqa: A002 - what a caller reads, here and below
+        sort: str = "-created",
+        type: str = "",  # noqa: A002
+        limit: int = 20,
+        skip: int = 0,
+        at: str = "",
+    ) -> Answer:
+        """List runs (executions) with parameters, metrics and tags.
 
-        filter: a filter query of ML Metadata, such as  type = "Trainer" AND last_known_state = FAILED  or
-        custom_properties.`m.acc`.double_value > 0.9 . type: only runs of this type. page: as the answer before says in `rest`.
-        Parameters are custom properties p.NAME, metrics m.NAME, tags t.NAME.
+        filter: such as  m.acc > 0.9 and p.lr = 0.1 and state = FAILED and not tainted : m.KEY are metrics, p.KEY parameters, t.KEY tags;
+        ML Metadata's own filter language is understood too. sort: m.KEY, p.KEY, id, created, updated; with a minus the highest first.
+        type: only runs of this type. skip: so many of them, as the answer before says in `rest`.
         """
-        limit = _limited(limit, _PAGE_MAX)
+        limit = _limited(limit, LIMIT_MAX)
+        if skip < 0:
+            raise Refusal(f"skip={skip}: a number from 0", "skip=0")
         with self._look(at) as look:
-            parts = [f"({filter})"] if filter.strip() else []
-            parts += [f"type = {_quoted(type)}"] if type else []
-            options = pb.ListOperationOptions(max_result_size=limit, filter_query=" AND ".join(parts))
-            options.order_by_field.field = options.order_by_field.CREATE_TIME
-            options.order_by_field.is_asc = False
-            if page:
-                options.next_page_token = page
-            found = look.store.get("GetExecutions", options=options)
-            rows = [{"run": f"run:{one.id}", **node_row(EXECUTION, one)} for one in found.executions]
-            token = found.next_page_token
-            return look.answer(rows, f"the same with at=#{look.store.end} and page={token}" if token else None)
+            found = searches.runs(look.metadata, filter, sort=sort, types=type or None)
+            rows = [_run_row(one, now=not at and self._at is None) for one in found[skip : skip + limit]]
+            total = len(found)
+            told = {"runs": rows, "total": total}
+            next_skip = skip + len(rows)
+            more = f"the same with at=#{look.store.end} and skip={next_skip}"
+            return look.answer(told, more if next_skip < total and rows else None)
 
-    def show(self, object: str, at: str = "") -> Answer:  # noqa: A002 - as above
+    def show(self, object: str, at: str = "") -> Answer:  # noqa: A002
         """Show one thing with all that belongs to it: fields, properties, events, contexts, versions.
 
-        object: art:2, run:1, ctx:7 or type:NAME.
+        object: art:2, run:1, ctx:7, type:NAME, a name with its version or alias (taxi:7, taxi@prod, taxi for the newest), or a URI.
         """
         with self._look(at) as look:
-            thing = self._named(look, object)
+            thing = look.named(object)
             if thing[0] == "type":
                 return look.answer([row for row in type_rows(look.store) if row["name"] == thing[1]])
             kind = next(one for one in KINDS if one.name == thing[0])
@@ -128,22 +149,26 @@ class Questions:
             rest = f"{_PART} of {told} are shown: history and lineage tell them all, or sql" if cut else None
             return look.answer(row, rest)
 
-    def lineage(self, object: str, up: int = 3, down: int = 3, limit: int = 200, at: str = "") -> Answer:  # noqa: A002 - as above
+    def lineage(self, object: str, up: int = 3, down: int = 3, limit: int = 200, at: str = "") -> Answer:  # noqa: A002
         """Tell what a thing was made from (up) and what was made from it (down): nodes, and edges in the direction of the data.
 
-        object: art:2 or run:1. up, down: how many hops; one is from an artifact to a run, or back. limit: of nodes, the nearest first.
+        object: as for `show`, an artifact or a run. up, down: how many hops; one is from an artifact to a run, or back. limit: of nodes,
+        the nearest first. `hidden` counts of a node its neighbours that are not here, such as other users of the same data.
         """
         limit = _limited(limit, LIMIT_MAX)
+        for way, hops in (("up", up), ("down", down)):
+            if not 0 <= hops <= HOPS_MAX:
+                raise Refusal(f"{way}={hops}: a number of hops from 0 to {HOPS_MAX}", f"{way}=3")
         with self._look(at) as look:
-            thing = self._named(look, object)
-            if thing[0] not in (ARTIFACT.name, EXECUTION.name):
-                raise Refusal(f"{object}: a lineage is of an artifact or a run", "lineage of art:2 or run:1")
-            walk = _Walk(look.store, thing)
-            more = [way for way, hops in (("up", up), ("down", down)) if walk.walk(way, hops)]
-            found, left_out = walk.graph(limit)
-            told = [f"there is more {way}: ask with a larger {way}" for way in more]
-            told += [f"{left_out:,} more nodes are left out: ask with fewer hops or a larger limit"] if left_out else []
-            return look.answer(found, "; ".join(told) or None)
+            name = name_of(look.named(object))
+            graph = lineage_of(look.metadata, name, up=up, down=down, nodes_max=limit)
+            # Whatever is left out of the ways that were asked for, by hops or by the limit, is there if one looks a little further.
+            more_up, more_down = (up and up + 1, down and down + 1) if up or down else (1, 1)
+            further = lineage_of(look.metadata, name, up=more_up, down=more_down, nodes_max=limit + 1)
+            told = graph_row(graph)
+            del told["complete"]  # Of the picture, in which a neighbour that is no part of this lineage counts too.
+            more = len(further.nodes) > len(graph.nodes)
+            return look.answer(told, f"more hops, or a limit up to {LIMIT_MAX:,}: there is more" if more else None)
 
     def diff(self, since: str, until: str = "now", types: list[str] | None = None, limit: int = 200) -> Answer:
         """Tell what happened between two moments: what was added, changed field by field, linked, and by whom, why, in which record.
@@ -167,11 +192,11 @@ class Questions:
     def history(self, object: str, limit: int = 50, at: str = "") -> Answer:  # noqa: A002 - as above
         """Tell the life of a thing, the newest first: every version, event and link, each with the record that put it and who did.
 
-        object: art:2, run:1, ctx:7 or type:NAME.
+        object: as for `show`.
         """
         limit = _limited(limit, LIMIT_MAX)
         with self._look(at) as look:
-            store, thing = look.store, self._named(look, object)
+            store, thing = look.store, look.named(object)
             life = history_of(store.log, store.view, thing, store.end, newest_first=True)
             found = list(islice(life, limit + 1))
             rows = [provenance_row(one.by) | {"what": difference_in_words(one)} for one in found[:limit]]
@@ -209,13 +234,14 @@ class Questions:
 
         Save `proof` as a file, then: evlog check FILE --root ROOT, the root as one has it from elsewhere, or --policy POLICY.
 
-        object: art:2, run:1, ctx:7, type:NAME: the last record that put it; or "#31907": that record as a whole.
+        object: as for `show`: the last record that put it; or "#31907": that record as a whole.
         """
         with self._look(at) as look:
             if object.startswith("#") and _moment(object).at >= look.store.end:  # type: ignore[operator] # It is an offset.
                 raise Refusal(f"{object}: the store is looked at as of #{look.store.end}", f"#{look.store.end - 1}")
             settings = Settings(store=self._place, at=moment.Moment(at, look.store.end), quiet=True)
-            entry, made = proof_of(settings, object, sign=False)
+            name = object if object.startswith("#") else name_of(look.named(object))
+            entry, made = proof_of(settings, name, sign=False)
             told = shown_by(entry, made) | {"proof": evidence.pack(made).decode()}
             unsigned = "it is unsigned: it convinces who has this root from elsewhere" if made.signed.unsigned else None
             return look.answer(told | ({"note": unsigned} if unsigned else {}))
@@ -235,68 +261,10 @@ class Questions:
                 if self._at is not None and asked > end:
                     raise Refusal(f"{at}: this server looks at the store as of #{end}, and no later", f"at=#{end}")
                 end = min(asked, end)
-            yield _Look(Store(self._place, engine, end), cite(engine.log, end))
+            store = Store(self._place, engine, end)
+            yield _Look(store, store.metadata, cite(engine.log, end))
         finally:
             engine.close()
-
-    def _named(self, look: _Look, text: str) -> Thing:
-        thing = parse_named(text)
-        refuse_unknown(look.store, thing)
-        return thing
-
-
-class _Walk:
-    """A lineage, walked one way after the other from one thing."""
-
-    def __init__(self, store: Store, thing: Thing) -> None:
-        self._store, self._thing = store, thing
-        self._nodes: dict[str, Answer] = {}  # The nearest first.
-        self._edges: dict[tuple[str, str, str], Answer] = {}
-
-    def walk(self, way: str, hops: int) -> bool:
-        """Walk; tell whether there is more beyond."""
-        if not 0 <= hops <= HOPS_MAX:
-            raise Refusal(f"{way}={hops}: a number of hops from 0 to {HOPS_MAX}", f"{way}=3")
-        before = -1
-        for reach in range(hops + 1):
-            graph = self._graph(way, reach)
-            self._add(graph)
-            if len(graph.artifacts) + len(graph.executions) == before:
-                return False  # Nothing new: here it ends.
-            before = len(graph.artifacts) + len(graph.executions)
-            if before > LIMIT_MAX:
-                return True
-        beyond = self._graph(way, hops + 1)
-        return len(beyond.artifacts) + len(beyond.executions) > before
-
-    def graph(self, limit: int) -> tuple[Answer, int]:
-        """Return at most so many nodes and the edges among them, and how many nodes are left out."""
-        kept = dict(islice(self._nodes.items(), limit))
-        edges = [edge for edge in self._edges.values() if edge["from"] in kept and edge["to"] in kept]
-        return {"of": name_of(self._thing), "nodes": list(kept.values()), "edges": edges}, len(self._nodes) - len(kept)
-
-    def _graph(self, way: str, hops: int) -> pb.LineageGraph:
-        kind, number = self._thing
-        options = pb.LineageSubgraphQueryOptions(max_num_hops=hops, direction=_WAYS[way])
-        getattr(options, f"starting_{kind}s").filter_query = f"id = {number}"
-        graph: pb.LineageGraph = self._store.lineage(options)
-        return graph
-
-    def _add(self, graph: pb.LineageGraph) -> None:
-        for kind, nodes in ((ARTIFACT, graph.artifacts), (EXECUTION, graph.executions)):
-            for node in nodes:
-                name = f"{SHORT[kind.name]}:{node.id}"
-                if name not in self._nodes:
-                    row = node_row(kind, node)
-                    told = {key: row[key] for key in ("type", "name", "state", "uri") if row.get(key)}
-                    taint = row["custom_properties"].get(words.TAINTED)
-                    self._nodes[name] = {"node": name, **told, **({"tainted": taint} if taint is not None else {})}
-        for event in graph.events:
-            artifact, run = f"art:{event.artifact_id}", f"run:{event.execution_id}"
-            given = EVENT_TYPES[event.type].endswith("INPUT")
-            source, target = (artifact, run) if given else (run, artifact)
-            edge = {"from": source, "to": target, "event": EVENT_TYPES[event.type]}
-            self._edges.setdefault((source, target, edge["event"]), edge)
 
 
 def _moment(text: str) -> Moment:
@@ -312,6 +280,24 @@ def _limited(limit: int, most: int) -> int:
     return limit
 
 
-def _quoted(text: str) -> str:
-    """Return a text as the filter language has it."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _run_row(run: Run, *, now: bool) -> Row:
+    """Return a run in short. now: tell too whether the process of one that is running has died; of the past nobody knows."""
+    message = run.message
+    row: Row = {
+        "run": run.label,
+        "type": run.type,
+        "name": run.name,
+        "state": run.state,
+        "created": rfc3339(message.create_time_since_epoch * 1000),
+        "params": plain(run.params),
+        "metrics": plain(run.metrics),
+        "tags": run.tags,
+    }
+    if run.tainted is not None:
+        row["tainted"] = run.tainted
+    process = (
+        message.custom_properties[words.PROCESS].string_value if words.PROCESS in message.custom_properties else ""
+    )
+    if now and process and run.state == "RUNNING" and is_lost(process, message.last_update_time_since_epoch):
+        row["state"] = LOST
+    return row

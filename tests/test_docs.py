@@ -26,7 +26,14 @@ from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "compat").rglob("*.md")])
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "compat").rglob("*.md"),
+        *(ROOT / "examples").glob("*.md"),
+    ]
+)
 
 
 def evlog(*words: str) -> None:
@@ -136,6 +143,23 @@ def test_the_examples_of_erasure_run(tmp_path: Path) -> None:
     assert [json.loads(line)["reason"] for line in told[-1].splitlines()] == ["request 4711", "request 4712"]
 
 
+def test_the_examples_of_exchange_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("prov", "openlineage", "rocrate"):
+        pytest.importorskip(library, reason=f"needs the extra `{library}`")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+    evlog("demo", "my-store")
+    first, *_ = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    (imports,) = re.findall(r"```sh import\n(.*?)```", text, re.DOTALL)
+    for line in (first + imports).splitlines():
+        command, *words = shlex.split(line, comments=True)
+        assert command == "evlog"
+        evlog(*words)
+    assert {path.name for path in tmp_path.iterdir()} >= {"store.json", "model.json", "events.jsonl", "crate"}
+
+
 def test_the_examples_of_decisions_run_and_print_what_they_say(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -183,7 +207,9 @@ def test_the_changelog_knows_this_version() -> None:
     assert f'version = "{mlmd.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["audit"])
+@pytest.mark.parametrize("name", ["audit", "tutorial"])
 def test_the_transcripts_of_a_document_are_what_is_printed(name: str, tmp_path: Path) -> None:
-    for step in transcripts.steps((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")):
+    text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    transcripts.write_files(text, tmp_path)
+    for step in transcripts.steps(text):
         assert transcripts.run(step.command, tmp_path) == step.output, step.command

@@ -58,6 +58,8 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "open": Entry("viewing", "Show a thing in the browser, on one page that holds all it shows.", "open_"),
     },
     "Decide": {
+        "cached": Entry("reusing", "Tell whether a run was made before: the same type, code, inputs and parameters."),
+        "alias": Entry("reusing", "Let an alias stand for an artifact, or list aliases."),
         "compare": Entry("deciding", "Tell what differs between runs, and where their lineages part."),
         "impact": Entry("deciding", "Tell everything that was made from a thing, what is in use first."),
         "taint": Entry("deciding", "Mark things, and everything made from them, as not to be used."),

@@ -11,6 +11,7 @@ from mlmd import __version__
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import Refusal, refusal_of
+from mlmd.errors import StatusError
 from projections.errors import MissingLibraryError
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def _told(ask: Callable[..., dict[str, Any]], tool_error: type[Exception]) -> Ca
             return ask(**given)
         except click.ClickException as error:
             raise tool_error(error.format_message()) from error
+        except StatusError as error:  # It says itself what to do.
+            raise tool_error(error.message) from error
         except Exception as error:
             refusal = error if isinstance(error, Refusal) else refusal_of(error, "evlog")
             if refusal is None:

@@ -104,11 +104,13 @@ Options of all commands stand before the command's name or after it.
 
 **STORE** is a folder, or `HOST:PORT` (also `grpc://HOST:PORT`) of a server. Not named, it is what `EVLOG_STORE` says; else the first store
 from here upward, as git finds a repository: a folder that is a store (it holds `log/LOGID`), or one called `metadata` in it, which is what
-`evlog init` makes. A server answers `artifacts`, `executions`, `contexts`, `types`, `show`, `status` and `doctor`, and whatever else reads
-by ML Metadata's own calls; what reads the log itself says so, and works on the folder.
+`evlog init` makes. A server answers what is asked by ML Metadata's own calls, and takes what is put by them: status, show, runs, latest, search,
+artifacts, executions, contexts, types, lineage, path, open, cached, alias, compare, impact, taint, mark, doctor. What reads the log itself, such as
+log, diff, blame, sql, export and verify, says so, and works on the folder.
 
-**WHEN** is an offset (`'#31907'`, the store of its first 31,907 records), a date or time (`2026-03-01T09:30`), `today`, `yesterday`, or so
-long ago (`2h`, `3d`). **OBJECT** is `art:2`, `run:1`, `ctx:7` or `type:NAME`.
+**WHEN** is an offset (`'#31907'`, the store of its first 31,907 records), a date or time (`2026-03-01T09:30`), `today`, `yesterday`, so long ago
+(`2h`, `3d`), or a name that `evlog mark` gave a moment (`mark:release-4`). **OBJECT** is a version (`taxi:7`), an alias (`taxi-model@prod`), a name
+(`taxi`, its newest version that may be used), a URI, or `art:2`, `run:1`, `ctx:7`, `type:NAME`.
 
 **Output.** Data goes to standard output, everything else to standard error. A list is a table on a terminal, and tab-separated with a
 header in a pipe: all fields, whole, without colour (nor is there any where `NO_COLOR` is set). `EVLOG_OUTPUT` names another format for both.

@@ -16,13 +16,15 @@ from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
-from mlmd.cli.things import parse_named
+from mlmd.cli.things import object_of
 from mlmd.exchange.errors import ExchangeError
+from mlmd.kinds import EXECUTION
 from replay import erasure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlmd.cli.reading import Store
     from mlmd.cli.settings import Settings
     from mlmd.exchange.citation import Citation
     from mlmd.moment import Moment
@@ -39,7 +41,7 @@ class Asked(NamedTuple):
     """What was asked for. thing: of what alone; target: the file, folder or URL; start to namespace: of events; proof, lineage: of a crate."""
 
     settings: Settings
-    thing: Thing | None
+    thing: str | None
     target: str
     started: float
     start: Moment | None = None
@@ -53,6 +55,13 @@ class Asked(NamedTuple):
     def path(self) -> Path:
         """Return the target as a path."""
         return Path(self.target)
+
+    def thing_in(self, store: Store) -> Thing | None:
+        """Return the thing in a store. Raises Refusal, NotFoundError for a name that names nothing."""
+        if self.thing is None:
+            return None
+        kind, number = object_of(store.metadata, self.thing)
+        return (kind.name, number)
 
 
 @command(looks_back=True)
@@ -80,7 +89,7 @@ class Asked(NamedTuple):
 def export(settings: Settings, /, what: str, words: tuple[str, ...], **options: Any) -> None:
     """Export the store, now or as it was: for ML Metadata, as W3C PROV, events of OpenLineage, or an RO-Crate.
 
-    mlmd is a SQLite database, schema version 10; prov is PROV-JSON, of everything or of the lineage of OBJECT; openlineage is what each
+    mlmd is a SQLite database, schema version 10; prov is PROV-JSON, of everything or of the lineage of OBJECT (art:2, run:1, taxi-model:31, taxi-model@prod); openlineage is what each
     record did to runs, to a file of lines, to standard output (-), or to who takes events at a URL, such as Marquez; rocrate is a folder that
     describes one run. A file must not be there yet, unless --follow adds to it. What a format cannot hold is listed.
 
@@ -100,7 +109,7 @@ def export(settings: Settings, /, what: str, words: tuple[str, ...], **options: 
     for name, value in options.items():
         if value and what != ("rocrate" if name in _OF_CRATES else "openlineage"):
             raise click.UsageError(f"--{_FLAGS.get(name, name)} is not for {what}: evlog export --help says for what")
-    thing = parse_named(named[0]) if named else None
+    thing = named[0] if named else None
     try:
         _EXPORTS[what](Asked(settings, thing, target, time.perf_counter(), **options))
     except ExchangeError as error:
@@ -142,7 +151,7 @@ def _prov(asked: Asked) -> None:
         progress_of(settings, "reading records") as progress,
     ):
         note_copy(settings, store.place, erasure.EXPORT, file)
-        found = select(store.log, store.view, store.end, asked.thing, progress)
+        found = select(store.log, store.view, store.end, asked.thing_in(store), progress)
         made = prov.document(found)
         temporary.write_text(prov.as_json(made), encoding="utf-8")
     _show_made(asked, "prov", found.citation, prov.counts(made))
@@ -163,14 +172,15 @@ def _rocrate(asked: Asked) -> None:
     from mlmd.exchange.newfile import fresh  # noqa: PLC0415
     from mlmd.exchange.selection import select  # noqa: PLC0415
 
-    settings, thing = asked.settings, asked.thing
-    if thing is None or thing[0] != "execution":
-        raise click.UsageError("a crate is of one run: evlog export rocrate run:1 FOLDER")
-    number = int(thing[1])
+    settings = asked.settings
     files: dict[str, str] = {}
-    with fresh(asked.path, f"evlog export rocrate run:{number} NEW-FOLDER") as temporary:
+    with fresh(asked.path, "evlog export rocrate run:1 NEW-FOLDER") as temporary:
         temporary.mkdir()
         with store_of(settings) as store, progress_of(settings, "reading records") as progress:
+            thing = asked.thing_in(store)
+            if thing is None or thing[0] != EXECUTION.name:
+                raise click.UsageError("a crate is of one run: evlog export rocrate run:1 FOLDER")
+            number = int(thing[1])
             note_copy(settings, store.place, erasure.EXPORT, asked.path)
             found = select(store.log, store.view, store.end, thing, progress)
         if asked.lineage:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 10  # For a program whose input has ended, when we are told to end.
 _CHUNK_BYTES: Final = 65_536
 _DIGITS_MAX: Final = 19
+_STATE_BYTES_MAX: Final = 4_096
 
 
 class _Kept(msgspec.Struct):
@@ -63,7 +64,8 @@ class State:
 
     def _read(self, path: Path) -> None:
         try:
-            kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+            with path.open("rb") as file:
+                kept = msgspec.json.decode(file.read(_STATE_BYTES_MAX), type=_Kept)  # It may be endless.
             self.applied, self.prev = kept.applied, bytes.fromhex(kept.prev)
         except (msgspec.DecodeError, ValueError) as error:
             raise Refusal(f"{path}: not the state of a follower ({error}); remove it to begin at --from") from None

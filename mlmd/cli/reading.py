@@ -16,7 +16,7 @@ from mlmd.cli.output import local_time, rfc3339, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
-from mlmd.methods import METHODS, WHOLE_LINEAGE
+from mlmd.methods import METHODS
 from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
 from mlmd.past import Past
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
     from mlmd.moment import At, Moment
     from mlmd.places import Place
-    from mlmd.proto import metadata_store_pb2 as pb
     from projections.sqlite.lookup import Lookup
 
 _Answer = TypeVar("_Answer")
@@ -59,12 +58,6 @@ class Store:
         found = METHODS[method]
         request = found.request(**fields)
         return self.ask(lambda lookup: found.ask(lookup, request))
-
-    def lineage(self, options: pb.LineageSubgraphQueryOptions) -> pb.LineageGraph:
-        """Return a lineage with whole nodes. Raises StatusError."""
-        request = WHOLE_LINEAGE.request(lineage_subgraph_query_options=options)
-        graph: pb.LineageGraph = self.ask(lambda lookup: WHOLE_LINEAGE.ask(lookup, request))
-        return graph
 
 
 class Served:

@@ -89,7 +89,7 @@ def _record(folder: Path, runs: int, say: Say) -> Row:
         engine = store.metadata._backend  # noqa: SLF001 - the demo looks under the bonnet
         assert isinstance(engine, Engine), "a store in a folder"
         took_s = time.perf_counter() - started
-        say(f"{story.runs:,} runs of three pipelines, recorded in {folder}: {engine.log.end:,} records, {took_s:.1f} s")
+        say(f"{story.runs:,} runs of three pipelines, recorded in {folder}: {engine.log.end:,} records, {took_s:.2f} s")
         for sentence in story.happened:
             say(f"  - {sentence}")
         lineage = _lineage(store, say) if story.tainted else None

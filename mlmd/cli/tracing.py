@@ -104,7 +104,7 @@ def _show(settings: Settings, graph: Graph, pictures: dict[str, Path | None]) ->
         click.echo(replace(graph, note="").text())
         talk(settings, graph.note)
     elif settings.form == "json":
-        click.echo(json.dumps(_whole(graph), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(graph_row(graph), indent=1, ensure_ascii=False))
     else:
         show_rows(settings, _rows(graph), _COLUMNS, graph.note)
 
@@ -131,7 +131,7 @@ def _row(node: Node) -> Row:
     }
 
 
-def _whole(graph: Graph) -> dict[str, Any]:
+def graph_row(graph: Graph) -> dict[str, Any]:
     """Return a lineage as one object. complete: nothing that hangs on a node is left out."""
     return {
         "roots": list(graph.roots),

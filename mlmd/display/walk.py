@@ -44,7 +44,9 @@ def lineage(
     """
     if nodes_max < 1 or min(up or 0, down or 0) < 0:
         raise errors.InvalidArgumentError("up and down are 0 or more, nodes_max is 1 or more")
-    things = [_known(store, root) for root in _several(roots)]
+    things = _known(store, _several(roots))
+    if not things:
+        raise errors.InvalidArgumentError("the lineage of what? name an artifact or a run")
     if up is None and down is None:
         ways: list[tuple[Any, int | None]] = [(_Options.UPSTREAM, None), (_Options.DOWNSTREAM, None)]
     else:
@@ -63,7 +65,8 @@ def path(store: MetadataStore, start: Any, stop: Any) -> Graph:
     Where neither was made from the other: the ways to both from the nearest thing that both were made from. start, stop: as the roots of
     `lineage`. Raises NotFoundError where they have nothing in common.
     """
-    one, other = _known(store, start), _known(store, stop)
+    [one, *rest] = _known(store, [start, stop])
+    other = rest[0] if rest else one
     ups = [_reached(store, [thing], _Options.UPSTREAM, None) for thing in (other, one)]
     found: dict[Thing, None] = {}
     note = ""
@@ -92,14 +95,19 @@ def _several(roots: Any) -> list[Any]:
     return list(roots) if isinstance(roots, list | tuple | set | frozenset) else [roots]
 
 
-def _known(store: MetadataStore, value: Any) -> Thing:
-    """Return what names an artifact or a run that is there. Raises InvalidArgumentError, NotFoundError."""
-    kind, number = thing = thing_of(store, value)
-    if kind not in ("artifact", "execution") or not isinstance(number, int):
-        raise errors.InvalidArgumentError(f"{name_of(thing)} has no lineage: artifacts and runs have")
-    if not (store.get_artifacts_by_id([number]) if kind == "artifact" else store.get_executions_by_id([number])):
-        raise errors.NotFoundError(f"there is no {name_of(thing)}")
-    return (kind, number)
+def _known(store: MetadataStore, values: Iterable[Any]) -> list[Thing]:
+    """Return the artifacts and runs that are named, each once; all are there. Raises InvalidArgumentError, NotFoundError."""
+    things: dict[Thing, None] = {}
+    for kind, number in (thing_of(store, value) for value in values):
+        if kind not in ("artifact", "execution") or not isinstance(number, int):
+            raise errors.InvalidArgumentError(f"{name_of((kind, number))} has no lineage: artifacts and runs have")
+        things[kind, number] = None
+    artifacts, runs = ([number for one, number in things if one == kind] for kind in ("artifact", "execution"))
+    there = {("artifact", one.id) for one in (store.get_artifacts_by_id(artifacts) if artifacts else ())}
+    there |= {("execution", one.id) for one in (store.get_executions_by_id(runs) if runs else ())}
+    if absent := [name_of(thing) for thing in things if thing not in there]:
+        raise errors.NotFoundError(f"there is no {', '.join(absent)}")
+    return list(things)
 
 
 def _reached(

@@ -117,7 +117,7 @@ class Finder:
             made.custom_properties[words.BYTES].int_value = found.bytes
         if name is not None:
             made.custom_properties[words.NAME].string_value = name
-            number(made, 1 + _version(last))
+            number(made, 1 + (last.number if last is not None else 0))
         return made
 
     def stored(self, external_id: str) -> pb.Artifact | None:
@@ -127,15 +127,23 @@ class Finder:
         except errors.NotFoundError:
             return None
 
+    def is_there(self, artifact: Artifact, artifact_id: int) -> None:
+        """Give an artifact the id with which it was put."""
+        message = artifact.given
+        if not message.HasField("id") and (name := own_name(message)) is not None:
+            references.saw(self._metadata, name, message)
+        message.id = artifact_id
+
     def resolve_again(self, made: pb.Artifact) -> None:
         """Look again for an artifact that could not be put: another writer made it, or the version that it was to be."""
         stored = self.stored(made.external_id)
         if stored is not None:
             made.CopyFrom(stored)
         elif (name := own_name(made)) is not None:
-            number(made, 1 + _version(references.newest(self._metadata, name)))
+            last = references.newest(self._metadata, name)
+            number(made, 1 + (last.number if last is not None else 0))
 
-    def _type(self, type_name: str | None, name: str | None, last: pb.Artifact | None) -> str:
+    def _type(self, type_name: str | None, name: str | None, last: references.Version | None) -> str:
         """Return the type of what is noted: as given, else that of its name. Raises InvalidArgumentError."""
         if last is None:
             if type_name is None:
@@ -144,7 +152,7 @@ class Finder:
             return text_of(type_name, "type")
         if type_name not in (None, last.type):
             raise errors.InvalidArgumentError(
-                f"{name} is the name of a {last.type} ({last.name}): choose another for a {type_name}"
+                f"{name} is the name of a {last.type} ({last.label}): choose another for a {type_name}"
             )
         return last.type
 
@@ -169,10 +177,6 @@ def checked_values(values: Mapping[str, Any]) -> dict[str, Any]:
         if text_of(key, "a property").startswith(words.OURS):
             raise errors.InvalidArgumentError(f"{key}: {_RESERVED}")
     return {key: plain(value, key) for key, value in values.items()}
-
-
-def _version(artifact: pb.Artifact | None) -> int:
-    return artifact.custom_properties[words.VERSION].int_value if artifact is not None else 0
 
 
 def _refuse_name(found: pb.Artifact, name: str | None) -> None:

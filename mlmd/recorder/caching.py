@@ -13,6 +13,7 @@ import msgspec
 
 from mlmd import errors
 from mlmd.kinds import EXECUTION
+from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import alive, words
 from mlmd.recorder.aliases import label_of, usable
@@ -122,8 +123,12 @@ def _with_roles(inputs: Any) -> Iterator[Wanted]:
 
 def _last_code(metadata: MetadataStore, type_name: str) -> str | None:
     """Return the digest of the code of the newest run of a type."""
-    wanted = f"type = {quoted(type_name)}"
-    newest = metadata.get_executions(ListOptions(limit=1, order_by=OrderByField.ID, is_asc=False, filter_query=wanted))
+    by_type = METHODS["GetExecutionsByType"]
+    request = by_type.request(type_name=type_name)
+    request.options.max_result_size = 1
+    request.options.order_by_field.field = pb.ListOperationOptions.OrderByField.ID
+    request.options.order_by_field.is_asc = False
+    newest = metadata.answer(by_type, request).executions
     return Run(metadata, newest[0]).code if newest else None
 
 

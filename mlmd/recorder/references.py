@@ -14,20 +14,20 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from mlmd import errors, names
 from mlmd.kinds import ARTIFACT, EXECUTION
 from mlmd.recorder import aliases, words
 from mlmd.recorder.values import is_name, quoted
-from mlmd.store import ListOptions, OrderByField
+from mlmd.store import ListOptions, MetadataStore, OrderByField
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlmd.kinds import Kind
     from mlmd.proto import metadata_store_pb2 as pb
-    from mlmd.store import MetadataStore
     from replay.things import Thing
 
 FORMS: Final = "taxi:7, taxi@prod, taxi, art:3, run:5 or a URI"
@@ -143,9 +143,43 @@ def versions_of(metadata: MetadataStore, name: str) -> Iterator[pb.Artifact]:
         last, limit = page[-1].id, _PAGE
 
 
-def newest(metadata: MetadataStore, name: str) -> pb.Artifact | None:
-    """Return the newest version of a name, whatever became of it."""
-    return next(versions_of(metadata, name), None)
+class Version(NamedTuple):
+    """A version of a name, whatever became of it: the type of the name, its number, and how it is named."""
+
+    type: str
+    number: int
+    label: str
+
+
+# The newest version of a name that was seen: its type never changes, and few others are made meanwhile.
+_SEEN: Final[WeakKeyDictionary[MetadataStore, dict[str, Version]]] = WeakKeyDictionary()
+
+
+def newest(metadata: MetadataStore, name: str) -> Version | None:
+    """Return the newest version of a name."""
+    seen = _SEEN.setdefault(metadata, {})
+    if (known := seen.get(name)) is not None:
+        # One look-up by name tells that it is the newest still, and costs a third of the search for that.
+        after = metadata.get_artifact_by_type_and_name(known.type, f"{name}:{known.number + 1}")
+        if after is None:
+            return known
+    found = next(versions_of(metadata, name), None)
+    if found is None:
+        return None
+    return saw(metadata, name, found)
+
+
+def saw(metadata: MetadataStore, name: str, artifact: pb.Artifact) -> Version:
+    """Remember that an artifact is, most likely, the newest version of its name."""
+    number = artifact.custom_properties[words.VERSION].int_value
+    found = _SEEN.setdefault(metadata, {})[name] = Version(artifact.type, number, artifact.name)
+    return found
+
+
+def type_of(metadata: MetadataStore, name: str) -> str | None:
+    """Return the type that a name is one of, None where there is no version of it."""
+    known = _SEEN.setdefault(metadata, {}).get(name) or newest(metadata, name)
+    return None if known is None else known.type
 
 
 def _latest(metadata: MetadataStore, name: str) -> pb.Artifact | None:
@@ -173,7 +207,11 @@ def _aliased(metadata: MetadataStore, text: str, name: str, alias: str) -> pb.Ar
     known = aliases.alias_of(metadata, text)
     if known is None or known.artifact_id is None:
         others = ", ".join(one.name for one in aliases.aliases_of(metadata, name))
-        has = f"{name} has {others}" if others else f"set it with s.alias({text!r}, {name + ':1'!r})"
+        has = (
+            f"{name} has {others}"
+            if others
+            else f"set it with s.alias({text!r}, {name + ':1'!r}), or evlog alias {text} {name}:1"
+        )
         raise errors.NotFoundError(f"there is no {text}: {has}")
     [artifact] = metadata.get_artifacts_by_id([known.artifact_id])
     return artifact
@@ -184,8 +222,8 @@ def _versioned(metadata: MetadataStore, text: str, type_name: str | None) -> pb.
     match = _VERSION.fullmatch(text)
     if match is None or not is_name(match[1]):
         return None
-    if type_name is None and (last := newest(metadata, match[1])) is not None:
-        type_name = last.type
+    if type_name is None:
+        type_name = type_of(metadata, match[1])
     if type_name is not None:
         found = metadata.get_artifact_by_type_and_name(type_name, text)
         if found is not None:
@@ -241,7 +279,7 @@ def _unknown(metadata: MetadataStore, text: str) -> str:
     """Return what to say of a text that names nothing."""
     name = text.partition("@")[0].partition(":")[0]
     if is_name(name) and name != text and (last := newest(metadata, name)) is not None:
-        return f"there is no {text}: the newest is {last.name}"
+        return f"there is no {text}: the newest is {last.label}"
     if is_uri(text) or "/" in text:
         return f"there is no artifact at {text}: give its type to make it known, as in r.input({text!r}, 'Dataset')"
     return f"there is no {text}: write {FORMS}"

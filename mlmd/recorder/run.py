@@ -341,7 +341,7 @@ class Recording:
                             self._finder.resolve_again(one.artifact.message)
                     continue
                 for one, artifact_id in zip(self._noted.values(), ids, strict=True):
-                    one.artifact.message.id = artifact_id
+                    self._finder.is_there(one.artifact, artifact_id)
                 return
 
     def _put_both(self, made: list[Noted]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from mlmd import names
 from mlmd.display import walk
 from mlmd.display.folding import NODES_MAX
 from mlmd.recorder import aliases, caching, compare, impact, marks, references, retention, search, taint
@@ -14,10 +15,11 @@ from mlmd.recorder.things import Artifact, Run
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
+    import replay
     from mlmd.display.graph import Graph
     from mlmd.display.tables import Table
     from mlmd.marking import Tainted
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mlmd.recorder.retention import Plan
     from mlmd.recorder.search import Runs
     from mlmd.store import MetadataStore
+    from projections.duck.database import Relation
 
 
 class Store:
@@ -134,6 +137,29 @@ class Store:
     def versions(self, name: str) -> list[Artifact]:
         """Return every version of a name, the newest first."""
         return [Artifact(self.metadata, one) for one in references.versions_of(self.metadata, name)]
+
+    # The past, and SQL --------------------------------------------------------------------------------------------------
+
+    def diff(self, since: At | str, until: At | str = "now", types: Collection[str] | None = None) -> replay.Diff:
+        """Return what was added, changed and linked between two moments, and by whom: see `MetadataStore.diff`."""
+        return self.metadata.diff(since, until, types)
+
+    def history(self, thing: Any) -> list[replay.Difference]:
+        """Return every version of a thing, the first one first, each with the record that put it. thing: as for `lineage`.
+
+        Raises NotFoundError, InvalidArgumentError; UnimplementedError for a server's store.
+        """
+        return self.metadata.history(names.name_of(references.thing_of(self.metadata, thing)))
+
+    def blame(self, thing: Any) -> list[replay.Blame]:
+        """Return for each field and property of a thing the record that set it. Raises as `history`."""
+        return self.metadata.blame(names.name_of(references.thing_of(self.metadata, thing)))
+
+    def sql(self, query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Relation:
+        """Return the answer to a question in SQL: see `mlmd.sql`."""
+        from mlmd.analytics import sql  # noqa: PLC0415 - DuckDB takes 90 ms, and who records does not ask
+
+        return sql(self.metadata, query, params)
 
     # Lineage --------------------------------------------------------------------------------------------------------
 

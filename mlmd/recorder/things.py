@@ -87,7 +87,8 @@ class _Node:
         return {key[len(prefix) :]: python_of(values[key]) for key in sorted(values) if key.startswith(prefix)}
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self.message == other.message
+        """Tell whether it is the same thing, whatever became of it in between."""
+        return self is other or (type(other) is type(self) and self.id != 0 and self.thing == other.thing)
 
     def __hash__(self) -> int:
         return hash(self.thing)
@@ -109,8 +110,26 @@ class Artifact(_Node):
     _kind = ARTIFACT
 
     def __init__(self, metadata: MetadataStore, message: pb.Artifact, role: str | None = None) -> None:
+        self._message = message
         super().__init__(metadata, message)
         self.role = role
+
+    @property
+    def message(self) -> pb.Artifact:
+        """Return the message of ML Metadata. One that was put with a run has its id alone from there; the rest is read when it is asked for."""
+        message = self._message
+        if message.id and not message.create_time_since_epoch:
+            message.CopyFrom(self.metadata.get_artifacts_by_id([message.id])[0])
+        return message
+
+    @message.setter
+    def message(self, message: pb.Artifact) -> None:
+        self._message = message
+
+    @property
+    def given(self) -> pb.Artifact:
+        """Return the message as it was given, without asking the store."""
+        return self._message
 
     @property
     def name(self) -> str | None:

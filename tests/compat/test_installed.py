@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.once
-PIPELINE = Path(__file__).with_name("pipeline.py")
+PIPELINE = Path(__file__).parent.parent.parent / "examples" / "tfx_pipeline.py"
 RUN_S = 120
 
 COMPLETE, CACHED = pb.Execution.COMPLETE, pb.Execution.CACHED

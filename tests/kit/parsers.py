@@ -6,6 +6,8 @@ proof, a signature or a checksum, it is never read as valid with another content
 
 from __future__ import annotations
 
+import io
+import json
 import tempfile
 from collections.abc import Callable  # noqa: TC003 - a NamedTuple's field
 from contextlib import closing
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from crash import record
+from lineage_events import a_run, lines
 
 from evlog import actors, codec, frame, head, identity, resume, segment
 from evlog.compression import compress_all
@@ -35,6 +38,9 @@ from evlog.upkeep import manifest, repair
 from evlog.upkeep.backup import backup
 from mlmd import personal, server_config
 from mlmd.errors import InvalidArgumentError
+from mlmd.exchange.errors import EventError
+from mlmd.exchange.openlineage.importing import events_in
+from mlmd.exchange.openlineage.reading import read_event
 
 RECORDS = 20
 SEED = frame.seed_of(b"\7" * 16)
@@ -238,6 +244,16 @@ CONFIGS = [
     b'connection_config { sqlite { filename_uri: "store" connection_mode: READWRITE } }\n',
     b'connection_config { fake_database {} }\nssl_config { server_key: "k" server_cert: "c" custom_ca: "a" client_verify: true }\n',
 ]
+
+
+def _read_events(data: bytes) -> Any:
+    return list(events_in(io.BytesIO(data)))
+
+
+def _events() -> list[bytes]:
+    return [lines(*a_run()), json.dumps(a_run()).encode(), json.dumps(a_run()[0], indent=1).encode()]
+
+
 PARSERS: dict[str, Parser] = {
     "frame": Parser(_read_frame, _frames, summed=True),
     "record": Parser(_read_record, _bodies),
@@ -264,4 +280,6 @@ PARSERS: dict[str, Parser] = {
     "channel arguments": Parser(
         refusing(_text(server_config.channel_arguments), server_config.ServerConfigError), lambda: [b"grpc.max=4,a=b"]
     ),
+    "event of OpenLineage": Parser(refusing(read_event, EventError), lambda: [json.dumps(one).encode() for one in a_run()]),
+    "events of OpenLineage": Parser(refusing(_read_events, EventError), _events),
 }  # fmt: skip

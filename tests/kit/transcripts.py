@@ -6,7 +6,8 @@
     ```
 
 A line `$ ...` runs in a shell, one after the other in one folder; what follows is its standard output. What differs from run to run
-(times, hashes, ids, the name of the machine) is made alike first: `plain`.
+(times, hashes, ids, the name of the machine) is made alike first: `plain`. A block of Python with a file's name, ```python first.py, is
+that file.
 
     python tests/kit/transcripts.py docs/audit.md     writes the outputs anew; read the difference before you keep it
 """
@@ -23,7 +24,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _BLOCK: Final = re.compile(r"(?<=```console\n)(.*?)(?=```)", re.DOTALL)
+_FILE: Final = re.compile(r"```python (\S+)\n(.*?)```", re.DOTALL)
 _ALIKE: Final = [
+    (re.compile(r"\b\d{1,2} [A-Z][a-z]{2} \d{4}\b"), "3 Mar 2026"),
     (re.compile(r"\d{4}-\d\d-\d\d( |T)\d\d:\d\d:\d\d"), r"2026-03-03\g<1>12:00:00"),
     (re.compile(r"(2026-03-03T12:00:00)\.\d+"), r"\g<1>"),
     (re.compile(r"create_time_ms=\d+, update_time_ms=\d+"), "create_time_ms=…, update_time_ms=…"),
@@ -31,6 +34,7 @@ _ALIKE: Final = [
     (re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])"), "…" * 4),
     (re.compile(r"\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,44}=?=?"), "+…+…"),
     (re.compile(r"\b\d+\.\d\d s\b"), "0.01 s"),
+    (re.compile(r"\bbyte \d\d[\d,]+:"), "byte …:"),  # So far on, what lies before has names of the machine in it.
 ]
 
 
@@ -52,6 +56,12 @@ def steps(text: str) -> list[Step]:
                 command += "\n" + more
             found.append(Step(command, output))
     return found
+
+
+def write_files(text: str, folder: Path) -> None:
+    """Write the files that a document shows."""
+    for name, code in _FILE.findall(text):
+        (folder / name).write_text(code, encoding="utf-8")
 
 
 def plain(output: str, folder: Path) -> str:
@@ -83,6 +93,7 @@ def run(command: str, folder: Path) -> str:
 
 def written(text: str, folder: Path) -> str:
     """Return a document with the outputs that its commands have now."""
+    write_files(text, folder)
 
     def block(match: re.Match[str]) -> str:
         told = (f"$ {step.command}\n{run(step.command, folder)}" for step in steps(f"```console\n{match[0]}```"))

@@ -59,7 +59,7 @@ def test_a_client_finds_the_tools_and_asks_each(place: Path) -> None:
         assert tools["lineage"].input_schema["required"] == ["object"]
         asked = {
             "status": {},
-            "runs": {"filter": "last_known_state = FAILED"},
+            "runs": {"filter": "state = FAILED and not tainted"},
             "show": {"object": f"art:{MODEL}"},
             "lineage": {"object": f"art:{MODEL}"},
             "diff": {"since": "#8"},
@@ -81,7 +81,7 @@ def test_a_client_finds_the_tools_and_asks_each(place: Path) -> None:
     assert {name: (answer["cite"], answer["complete"]) for name, answer in answers.items()} == dict.fromkeys(
         TOOLS, (cited, True)
     )
-    assert [one["run"] for one in answers["runs"]["answer"]] == [f"run:{FAILED}"]
+    assert [one["run"] for one in answers["runs"]["answer"]["runs"]] == [f"run:{FAILED}"]
     assert answers["sql"]["answer"] == {"columns": ["n"], "rows": [[3]]}
     assert answers["show"]["answer"]["state"] == "LIVE"
     assert {one["node"] for one in answers["lineage"]["answer"]["nodes"]} >= {f"art:{DATA}", f"run:{TRAINED}"}
@@ -89,15 +89,18 @@ def test_a_client_finds_the_tools_and_asks_each(place: Path) -> None:
 
 def test_a_client_is_told_what_is_wrong_and_what_to_do(place: Path) -> None:
     bad: list[tuple[str, dict[str, Any], str]] = [
-        ("show", {"object": "nonsense"}, "names nothing"),
+        ("show", {"object": "nonsense"}, "there is no nonsense"),
         ("show", {"object": "art:99"}, "there is no art:99"),
         ("show", {}, "object"),
         ("show", {"object": 17}, "object"),
-        ("lineage", {"object": "ctx:1"}, "art:2 or run:1"),
+        ("lineage", {"object": "ctx:1"}, "has no lineage"),
         ("lineage", {"object": "art:1", "up": -1}, "from 0 to"),
         ("runs", {"filter": "nonsense = ="}, ""),
         ("runs", {"limit": 0}, "from 1 to"),
-        ("runs", {"page": "nonsense"}, ""),
+        ("runs", {"skip": -1}, "from 0"),
+        ("runs", {"sort": "nonsense"}, "is no order"),
+        ("runs", {"filter": "m.nothing ~ 3"}, ""),
+        ("show", {"object": "taxi@nobody"}, "there is no taxi@nobody"),
         ("runs", {"at": "#500"}, "has not reached"),
         ("diff", {"since": "whenever"}, "no moment"),
         ("diff", {"since": "#1", "types": ["Nothing"]}, "there is no type"),
@@ -130,7 +133,7 @@ def test_a_server_of_the_past_looks_no_further(place: Path) -> None:
     assert now.structured_content["cite"]["offset"] == 8
     assert earlier.structured_content["cite"]["offset"] == 5
     assert later.is_error
-    assert [one["state"] for one in runs.structured_content["answer"]] == ["RUNNING"]
+    assert [one["state"] for one in runs.structured_content["answer"]["runs"]] == ["RUNNING"]
 
 
 def test_a_place_without_a_store_is_told_at_once(tmp_path: Path) -> None:
@@ -157,10 +160,12 @@ def test_pages_of_runs_lead_through_all_of_them_as_of_one_moment(tmp_path: Path)
         seen: list[str] = []
         answer = questions.runs(type="Trainer", limit=10)
         while True:
-            seen += [one["run"] for one in answer["answer"]]
+            seen += [one["run"] for one in answer["answer"]["runs"]]
+            assert answer["answer"]["total"] == 25
             if answer["complete"]:
                 break
-            rest = dict(part.split("=", 1) for part in answer["rest"].split() if "=" in part)
+            rest: dict[str, Any] = dict(part.split("=", 1) for part in answer["rest"].split() if "=" in part)
+            rest["skip"] = int(rest["skip"])
             store.put_executions([pb.Execution(type_id=kind)])
             answer = questions.runs(type="Trainer", limit=10, **rest)
     assert seen == [f"run:{n}" for n in range(25, 0, -1)]
@@ -177,20 +182,21 @@ def test_what_is_cut_is_said(place: Path, tmp_path: Path) -> None:
     assert not questions.diff("#1", limit=3)["complete"]
     assert not questions.sql("from range(500)")["complete"]
     near = questions.lineage(f"art:{MODEL}", up=1, down=0)
-    assert (near["complete"], [one["node"] for one in near["answer"]["nodes"]]) == (
+    assert (near["complete"], {one["node"] for one in near["answer"]["nodes"]}) == (
         False,
-        [f"art:{MODEL}", f"run:{TRAINED}"],
+        {f"art:{MODEL}", f"run:{TRAINED}"},
     )
     whole = questions.lineage(f"art:{DATA}", up=0, down=2)
     assert whole["complete"]
-    assert {(edge["from"], edge["to"]) for edge in whole["answer"]["edges"]} >= {
+    assert {(edge["source"], edge["target"]) for edge in whole["answer"]["edges"]} >= {
         (f"art:{DATA}", f"run:{TRAINED}"),
         (f"run:{TRAINED}", f"art:{MODEL}"),
         (f"art:{DATA}", f"run:{CACHED}"),
     }
     few = questions.lineage(f"art:{DATA}", limit=2)
     assert (few["complete"], len(few["answer"]["nodes"])) == (False, 2)
-    assert next(one for one in whole["answer"]["nodes"] if one["node"] == f"art:{DATA}")["tainted"] == "label leak"
+    assert "tainted" in next(one for one in whole["answer"]["nodes"] if one["node"] == f"art:{DATA}")["flags"]
+    assert questions.show("taxi:7")["answer"] == questions.show(f"art:{DATA}")["answer"]
     many = tmp_path / "many"
     with closing(opened(many)) as store:
         data = store.put_artifact_type(pb.ArtifactType(name="D"))

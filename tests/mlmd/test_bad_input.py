@@ -92,6 +92,11 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "personal": ("-s", "{store}", "personal", "{bad}"),
     "serve": ("serve", "--metadata_store_server_config_file", "{bad}"),
     "import": ("-s", "{there}/new", "import", "{bad}"),
+    "import openlineage": ("-s", "{there}/new", "import", "openlineage:{bad}"),
+    "export prov": ("-s", "{store}", "export", "prov", "{bad}/new"),
+    "export openlineage": ("-s", "{store}", "export", "openlineage", "{bad}/new"),
+    "export openlineage --state": ("-s", "{store}", "export", "openlineage", "-", "--state", "{bad}"),
+    "export rocrate": ("-s", "{store}", "export", "rocrate", "run:1", "{bad}"),
     **{
         f"{name} in it": ("-s", "{bad}", *words)
         for name, words in {
@@ -102,6 +107,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
             "verify": ("verify",),
             "backup": ("backup", "{there}/new"),
             "compress": ("compress",),
+            "export openlineage": ("export", "openlineage", "-"),
+            "mcp": ("mcp",),
             "repair": ("repair",),
             "accept-loss": ("accept-loss", "--offset", "0", "--reason", "r"),
             "erase": ("erase", "ana", "--reason", "r"),
@@ -112,6 +119,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 FINE = {
     ("prove", "a folder"),  # It goes in there.
+    ("export prov", "a folder"),
+    ("export openlineage", "a folder"),
+    ("export openlineage --state", "missing"),
+    ("export openlineage --state", "a link to itself"),  # Which leads to nothing, and is replaced.
     ("backup", "missing"),
     ("backup", "a folder"),
     ("personal", "empty"),  # Nothing is personal from there on.

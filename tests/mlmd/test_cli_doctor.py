@@ -18,7 +18,7 @@ from commands import run
 from serving import served
 
 from evlog.log import LOCK_NAME
-from mlmd.cli import doctoring, examining
+from mlmd.cli import examining, looking
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -138,8 +138,8 @@ with held(RealFolder(Path({str(place / "log")!r})).lock(LOCK_NAME)):
     ) as other:
         assert other.stdout is not None
         assert [other.stdout.readline().strip() for _ in range(2)] == ["0", "held"]
-        assert doctoring.holders_of(place / "log" / LOCK_NAME) == [other.pid]
-        assert other.pid in doctoring.users_of(place / "log")
+        assert looking.holders_of(place / "log" / LOCK_NAME) == [other.pid]
+        assert other.pid in looking.users_of(place / "log")
         assert f"being written by {other.pid} (" in told(place)["processes"][0]["what"]
         other.communicate("")
     assert told(place)["processes"][0]["what"].startswith("nobody holds the lock")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from replay.follow import Progress
 
-TEXT_BYTES_MAX: Final = 512 << 20  # Of one JSON text, which is read as a whole. Lines may go on for ever.
+TEXT_BYTES_MAX: Final = 128 << 20  # Of one JSON text, which is read as a whole. Lines may go on for ever.
 STDIN: Final = "-"
 _REPORT_EVENTS: Final = 50
 _SPACE: Final = b" \t\r\n"
@@ -73,7 +73,7 @@ def events_in(file: IO[bytes]) -> Iterator[Located]:
             return
         if len(line) > EVENT_BYTES_MAX + 1:
             raise EventError(f"line {number}: longer than an event can be, {EVENT_BYTES_MAX:,} bytes")
-        if not seen and not _is_whole(text):  # One event on many lines, as people write it.
+        if not seen and text.startswith(b"{") and not _is_whole(text):  # One event on many lines, as people write it.
             yield _read("event 1", text + b"\n" + _rest(file))
             return
         seen = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import combinations, pairwise
 
 import pytest
@@ -9,9 +10,9 @@ from drawings import Shape, over_nodes, pipelines, shapes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmd.display import layers
-from mlmd.display.layers import components
-from mlmd.display.layout import NODE_HEIGHT, NODE_WIDTH, layout
+from mlmd.display import layers, ordering
+from mlmd.display.layers import Component, components
+from mlmd.display.layout import NODE_HEIGHT, NODE_WIDTH, _lanes, layout
 from mlmd.display.ordering import crossings, ordered
 
 FLEET = pipelines(300, warm_starts=10)
@@ -99,10 +100,24 @@ def test_every_step_leads_to_the_next_layer(shape: Shape) -> None:
         assert sorted(node for row in ordered(part) for node in row) == list(range(len(part.layer)))
 
 
-def test_sweeps_leave_fewer_crossings_than_there_were() -> None:
-    tangled = Shape([], [(f"art:{at}", f"run:{(at * 7) % 12}") for at in range(12)])
-    shape = Shape(sorted({key for edge in tangled.edges for key in edge}), tangled.edges)
-    assert all(crossings(ordered(part), part.steps) == 0 for part in components(*numbered(shape)))
+def test_sweeps_take_away_crossings() -> None:
+    dice = random.Random(1)
+    edges = [(f"art:{dice.randrange(60)}", f"run:{at // 2}") for at in range(120)]
+    tangled = Shape(sorted({key for edge in edges for key in edge}), edges)
+    for shape, part_left in ((tangled, 0.75), (FLEET, 0.9)):
+        before, after = (_crossings(shape, sweeps) for sweeps in (0, ordering._SWEEPS))
+        assert after < part_left * before
+
+
+def _crossings(shape: Shape, sweeps: int) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordering, "_SWEEPS", sweeps)
+        return sum(crossings(ordered(part), part.steps) for part in components(*numbered(shape)))
+
+
+@given(shapes())
+def test_sweeps_never_leave_more_crossings_than_there_were(shape: Shape) -> None:
+    assert _crossings(shape, 8) <= _crossings(shape, 0)
 
 
 def test_a_run_that_writes_what_it_reads_is_drawn_both_ways() -> None:
@@ -129,6 +144,13 @@ def test_edges_that_would_take_too_many_bends_go_around(monkeypatch: pytest.Monk
     assert around
     assert all(len(points) <= 4 for points in drawn.routes.values())
     assert not over_nodes(drawn, NODE_WIDTH, NODE_HEIGHT)
+
+
+def test_lanes_that_do_not_meet_share_a_height_and_those_that_do_have_their_own() -> None:
+    part = Component([*range(8)], [], layer=[0, 1, 2, 3, 4, 5, 6, 7], around={0: 2, 1: 3, 4: 6})
+    lanes = _lanes(part, 100)
+    assert lanes[0] == lanes[4] > 100
+    assert lanes[1] > lanes[0]
 
 
 @given(shapes(acyclic=True))

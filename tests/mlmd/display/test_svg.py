@@ -182,6 +182,14 @@ def test_a_fan_keeps_what_is_not_like_the_rest_apart() -> None:
     assert len(folded(graph).nodes) == 5
 
 
+def test_a_fan_keeps_what_more_hangs_on_apart() -> None:
+    runs = [node(f"run:{at}") for at in range(400)]
+    graph = Graph([node("art:1"), *runs], [Edge("art:1", run.key) for run in runs], ["art:1"], {"run:7": 2})
+    small = folded(graph)
+    assert len(small.nodes) == 3
+    assert small.hidden == {"run:7": 2}
+
+
 def test_a_cut_counts_the_neighbours_that_it_takes_away() -> None:
     chain = [node(f"art:{at}" if at % 2 else f"run:{at}") for at in range(11)]
     graph = Graph(

@@ -114,6 +114,13 @@ def test_polars_has_the_same_columns_as_arrow() -> None:
     assert frame["p.lr"].to_list() == ["0.1", '"auto"']
 
 
+def test_a_number_that_no_column_holds_is_text() -> None:
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("polars")
+    table = Table(["n"], [[2**63], [1]])
+    assert table.arrow().column("n").to_pylist() == table.polars()["n"].to_list() == [str(2**63), "1"]
+
+
 values = st.one_of(
     st.none(),
     st.booleans(),

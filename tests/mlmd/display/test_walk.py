@@ -123,7 +123,7 @@ def test_a_lineage_of_a_name_is_that_of_the_thing(story: mlmd.MetadataStore) -> 
     assert lineage(story, "taxi-2") == lineage(story, taxi) == lineage(story, f"art:{taxi.id}")
 
 
-@pytest.mark.parametrize("wrong", ["ctx:1", "type:Model", 7, "run:x"])
+@pytest.mark.parametrize("wrong", ["ctx:1", "type:Model", 7, "run:x", []])
 def test_what_has_no_lineage_is_refused(story: mlmd.MetadataStore, wrong: Any) -> None:
     with pytest.raises(errors.InvalidArgumentError):
         lineage(story, wrong)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mlmd
 from mlmd import errors
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import aliases, references, words
@@ -125,6 +126,15 @@ def test_the_newest_version_that_may_be_used_is_meant(s: Store) -> None:
     assert s.artifact("taxi:29").tainted == "label leak"
     with s.run("Gen") as r:
         assert r.output("s3://taxi/new", name="taxi").label == "taxi:31"
+
+
+def test_versions_that_others_make_meanwhile_are_counted(place: Path) -> None:
+    labels = []
+    with mlmd.open(place) as one, mlmd.open(place) as other:
+        for number, s in enumerate([one, one, other, other, one, other, one, one]):
+            with s.run("Gen") as r:
+                labels.append(r.output(f"s3://d/{number}", "Dataset", name="d").label)
+    assert labels == [f"d:{number}" for number in range(1, 9)]
 
 
 def test_a_path_is_a_name_of_what_is_there(s: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

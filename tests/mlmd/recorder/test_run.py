@@ -64,6 +64,8 @@ def test_a_run_is_recorded_with_what_it_was_told_measured_read_and_made(s: Store
         "LIVE",
     )
     assert (made.id, data.id) == (model.id, run.inputs[0].id)
+    assert (made.message, made) == (model.message, model)
+    assert abs(model.created.timestamp() - time.time()) < 60
     assert (made.name, made.version, made.digest, data.bytes) == ("taxi-model", 1, None, 8)
     assert made.producers == [run]
     assert data.users == [run]

@@ -1,7 +1,14 @@
-"""A TFX pipeline of two Python functions, run once by TFX's own LocalDagRunner; its metadata goes where the command line says.
+"""A TFX pipeline whose metadata goes into an evlog store. Nothing here says so: it is what a user of TFX writes for ML Metadata.
 
-`python pipeline.py FOLDER STEPS --store PATH` or `--server HOST:PORT`. This file runs where ml-pipelines-sdk is installed and
-says nothing of ours: it is what a user of TFX wrote for ML Metadata. It prints a line `ran NAME` for each function that ran.
+    pip install ml-pipelines-sdk 'evlog-mlmd' ./compat/ml-metadata
+    python tfx_pipeline.py out 5 --store my-store      # `ran Generate`, `ran Train`
+    python tfx_pipeline.py out 5 --store my-store      # nothing: both are found in the cache
+    python tfx_pipeline.py out 6 --store my-store      # `ran Train`
+    evlog -s my-store executions                       # three runs of the pipeline, COMPLETE and CACHED
+    evlog -s my-store lineage art:3                    # what the last model was made from
+    evlog -s my-store diff 1h                          # what the runs changed
+
+`--server HOST:PORT` instead of `--store` sends it to `evlog serve`. TFX needs Python 3.12 or 3.13 beside us: docs/migrating.md.
 """
 
 import argparse
