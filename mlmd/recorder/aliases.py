@@ -15,6 +15,7 @@ from mlmd.display.tables import Table
 from mlmd.kinds import CONTEXT
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import types, words
+from mlmd.recorder.standing import GOING, is_tainted
 from mlmd.recorder.values import name_of, quoted
 from mlmd.store import ListOptions, MetadataStore
 
@@ -25,7 +26,7 @@ _FORM: Final = "write NAME@ALIAS, such as taxi-model@prod"
 _TRIES: Final = 5
 
 
-_GONE: Final = (pb.Artifact.MARKED_FOR_DELETION, pb.Artifact.DELETED, pb.Artifact.ABANDONED)
+_GONE: Final = frozenset(map(pb.Artifact.State.Value, GOING))
 
 
 class Alias(NamedTuple):
@@ -49,7 +50,7 @@ def label_of(artifact: pb.Artifact) -> str:
 
 def usable(artifact: pb.Artifact) -> bool:
     """Tell whether an artifact may be used: it is neither tainted nor gone, nor soon to be."""
-    return words.TAINTED not in artifact.custom_properties and artifact.state not in _GONE
+    return not is_tainted(artifact) and artifact.state not in _GONE
 
 
 def split(text: object) -> tuple[str, str]:
