@@ -31,6 +31,7 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS, Kind
 from mlmd.names import SHORT
 from mlmd.plain import plain
+from mlmd.recorder.standing import why_tainted
 from replay.things import kind_of, provenance_of
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def node_row(kind: Kind, node: Node) -> Row:
     row: Row = {"id": node.id, "type": node.type, "name": text_of(node, "name")}
     if kind.state_field:
         row["state"] = state_of(kind, node)
+        row["tainted"] = why_tainted(node) or None
     if kind is ARTIFACT:
         row["uri"] = node.uri
     row["external_id"] = text_of(node, "external_id")
