@@ -35,6 +35,7 @@ HOMES = {
     "cryptography": "evlog",
     "zstandard": "evlog/seekable.py",
     "fcntl": "evlog/files.py",
+    "mlflow": "mlmd/mlflow",
     "watchfiles": "replay/wake.py",
 }
 ALLOWED = {"msgspec", "grpc_tools", "mypy_protobuf", *HOMES}

@@ -184,6 +184,6 @@ def _of_history(settings: Settings, store: Store, kind: Kind, listings: list[Lis
     return [kind.message.FromString(unframed(body)) for body in bodies]
 
 
-artifacts: Final = _lister(ARTIFACT, ["artifact", "type", "name", "state", "uri", "properties", "updated"])
-executions: Final = _lister(EXECUTION, ["execution", "type", "name", "state", "properties", "updated"])
+artifacts: Final = _lister(ARTIFACT, ["artifact", "type", "name", "state", "tainted", "uri", "properties", "updated"])
+executions: Final = _lister(EXECUTION, ["execution", "type", "name", "state", "tainted", "properties", "updated"])
 contexts: Final = _lister(CONTEXT, ["context", "type", "name", "properties", "updated"])

@@ -137,6 +137,8 @@ def search(settings: Settings, text: str, limit: int) -> None:
         {"thing": name_of((one.kind, one.node.id)), "found_in": one.field} | node_row(kinds[one.kind], one.node)
         for one in found
     ]
-    show_rows(settings, rows, ["thing", "type", "name", "found_in", "uri", "updated"], f"{len(rows):,} found")
+    show_rows(
+        settings, rows, ["thing", "type", "name", "tainted", "found_in", "uri", "updated"], f"{len(rows):,} found"
+    )
     if not rows:
         raise Refusal(f"nothing mentions {text!r}", None, REFUSED)

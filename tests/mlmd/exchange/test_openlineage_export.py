@@ -175,7 +175,7 @@ def test_runs_of_our_own_are_taken_by_the_endpoint_and_a_second_time_change_noth
     first = run("-s", place, "export", "openlineage", url, "--json")
     assert (first.exit_code, json.loads(first.stdout)["events"]) == (0, 7)
     end = engine.log.end
-    assert run("-s", place, "export", "openlineage", url).exit_code == 0
+    assert run("-s", place, "export", "openlineage", f"{url}/api/v1/lineage").exit_code == 0
     assert engine.log.end == end
     body = engine.view.ask(lambda lookup: lookup.nodes("execution", [1, 2, 3]))
     assert len(body) == 3
