@@ -17,7 +17,7 @@ of which is there, and changes nothing, whatever came between: see `Unchanged`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from evlog.records import Properties, Struct
 from mlmd import commands, errors
@@ -50,25 +50,15 @@ class Unchanged(errors.AlreadyExistsError):
     """The store has taken the event before, or knows all that it says: nothing is put."""
 
 
-class Taken(NamedTuple):
-    """What an event became: ids."""
-
-    execution: int | None
-    artifacts: list[int]
-    contexts: list[int]
-
-
-def _put(draft: Draft, event: Event) -> Taken:
+def _put(draft: Draft, event: Event) -> None:
     """Decide what an event changes. Raises Unchanged, StatusError."""
     put = _Put(draft, event)
     request = put.request()
     for edge in put.edges():
         request.event_edges.append(edge)
-    answer = commands.put_lineage_subgraph(draft, request)
+    commands.put_lineage_subgraph(draft, request)
     if not draft.changes:
         raise Unchanged("the store knows all that this event says")
-    execution = answer.execution_ids[0] if answer.execution_ids else None
-    return Taken(execution, list(answer.artifact_ids), list(answer.context_ids))
 
 
 # Not an RPC: whoever sends events speaks OpenLineage.
