@@ -72,6 +72,11 @@ def test_code_that_only_looks_different_has_the_same(compiled: Callable[[str], A
     assert compiled(text) == compiled(BASE)
 
 
+def test_a_default_counts_as_it_was_when_the_function_was_made(compiled: Callable[[str], Any]) -> None:
+    text = "RATE = 3\n\ndef f(x, y=RATE, *, z=RATE):\n    return x + y + z\n"
+    assert compiled(text) != compiled(text.replace("3", "4"))
+
+
 def test_what_a_function_closes_over_counts() -> None:
     def make(rate: float) -> Callable[[float], float]:
         return lambda x: x * rate

@@ -128,10 +128,10 @@ def test_every_point_of_a_metric_is_kept_and_none_is_put_twice(s: Store) -> None
         time.sleep(0.002)
         r.beat()
         assert (r.metrics["loss"], r.state) == (2.0, "RUNNING")
-        r.beat()
         execution = r.run.message
         execution.custom_properties["note"].string_value = "said by somebody else"
         s.metadata.put_executions([execution])
+        r.beat()
         time.sleep(0.002)
         r.log(loss=1, step=10)
         r.log(loss=math.inf)
