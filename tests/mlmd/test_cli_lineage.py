@@ -102,7 +102,7 @@ def test_a_path_leads_from_one_to_the_other(place: Path) -> None:
         (["lineage", "art:999"], 1, "there is no art:999"),
         (["lineage", "nobody"], 1, "there is no nobody"),
         (["lineage", ""], 1, "names nothing"),
-        (["lineage", "\udcff"], 1, "names nothing"),
+        (["lineage", "\udcff"], 2, "no text"),
         (["lineage", "ctx:1"], 1, "has no lineage"),
         (["lineage", "art:x"], 1, "names nothing"),
         (["lineage", "art:1", "--up", "-1"], 2, "x>=0"),

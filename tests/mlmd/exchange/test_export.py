@@ -104,7 +104,8 @@ def test_an_export_overwrites_nothing_and_leaves_nothing_behind(
 
     monkeypatch.setattr(exporting._Export, "_events", failing)
     result = run("-s", str(place), "export", "mlmd", str(tmp_path / "new.db"))
-    assert (result.exit_code, result.stderr) == (1, f"evlog: {tmp_path / 'new.db'}: database or disk is full\n")
+    said = f"evlog: {tmp_path / 'new.db'}: database or disk is full\ntry: evlog export --help\n"
+    assert (result.exit_code, result.stderr) == (1, said)
     assert sorted(one.name for one in tmp_path.iterdir()) == before
     assert run("-s", str(tmp_path / "none"), "export", "mlmd", str(tmp_path / "new.db")).exit_code == 1
     assert run("-s", str(place), "export", "csv", str(tmp_path / "new.db")).exit_code == 2
