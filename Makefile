@@ -12,7 +12,7 @@ PARALLEL := -n auto --dist worksteal  # Neighbours stay together, so what a file
 # pytest every test: that is half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo test oldest deep faults soak bench reference beside compat lint type format wire command golden build check clean
+.PHONY: help venv demo test oldest deep faults soak bench reference mlflow beside compat lint type format wire command golden build check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,14 @@ $(VENV)/dev: pyproject.toml  # what it takes to work on it
 .reference/tried: tests/reference/environment.py | $(VENV)/dev
 	-$(BIN)/python tests/reference/environment.py
 	@mkdir -p .reference && touch $@
+
+# MLflow, in an environment of its own: half a gigabyte, so `make test` does not fetch it. Tests of its plugin say so and are skipped without it.
+.mlflow/tried: tests/mlflow/mlflow_environment.py pyproject.toml | $(VENV)/dev
+	-$(BIN)/python tests/mlflow/mlflow_environment.py
+	@mkdir -p .mlflow && touch $@
+
+mlflow: .mlflow/tried  ## the tests of the MLflow plugin, in an environment that has MLflow
+	$(PYTEST) -q tests/mlflow
 
 venv: $(VENV)/dev  ## the virtual environment
 
@@ -51,7 +59,7 @@ $(VENV)/atheris: | $(VENV)/dev
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary atheris 'atheris>=3'
 	@touch $@
 
-deep: $(VENV)/dev $(VENV)/spark $(VENV)/atheris .reference/tried  ## property and conformance tests, long
+deep: $(VENV)/dev $(VENV)/spark $(VENV)/atheris .reference/tried .mlflow/tried  ## property and conformance tests, long
 	HYPOTHESIS_PROFILE=deep $(PYTEST) $(PARALLEL) -q -m deep --timeout 7200
 
 faults: $(VENV)/dev  ## crashes, kills, flips and truncations, in full; writes docs/faults.md
@@ -63,6 +71,7 @@ soak: $(VENV)/dev  ## 32 clients on one server for a minute: no error, no lost w
 bench: $(VENV)/dev .reference/tried  ## speed, beside the reference; imports and exports
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/porting.py
+	@test ! -e .mlflow/made || .mlflow/bin/python tests/bench/mlflow_beside.py
 	$(BIN)/python tests/bench/drawing.py
 
 reference: $(VENV)/dev .reference/tried  ## the reference's own test suite: in process, over gRPC by two clients, on compat
@@ -117,4 +126,4 @@ build: $(VENV)/dev  ## the wheel, installed and imported in an environment of it
 check: lint type build test  ## what must pass before a change lands
 
 clean:
-	rm -rf $(VENV) .reference .compat .bench build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .reference .mlflow .compat .bench build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -72,7 +72,10 @@ def object_of(metadata: MetadataStore, text: str) -> tuple[Kind, int]:
         kind, number = thing_of(metadata, text)
     except InvalidArgumentError as error:
         raise Refusal(str(error), "evlog artifacts", USAGE) from None
-    return next(one for one in KINDS if one.name == kind), int(number)
+    found = next((one for one in KINDS if one.name == kind), None)
+    if found is None:
+        raise Refusal(f"{text}: a type; name an artifact, a run or a context, such as art:2", "evlog artifacts", USAGE)
+    return found, int(number)
 
 
 def node_row(kind: Kind, node: Node) -> Row:
