@@ -14,7 +14,7 @@ from evlog.records import Struct
 from mlmd import errors
 from mlmd.finding import FIND, Find, sort_key
 from mlmd.proto import metadata_store_pb2 as pb
-from mlmd.recorder.search import filter_text, latest, order_of, runs, search
+from mlmd.recorder.search import every, filter_text, latest, order_of, runs, search
 from projections.query import Variable
 from projections.sqlite import listing
 from projections.sqlite.properties import Property
@@ -228,6 +228,20 @@ def test_a_slice_is_a_page_and_an_index_a_run(store: MetadataStore) -> None:
         with pytest.raises(IndexError, match="there are 6"):
             found[at]
     assert found
+
+
+def test_a_list_longer_than_any_page_is_whole(store: MetadataStore) -> None:
+    made = put_runs(store, *({"m.acc": (at * 7) % 523 / 523} for at in range(523)))
+    by_acc = [made[at] for at in sorted(range(523), key=lambda at: (at * 7) % 523)]
+    found = runs(store, "m.acc >= 0", sort="m.acc")
+    assert ids(found) == by_acc
+    assert ids(found[210:330]) == by_acc[210:330]
+    assert ids(runs(store, sort="-id")[150:260]) == made[::-1][150:260]
+    assert len(runs(store)) == 523
+    assert [one.id for one in every(store, "execution")] == made
+    assert [one.id for one in every(store, "execution", filter_text("execution", "m.acc > 0.5"))] == [
+        one for at, one in enumerate(made) if (at * 7) % 523 / 523 > 0.5
+    ]
 
 
 @pytest.mark.parametrize("sort", ["created", "-created", "updated", "-updated", "id", "-id"])
