@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "LOGID"
 FORMAT_VERSION: Final = 1
+_OUR_LINE: Final = b"evlog log, format %d\n" % FORMAT_VERSION
 _FIRST_LINE: Final = re.compile(rb"evlog log, format (\d+)\n")
 _TEXT: Final = re.compile(rb"evlog log, format 1\nid ([0-9a-f]{32})\norigin ([!-~]+)\ncrc ([0-9a-f]{8})\n")
 
@@ -56,12 +57,20 @@ def read(folder: Folder) -> Identity:
         raise NoLogError(place.removesuffix("/" + NAME)) from None
     with closing(file):
         text = file.read(4096, 0)
-    first = _FIRST_LINE.match(text)
-    if first is not None and int(first[1]) != FORMAT_VERSION:
+    identity, first = _parse(text), _FIRST_LINE.match(text)
+    if identity is not None:
+        return identity
+    # A newer release has a checksum of its own: where ours fits but for the number, the number is what is damaged.
+    if first is not None and int(first[1]) != FORMAT_VERSION and _parse(_OUR_LINE + text[first.end() :]) is None:
         raise FormatVersionError(f"the log {place}", found=int(first[1]), known=FORMAT_VERSION)
+    raise CorruptLogError("the log's identity is damaged", file=place, position=0, offset=0)
+
+
+def _parse(text: bytes) -> Identity | None:
+    """Return the identity that a text of our format holds, None where it is none."""
     match = _TEXT.fullmatch(text)
     if match is None or crc32c(text[: match.start(3) - 4]) != int(match[3], 16):
-        raise CorruptLogError("the log's identity is damaged", file=place, position=0, offset=0)
+        return None
     return Identity(bytes.fromhex(match[1].decode()), match[2].decode())
 
 

@@ -57,7 +57,7 @@ def main() -> None:
         host, _, port = options.server.rpartition(":")
         config = metadata_store_pb2.MetadataStoreClientConfig(host=host, port=int(port))
     else:
-        config = metadata.sqlite_metadata_connection_config(options.store)
+        config = metadata.sqlite_metadata_connection_config(str(Path(options.store).absolute()))  # TFX makes its folder
     generate = Generate(rows=10)
     train = Train(examples=generate.outputs["examples"], steps=options.steps)
     LocalDagRunner().run(

@@ -243,24 +243,29 @@ def _update(draft: Draft, kind: Kind, node: Node, *, mask: Sequence[str], guarde
             f"{node.id} has a different last_update_time_since_epoch: {stored.last_update_time_since_epoch}"
             f" from the one in the given artifact: {node.last_update_time_since_epoch}"
         )
-    if node == stored and not force:
+    if not force and node == stored:
         return stored.id  # What a get answered, put back: the common case, and nothing to check.
     if node.HasField("type_id") and node.type_id != stored.type_id:
         raise Invalid(f"Given type_id {node.type_id} is different from the one known before: {stored.type_id}")
     stored_type = draft.type(kind, stored.type_id)
     assert stored_type is not None, "a stored node has a type"
-    before = stored_put(kind, stored)
+    whole = force and not mask  # All of it is put, whatever there was.
+    before = stored_put(kind, stored) if not whole else None
     properties = _merged(
-        before.properties,
+        before.properties if before is not None else {},
         node.properties,
         _masked_keys("properties", mask),
         lambda values: _typed(values, stored_type.arms),
     )
     custom_properties = _merged(
-        before.custom_properties, node.custom_properties, _masked_keys("custom_properties", mask), _untyped
+        before.custom_properties if before is not None else {},
+        node.custom_properties,
+        _masked_keys("custom_properties", mask),
+        _untyped,
     )
     same = (
-        _same_values(properties, before.properties)
+        before is not None
+        and _same_values(properties, before.properties)
         and _same_values(custom_properties, before.custom_properties)
         and _same_plain_fields(node, stored)
     )
@@ -278,8 +283,8 @@ def _update(draft: Draft, kind: Kind, node: Node, *, mask: Sequence[str], guarde
             type_id=stored.type_id,
             # Artifacts and executions keep the name they were created with, whatever a put says.
             name=text_of(after if kind is CONTEXT else stored, "name"),
-            create_time_ms=before.create_time_ms,
-            update_time_ms=max(draft.now_ms, before.update_time_ms + 1) if guarded else draft.now_ms,
+            create_time_ms=stored.create_time_since_epoch,
+            update_time_ms=max(draft.now_ms, stored.last_update_time_since_epoch + 1) if guarded else draft.now_ms,
             properties=properties,
             custom_properties=custom_properties,
         ),

@@ -7,7 +7,8 @@
 | `tainted`                  | whether it is                                                                          |
 | `state`,`created`,`updated`| last_known_state of a run, create_time_since_epoch, last_update_time_since_epoch       |
 
-A property has the type that it is compared as, a number being an integer or a double, compared by its value: `p.lr = 1` finds 1 and 1.0.
+A metric is a number, a tag a text; any other property has the type that it is compared as. A number is an integer or a double, compared by
+its value: `p.lr = 1` finds 1 and 1.0.
 One that is not there is null, so it fails its own comparison and nothing else; MLMD rules out the whole node. A key that is no word
 stands in back quotes. A filter in this language ends in a comment that says so: whoever takes filters takes these too, and a server of
 MLMD that does not know them refuses the words alone.
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mlmd.filter_syntax import Node
-    from projections.query import Kind
+    from projections.query import Expression, Kind
 
 MARK: Final = "\n--evlog"
 _PREFIXES: Final = (words.PARAMETER, words.METRIC, words.TAG)
+_CALLED: Final[dict[Kind, str]] = {"execution": "a run", "artifact": "an artifact", "context": "a context"}
 _LOGIC: Final = frozenset({"and", "or", "not", "is_true", "is_false", "is_unknown"})
+_TYPES: Final = {words.METRIC: T.DOUBLE, words.TAG: T.STRING}  # Of a run's, whatever they are compared with.
 _FIELDS: Final = {T.DOUBLE: "number", T.STRING: "string", T.BOOL: "bool"}
 
 
@@ -52,19 +55,23 @@ def named(kind: Kind, path: Sequence[str]) -> Typed | None:
         there = Column("any", Variable("custom_properties", words.TAINTED, exact=True))
         return Typed(Operation("not", (Operation("is_null", (there,)),)), T.BOOL)
     variable = property_named(kind, ".".join(path))
-    return None if variable is None else Typed(Column("any", variable), T.ANY)
+    if variable is None:
+        return None
+    found = Typed(Column("any", variable), T.ANY)
+    known = _TYPES.get(f"{path[0]}.") if kind == "execution" else None
+    return found if known is None else _as(known, found)
 
 
 def names_of(kind: Kind, attributes: Iterable[str]) -> str:
     """Return what a name can be, in words."""
     own = "p.KEY, m.KEY, t.KEY" if kind == "execution" else "any custom property"
-    return f"of an {kind} there are {own}, tainted, {', '.join(attributes)}; a key that is no word stands in back quotes: p.`max-depth`"
+    return f"of {_CALLED[kind]} there are {own}, tainted, {', '.join(attributes)}; a key that is no word stands in back quotes: p.`max-depth`"
 
 
 def as_decided(node: Node, operands: list[Typed]) -> list[Typed]:
     """Return the operands of an operator or function, each property with the type that it is asked for as."""
-    if node.name == "is_null" or all(one.type is not T.ANY for one in operands):
-        return operands
+    if node.name == "is_null":  # Of whatever type it is.
+        return [one._replace(expression=_there(one.expression)) for one in operands]
     beside = {one.type for one in operands}
     return [
         _as(_wanted(node, number, beside), one) if one.type is T.ANY else one for number, one in enumerate(operands)
@@ -79,6 +86,12 @@ def as_condition(one: Typed) -> Typed:
 def short_property(one: Typed) -> bool:
     """Tell whether this is a property whose value may be an integer or a double."""
     return isinstance(one.expression, Column) and one.expression.field == "number"
+
+
+def _there(expression: Expression) -> Expression:
+    """Return a property as what is null only where it is not there; any other expression as it is."""
+    ours = isinstance(expression, Column) and expression.variable is not None and expression.variable.exact
+    return expression._replace(field="any") if ours and isinstance(expression, Column) else expression
 
 
 def _as(wanted: T, one: Typed) -> Typed:

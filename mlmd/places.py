@@ -60,7 +60,10 @@ def parse(text: str) -> Place:
         raise ValueError(f"{text!r} names no server: write grpc://HOST:PORT")
     if not text or "\0" in text:
         raise ValueError(f"{text!r} names no store: write a folder, or HOST:PORT of a server")
-    return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{text!r} names no folder: {error}") from None
 
 
 def is_store(folder: Path) -> bool:

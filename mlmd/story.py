@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlmd.recorder.store import Store
     from mlmd.recorder.things import Artifact
+    from replay.follow import Progress
 
 RUNS: Final = 60
 BAD: Final = "taxi:3"
@@ -44,12 +45,14 @@ class Story:
     tainted: bool = False
 
 
-def record_story(store: Store, runs: int = RUNS) -> Story:
-    """Record so many runs into a store, an empty one as a rule. Raises StatusError."""
+def record_story(store: Store, runs: int = RUNS, progress: Progress | None = None) -> Story:
+    """Record so many runs into a store, an empty one as a rule. progress: told (done, total). Raises StatusError."""
     story = Story()
     with store.acting(actor="scheduler"):
         for _ in islice(_Teller(store, story).runs(), runs):
             story.runs += 1
+            if progress is not None:
+                progress(story.runs, runs)
     return story
 
 

@@ -25,7 +25,7 @@ HOMES = {
     "prov": "mlmd/exchange/prov.py",
     "rocrate": "mlmd/exchange/rocrate.py",
     "openlineage": "mlmd/exchange/openlineage",
-    "attr": "mlmd/exchange/openlineage/writing.py",  # Comes with openlineage; its classes are made with it.
+    "attr": "mlmd/exchange/openlineage/facets.py",  # Comes with openlineage; its classes are made with it.
     "requests": "mlmd/exchange/openlineage/sending.py",  # Comes with openlineage; its transport raises its errors.
     "starlette": "mlmd/exchange/openlineage/endpoint.py",
     "uvicorn": "mlmd/exchange/openlineage/endpoint.py",

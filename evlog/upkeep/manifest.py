@@ -115,7 +115,7 @@ def _fault(found: Manifest) -> str | None:
 
 def _is_hex(text: str, digits: int) -> bool:
     try:
-        return len(bytes.fromhex(text)) * 2 == len(text) == digits
+        return len(text) == digits and bytes.fromhex(text).hex() == text  # In one spelling only.
     except ValueError:
         return False
 

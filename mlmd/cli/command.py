@@ -44,6 +44,9 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run, unless a moment or a format is asked for that the command does not know."""
         settings = ctx.ensure_object(Settings)
+        for param in self.own_params:
+            if not _is_text(ctx.params.get(param.name or "")):
+                raise click.BadParameter("these bytes are no text in UTF-8", ctx, param)
         if settings.at is not None and not self.looks_back:
             raise click.UsageError(f"--at is for looking back, and `{self.name}` has no past", ctx)
         settings.form = settings.form or self._usual_form()
@@ -72,6 +75,13 @@ class Command(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples as they stand."""
         write_examples(formatter, self.examples)
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether texts can be written as UTF-8: a shell may hand over any bytes. The name of a file may be made of them, and is a Path."""
+    if isinstance(value, tuple):
+        return all(map(_is_text, value))
+    return not isinstance(value, str) or value.encode(errors="ignore").decode() == value
 
 
 def write_examples(formatter: click.HelpFormatter, examples: str) -> None:

@@ -94,8 +94,8 @@ class _Emitter:
                 feed_reader(log, feed)
             follow_log(log, feed, stop_event=threading.Event())  # Until an interrupt.
         with progress_of(self._asked.settings, "sending") as progress:
-            for entry in log.read(self._begin, max(self._begin, self._stop)):
-                self._hand_on(self._row_of(entry))
+            for entry, events in self._writer.read(max(self._begin, self._stop)):
+                self._hand_on({"offset": entry.offset, "events": events})
                 if progress is not None and entry.offset % _REPORT_RECORDS == 0:
                     progress(entry.offset, self._stop)
         self._state.done(self._stop)

@@ -16,6 +16,7 @@ from mlmd.cli.things import node_row
 from mlmd.convert import unframed
 from mlmd.errors import InvalidArgumentError
 from mlmd.filter_query import filter_query
+from mlmd.filter_short import marked
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind, Node
 from mlmd.names import SHORT
 from mlmd.opening import VIEWS_FOLDER
@@ -80,7 +81,7 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
     Examples:
     evlog {one}s                       the first 20, by id
     evlog {one}s -n 5 --sort updated --desc
-    evlog {one}s --filter "name LIKE 'taxi%' AND id > 7"    in the language of ML Metadata
+    evlog {one}s --filter "name LIKE 'taxi%' AND NOT tainted"    in the language of `evlog runs`
     evlog --at yesterday {one}s        as they were
     evlog {one}s -n 0 -o csv           all of them, for a spreadsheet
     """
@@ -97,7 +98,12 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
             show_default=True,
             help="What finds them: the serving view, or the history in DuckDB, which scans faster where no index helps.",
         ),
-        click.option("--filter", "wanted", metavar="FILTER", help="Only those that a filter of ML Metadata leaves."),
+        click.option(
+            "--filter",
+            "wanted",
+            metavar="FILTER",
+            help="Only those that a filter leaves: ML Metadata's language and a few words more.",
+        ),
         click.argument("type_name", metavar="[TYPE]", required=False),
     ]
     decorated: Any = run
@@ -116,7 +122,7 @@ def _filter(kind: Kind, text: str | None) -> Filter | None:
     if not text:
         return None
     try:
-        return filter_query(kind.name, text)
+        return filter_query(kind.name, marked(text))
     except InvalidArgumentError as error:
         raise Refusal(str(error), f"evlog {kind.plural} --help", USAGE) from error
 
@@ -141,7 +147,7 @@ def _of_server(
         limit=limit or None,
         order_by=OrderByField[_ORDERS[sort].name],
         is_asc=not desc,
-        filter_query=" AND ".join(f"({one})" for one in (of_types, wanted) if one) or None,
+        filter_query=marked(" AND ".join(f"({one}\n)" for one in (of_types, wanted) if one)) or None,
     )
     return getattr(store.metadata, f"get_{kind.plural}")(list_options=options)
 
@@ -178,6 +184,6 @@ def _of_history(settings: Settings, store: Store, kind: Kind, listings: list[Lis
     return [kind.message.FromString(unframed(body)) for body in bodies]
 
 
-artifacts: Final = _lister(ARTIFACT, ["artifact", "type", "name", "state", "uri", "properties", "updated"])
-executions: Final = _lister(EXECUTION, ["execution", "type", "name", "state", "properties", "updated"])
+artifacts: Final = _lister(ARTIFACT, ["artifact", "type", "name", "state", "tainted", "uri", "properties", "updated"])
+executions: Final = _lister(EXECUTION, ["execution", "type", "name", "state", "tainted", "properties", "updated"])
 contexts: Final = _lister(CONTEXT, ["context", "type", "name", "properties", "updated"])

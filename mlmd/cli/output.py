@@ -20,6 +20,7 @@ import click
 
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.settings import PARQUET
+from mlmd.display.cells import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,17 +32,11 @@ WORDS: Final = ("table", "md")  # Formats for people.
 NAMED: Final = (*WORDS, "id")  # Where a row says art:1; elsewhere it has kind and id.
 _TIMES: Final = ("time", "created", "updated", "started")
 # What names a row in a further command: art:1, run:2, ctx:3, or a name.
-_NAMES: Final = ("thing", "artifact", "execution", "context", "run", "object", "key", "name", "id")
+_NAMES: Final = ("thing", "artifact", "execution", "context", "run", "alias", "mark", "key", "name", "id")
 _CELL_MAX: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 _NONE: Final = "-"
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
-# A name in the store may hold anything; what could steer a terminal is shown as an escape.
-_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
-    0x09: " ",
-    0x0A: " ",
-    0x0D: " ",
-}
 
 
 def rfc3339(time_us: int) -> str:
@@ -80,6 +75,7 @@ def show_rows(
     columns: those of a table, in order; one that is empty throughout is left out, unless every column is wanted.
     """
     rows, columns = picked(settings, rows), settings.fields or columns
+    every_column = every_column or bool(settings.fields)
     if settings.form == "json":
         click.echo(json.dumps(list(rows), indent=1, ensure_ascii=False))
     elif settings.form == PARQUET:
@@ -143,7 +139,7 @@ def name_of(row: Row) -> str:
     named = next((str(row[name]) for name in _NAMES if row.get(name) is not None), None)
     if named is not None:
         return named
-    return f"#{row['offset']}" if "offset" in row else in_words("", next(iter(row.values())))
+    return f"#{row['offset']}" if row.get("offset") is not None else in_words("", next(iter(row.values())))
 
 
 def stream_rows(settings: Settings, rows: Iterable[Row], columns: Sequence[str]) -> None:
@@ -202,7 +198,7 @@ def in_words(name: str, value: Any) -> str:
         return ", ".join(f"{in_words('', key)}={in_words('', item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(in_words("", item) for item in value)
-    return str(value).translate(_CONTROLS)
+    return printable(str(value))
 
 
 def _lines(name: str, value: Any) -> list[str]:

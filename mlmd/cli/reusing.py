@@ -69,9 +69,9 @@ def cached(
     What failed, was lost, is tainted or marked for deletion does not count. An input that has a role is ROLE=OBJECT.
 
     Examples:
-    evlog cached Trainer --input taxi:7 --param lr=0.1
-    evlog cached train --input data=taxi@prod --param lr=0.1 --param 'layers=[64, 32]'
-    evlog cached Trainer --input taxi:7 -o json && echo nothing to do
+    evlog cached Trainer --input churn:3 --param lr=0.1 --param epochs=3
+    evlog cached Trainer --input churn:3 --param lr=0.1 --param epochs=3 -o json    and exit 0: nothing to do
+    evlog --at now cached Trainer --input churn --param lr=0.1 --param epochs=3     the newest version that may be used
 
     """
     with metadata_of(settings) as store:
@@ -136,9 +136,9 @@ def alias(settings: Settings, name: str | None, thing: str | None, remove: bool,
     said by EVLOG_ACTOR and EVLOG_REASON. NAME@latest needs no setting: it is the newest version that may be used.
 
     Examples:
-    evlog alias taxi-model@prod taxi-model:31
-    evlog alias                                   all of them
-    evlog --at 2026-03-03 alias taxi-model@prod   which model was live on 3 March
+    evlog alias taxi-model@prod taxi-model:5
+    evlog alias                                   all of them; with --at as they were then
+    evlog alias taxi-model@prod                   what it stands for: --at 2026-03-03 says which model was live on 3 March
     evlog alias taxi-model@prod --history
     evlog alias taxi-model@prod --remove
 

@@ -15,6 +15,7 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, KINDS
 from mlmd.names import name_of
 from mlmd.recorder import search as searches
+from mlmd.recorder.rows import COLUMNS
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -60,6 +61,8 @@ def runs(
     if cols is not None and differing:
         raise click.UsageError("--cols names the columns, --differing lets them be chosen: give one of the two")
     columns = None if cols is None else [name.strip() for name in cols.split(",") if name.strip()]
+    if columns is None and settings.fields:
+        columns = [name for name in settings.fields if name not in COLUMNS]
     with metadata_of(settings) as store:
         try:
             found = searches.runs(store, wanted, sort=sort, types=types or None)
@@ -134,6 +137,8 @@ def search(settings: Settings, text: str, limit: int) -> None:
         {"thing": name_of((one.kind, one.node.id)), "found_in": one.field} | node_row(kinds[one.kind], one.node)
         for one in found
     ]
-    show_rows(settings, rows, ["thing", "type", "name", "found_in", "uri", "updated"], f"{len(rows):,} found")
+    show_rows(
+        settings, rows, ["thing", "type", "name", "tainted", "found_in", "uri", "updated"], f"{len(rows):,} found"
+    )
     if not rows:
         raise Refusal(f"nothing mentions {text!r}", None, REFUSED)

@@ -108,7 +108,7 @@ def shared_options() -> list[click.Option]:
             type=When(),
             metavar="WHEN",
             shell_complete=_moments,
-            help="Look at the store as it was: '#31907' (the first 31,907 records), 2026-03-01T09:30, yesterday, 3d, 2h.",
+            help="Look at the store as it was: '#31907' (the first 31,907 records), 2026-03-01T09:30, yesterday, 3d, 2h, mark:NAME.",
             expose_value=False,
             callback=_remember,
         ),

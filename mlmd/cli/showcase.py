@@ -11,6 +11,7 @@ import click
 from mlmd import places
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_one
+from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import DAMAGE, Refusal
 from mlmd.story import BAD, RUNS, record_story
 
@@ -66,7 +67,7 @@ def demo(settings: Settings, folder: Path, runs: int, guide: bool, tamper: bool)
     say = say_of(settings)
     row: Row = {"store": str(folder)}
     if not there:
-        row |= _record(folder, runs, say)
+        row |= _record(settings, folder, runs, say)
     if tamper:
         row |= _tamper(folder, say)
     elif settings.form == "table":
@@ -77,7 +78,7 @@ def demo(settings: Settings, folder: Path, runs: int, guide: bool, tamper: bool)
         raise click.exceptions.Exit(DAMAGE)
 
 
-def _record(folder: Path, runs: int, say: Say) -> Row:
+def _record(settings: Settings, folder: Path, runs: int, say: Say) -> Row:
     """Record the story; tell it, the lineage of what went wrong, and that the view is what the log says."""
     from mlmd.cli.walkthrough import rebuilt  # noqa: PLC0415 - as above
     from mlmd.engine import Engine  # noqa: PLC0415 - as above
@@ -85,7 +86,8 @@ def _record(folder: Path, runs: int, say: Say) -> Row:
 
     started = time.perf_counter()
     with open_store(folder) as store:
-        story = record_story(store, runs)
+        with progress_of(settings, "recording", "runs") as progress:
+            story = record_story(store, runs, progress)
         engine = store.metadata._backend  # noqa: SLF001 - the demo looks under the bonnet
         assert isinstance(engine, Engine), "a store in a folder"
         took_s = time.perf_counter() - started

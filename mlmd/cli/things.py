@@ -31,6 +31,7 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS, Kind
 from mlmd.names import SHORT
 from mlmd.plain import plain
+from mlmd.recorder.standing import why_tainted
 from replay.things import kind_of, provenance_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ def object_of(metadata: MetadataStore, text: str) -> tuple[Kind, int]:
         kind, number = thing_of(metadata, text)
     except InvalidArgumentError as error:
         raise Refusal(str(error), "evlog artifacts", USAGE) from None
-    return next(one for one in KINDS if one.name == kind), int(number)
+    found = next((one for one in KINDS if one.name == kind), None)
+    if found is None:
+        raise Refusal(f"{text}: a type; name an artifact, a run or a context, such as art:2", "evlog artifacts", USAGE)
+    return found, int(number)
 
 
 def node_row(kind: Kind, node: Node) -> Row:
@@ -79,6 +83,7 @@ def node_row(kind: Kind, node: Node) -> Row:
     row: Row = {"id": node.id, "type": node.type, "name": text_of(node, "name")}
     if kind.state_field:
         row["state"] = state_of(kind, node)
+        row["tainted"] = why_tainted(node) or None
     if kind is ARTIFACT:
         row["uri"] = node.uri
     row["external_id"] = text_of(node, "external_id")

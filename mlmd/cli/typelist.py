@@ -13,6 +13,7 @@ from mlmd.cli.refusal import Refusal
 from mlmd.cli.things import type_row
 from mlmd.convert import unframed
 from mlmd.kinds import KINDS, SYSTEM_TYPE_NAMES
+from mlmd.names import TYPE, name_of
 
 if TYPE_CHECKING:
     from mlmd.cli.reading import Store
@@ -38,6 +39,8 @@ def types(settings: Settings, name: str | None, system: bool) -> None:
     shown = [row for row in rows if (row["name"] == name if name else system or row["name"] not in SYSTEM_TYPE_NAMES)]
     if name and not shown:
         raise Refusal(f"there is no type {name!r}", f"evlog -s {place} types")
+    for row in shown if settings.form == "id" else ():
+        row["thing"] = name_of((TYPE, row["name"]))
     columns = ["id", "kind", "name", "version", "base_type", "properties", "nodes"]
     show_rows(settings, shown, columns, f"{len(shown):,} types")
 

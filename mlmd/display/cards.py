@@ -75,7 +75,7 @@ class Card:
         parts.append(f'<div style="display:flex;flex-wrap:wrap;gap:0 2.5em">{columns}</div>' if columns else "")
         parts.append(_table((name, "<br>".join(map(_text, texts))) for name, texts in self.ends.items() if texts))
         if self.graph is not None and self.graph.edges:
-            parts.append(f'<div style="overflow:auto;margin:.5em 0">{self.graph.svg()}</div>')
+            parts.append(self.graph._repr_html_())
         parts += [
             f'<details><summary>{_text(name)}</summary><pre style="white-space:pre-wrap">{_lines(text)}</pre></details>'
             for name, text in self.long.items()

@@ -81,13 +81,14 @@ def _cut(graph: Graph, nodes_max: int) -> Graph:
     near = neighbours_of(graph.edges)
     keys = [node.key for node in graph.nodes]
     kept: dict[str, None] = {}
+    there = set(keys)
     waiting = deque(graph.roots or keys[:1])
     rest = iter(keys)
     while len(kept) < nodes_max:
         key = waiting.popleft() if waiting else next(rest, None)
         if key is None:
             break
-        if key not in kept:
+        if key in there and key not in kept:
             kept[key] = None
             waiting.extend(near.get(key, ()))
     lost = {key: sum(one not in kept for one in near.get(key, ())) for key in kept}

@@ -62,8 +62,8 @@ class Graph:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """Return a picture of SVG, without script, for a notebook."""
-        return self.svg()
+        """Return a picture of SVG, without script, for a notebook; a wide one can be scrolled."""
+        return f'<div style="overflow:auto;margin:.5em 0">{self.svg()}</div>'
 
     def svg(self) -> str:
         """Return a picture: pills are artifacts, boxes executions."""

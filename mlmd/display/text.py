@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from mlmd.display.cells import printable
+from mlmd.display.folding import folded
 from mlmd.display.nodes import TAINTED, hidden_in_words, remarks, title, unfinished
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def _line(graph: Graph, node: Node, role: str, *, again: bool = False) -> str:
 
 
 def mermaid(graph: Graph) -> str:
-    """Return a flowchart of Mermaid, such as stands in a Markdown file of GitHub."""
+    """Return a flowchart of Mermaid, such as stands in a Markdown file of GitHub; folded as a picture is: it draws no more than 500 edges."""
+    graph = folded(graph)
     names = _names(graph)
     lines = ["flowchart LR"]
     for node in graph.nodes:

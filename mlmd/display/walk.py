@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _Options: Final = pb.LineageSubgraphQueryOptions
 _CALL_HOPS_MAX: Final = 64
+_ARTIFACT: Final = name_of(("artifact", ""))
 _SEARCH: Final = 4  # So many times what is shown is looked at before it is chosen.
 _FANS: Final = 6  # The neighbours of one node fill such a part of a picture before others get their turn.
 
@@ -38,9 +39,10 @@ def lineage(
 ) -> Graph:
     """Return what things were made from, and what was made from them.
 
-    roots: one thing or several: "taxi:7", "taxi@prod", "art:3", "run:5", a URI, what was read or recorded. up, down: hops against and along the flow of data; all where
-    neither is given, none where the other is. nodes_max: of more, those nearest to the roots, the newest of a wide fan first; what is
-    not shown is counted. Raises NotFoundError for a root that is not there, InvalidArgumentError for what names no artifact or run.
+    roots: one thing or several: "taxi:7", "taxi@prod", "art:3", "run:5", a URI, what was read or recorded. up, down: hops against and
+    along the flow of data; all where neither is given, none where the other is. nodes_max: of more, those nearest to the roots, the
+    newest of a wide fan first; what is not shown is counted. Raises NotFoundError for a root that is not there, InvalidArgumentError
+    for what names no artifact or run.
     """
     if nodes_max < 1 or min(up or 0, down or 0) < 0:
         raise errors.InvalidArgumentError("up and down are 0 or more, nodes_max is 1 or more")
@@ -67,21 +69,20 @@ def path(store: MetadataStore, start: Any, stop: Any) -> Graph:
     """
     [one, *rest] = _known(store, [start, stop])
     other = rest[0] if rest else one
-    ups = [_reached(store, [thing], _Options.UPSTREAM, None) for thing in (other, one)]
-    found: dict[Thing, None] = {}
-    note = ""
-    for (later, earlier), up in zip(((other, one), (one, other)), ups, strict=True):
-        if not found:
-            found = _between(up, later, earlier)
+    up = _reached(store, [other], _Options.UPSTREAM, until=one)
+    found, note = _between(up, other, one), ""
     if not found:
-        far = [_distances(up, thing) for up, thing in zip(ups, (other, one), strict=True)]
-        common = far[0].keys() & far[1].keys()
+        back = _reached(store, [one], _Options.UPSTREAM, until=other)
+        found = _between(back, one, other)
+    if not found:
+        far, far_back = _distances(up, other), _distances(back, one)
+        common = far.keys() & far_back.keys()
         if not common:
             raise errors.NotFoundError(
-                f"{name_of(one)} and {name_of(other)} have nothing in common: neither was made from the other, and both from nothing that is the same"
+                f"{name_of(one)} and {name_of(other)} have nothing in common: neither was made from the other, nor both from the same"
             )
-        nearest = min(common, key=lambda thing: (far[0][thing] + far[1][thing], thing))
-        found = _between(ups[0], other, nearest) | _between(ups[1], one, nearest)
+        nearest = min(common, key=lambda thing: (far[thing] + far_back[thing], thing))
+        found = _between(up, other, nearest) | _between(back, one, nearest)
         note = f"neither was made from the other: both were made from {name_of(nearest)}"
     graph = among(store, [one, other], found)
     return replace(graph, note=_joined(note, graph.note))
@@ -111,22 +112,28 @@ def _known(store: MetadataStore, values: Iterable[Any]) -> list[Thing]:
 
 
 def _reached(
-    store: MetadataStore, roots: Sequence[Thing], direction: Any, hops: int | None, *, enough: int | None = None
+    store: MetadataStore,
+    roots: Sequence[Thing],
+    direction: Any,
+    hops: int | None = None,
+    *,
+    enough: int | None = None,
+    until: Thing | None = None,
 ) -> Steps:
-    """Return the steps in one direction from everything that is reached, the roots included.
+    """Return the steps in one direction from everything that is reached.
 
-    hops: None for all. enough: where so many are reached, no further call is made. Each call goes twice as far as the one before, from
-    where that ended: few calls for a deep lineage, and not all of a wide one for its first part.
+    hops: None for all. enough, until: where so many are reached, or that one, no further call is made. Each call goes twice as far as
+    the one before, from where that ended: few calls for a deep lineage, and not all of a wide one for its first part.
     """
-    steps: Steps = {root: {} for root in roots}
-    frontiers = {kind: [thing for thing in steps if thing[0] == kind] for kind in ("artifact", "execution")}
-    for frontier in frontiers.values():
-        left, stride = hops, 1
-        while frontier and left != 0 and (enough is None or len(steps) < enough):
+    steps: Steps = {}
+    for kind in ("artifact", "execution"):
+        frontier = [thing for thing in roots if thing[0] == kind]
+        seen, left, stride = set(frontier), hops, 1
+        while frontier and left != 0 and (enough is None or len(seen) < enough) and until not in seen:
             stride = stride if left is None else min(stride, left)
             for source, target in _events(store, frontier, direction, stride):
                 steps.setdefault(source, {})[target] = None
-            frontier = _further(steps, frontier, stride)  # noqa: PLW2901 - the next one of the same walk
+            frontier = _further(steps, frontier, stride, seen)
             left = None if left is None else left - stride
             stride = min(2 * stride, _CALL_HOPS_MAX)
     return steps
@@ -146,15 +153,14 @@ def _events(store: MetadataStore, frontier: Sequence[Thing], direction: Any, hop
     return found
 
 
-def _further(steps: Steps, frontier: Iterable[Thing], stride: int) -> list[Thing]:
-    """Return what is new at so many hops from a frontier: its own steps are not known yet."""
+def _further(steps: Steps, frontier: Iterable[Thing], stride: int, seen: set[Thing]) -> list[Thing]:
+    """Return what is so many hops from a frontier and no nearer: its own steps are not known yet. seen: takes all that is met."""
     level = list(frontier)
     for _ in range(stride):
-        level = list(dict.fromkeys(target for thing in level for target in steps.get(thing, ())))
-    new = [thing for thing in level if thing not in steps]
-    for thing in new:
-        steps[thing] = {}
-    return new
+        met = dict.fromkeys(target for thing in level for target in steps.get(thing, ()))
+        level = [thing for thing in met if thing not in seen]
+        seen.update(level)
+    return level
 
 
 def _nearest(roots: Sequence[Thing], ways: Sequence[Steps], nodes_max: int) -> dict[Thing, None]:
@@ -181,15 +187,17 @@ def among(store: MetadataStore, roots: Iterable[Thing], things: Collection[Thing
     """Return things and the events between them; of each, how many neighbours are not among them. What is not there is left out."""
     artifacts, runs = ([number for one, number in things if one == kind] for kind in ("artifact", "execution"))
     events = store.get_events_by_execution_ids(runs) if runs else []
-    more = store.get_events_by_artifact_ids(artifacts) if artifacts else []
-    nodes = nodes_of(store, things)
+    nodes, edges = nodes_of(store, things), edges_of(events)
     shown = {node.key for node in nodes}
-    edges = edges_of(events)
-    outside: dict[str, set[str]] = {}
-    for edge in [*edges, *edges_of(more)]:
+    outside: dict[str, set[Any]] = {}
+    for edge in edges:  # Every artifact of these runs.
         for near, far in ((edge.source, edge.target), (edge.target, edge.source)):
             if near in shown and far not in shown:
                 outside.setdefault(near, set()).add(far)
+    known = set(runs)
+    for event in store.get_events_by_artifact_ids(artifacts) if artifacts else ():  # Of a hub there are very many.
+        if (run := event.execution_id) not in known:
+            outside.setdefault(f"{_ARTIFACT}{event.artifact_id}", set()).add(run)
     inside = [edge for edge in edges if edge.source in shown and edge.target in shown]
     hidden = {node.key: len(outside[node.key]) for node in nodes if node.key in outside}
     return Graph(nodes, inside, [name_of(root) for root in roots], hidden, moment_of(store))

@@ -1,1 +1,1 @@
-"""In from a database of ML Metadata, and back out to one."""
+"""Exchange with the rest of the world: databases of ML Metadata, OpenLineage, W3C PROV, RO-Crate. See docs/exchange.md."""

@@ -25,15 +25,15 @@ def cite(log: Log, end: int) -> Citation:
 
 
 class Citations:
-    """Citations of a log that is read from an offset on: the tree grows along, so each costs a few hashes."""
+    """Citations of a log that is read from an offset on: the tree grows along, so each costs a few hashes. tip: whoever reads on with it brings it along."""
 
     def __init__(self, log: Log, start: int) -> None:
         self._log = log
-        self._tip: Tip = log.tip_at(start)
+        self.tip: Tip = log.tip_at(start)
 
     def cite(self, end: int) -> Citation:
         """Return the citation of the first `end` records, not fewer than before. Raises CorruptLogError, ReplacedLogError."""
-        if end > self._tip.end:
-            for _ in self._log.read_on(self._tip, end):
+        if end > self.tip.end:
+            for _ in self._log.read_on(self.tip, end):
                 pass
-        return Citation(self._log.id.hex(), end, self._tip.tree.root().hex())
+        return Citation(self._log.id.hex(), end, self.tip.tree.root().hex())

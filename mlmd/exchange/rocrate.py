@@ -71,6 +71,7 @@ class _Crate:
         self._found, self._node = found, run
         self._held = properties_of(run.custom_properties)
         self._crate: Any = ROCrate(version="1.1")
+        self._artifacts: dict[int, Any] = {}  # Entities, by id: one may be read and made.
         self._taken: set[str] = set()  # Ids: an address may be that of several artifacts.
 
     def run(self, files: Mapping[str, str]) -> dict[str, Any]:
@@ -148,12 +149,9 @@ class _Crate:
                     yield self._artifact(node)
 
     def _artifact(self, node: pb.Artifact) -> Any:
+        if node.id in self._artifacts:
+            return self._artifacts[node.id]
         urn = self._urn(ARTIFACT, node.id)
-        known = self._crate.get(urn) or next(
-            (one for one in self._crate.data_entities if one.get("identifier") == urn), None
-        )
-        if known is not None:
-            return known
         held = properties_of(node.custom_properties)
         address = _address(node.uri)
         identifier = address if address is not None and address not in self._taken else urn
@@ -173,7 +171,7 @@ class _Crate:
             said["description"] = f"At {node.uri}"
         if (why := held.get(words.TAINTED)) is not None:
             said["creativeWorkStatus"] = f"Tainted: {why}"
-        entity = self._crate.add(DataEntity(self._crate, identifier, properties=said))
+        entity = self._artifacts[node.id] = self._crate.add(DataEntity(self._crate, identifier, properties=said))
         if values := [
             self._value(f"#{ARTIFACT.name}-{node.id}-{quote(key, safe='')}", key, value) for key, value in _own(node)
         ]:
@@ -194,7 +192,7 @@ class _Crate:
             (key.removeprefix(prefix), value) for key, value in sorted(self._held.items()) if key.startswith(prefix)
         ]
 
-    def _entity(self, identifier: str, kind: str, **said: Any) -> Any:
+    def _entity(self, identifier: str, kind: str, /, **said: Any) -> Any:
         return self._crate.add(ContextEntity(self._crate, identifier, properties={"@type": kind, **said}))
 
     def _urn(self, kind: Kind, node_id: int) -> str:

@@ -15,6 +15,7 @@ from mlmd.display.tables import Table
 from mlmd.kinds import CONTEXT
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import types, words
+from mlmd.recorder.standing import why_tainted
 from mlmd.recorder.values import name_of, quoted
 from mlmd.store import ListOptions, MetadataStore
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 _FORM: Final = "write NAME@ALIAS, such as taxi-model@prod"
 _TRIES: Final = 5
-
-
-_GONE: Final = (pb.Artifact.MARKED_FOR_DELETION, pb.Artifact.DELETED, pb.Artifact.ABANDONED)
 
 
 class Alias(NamedTuple):
@@ -45,11 +43,6 @@ def own_name(artifact: pb.Artifact) -> str | None:
 def label_of(artifact: pb.Artifact) -> str:
     """Return how a person names an artifact: taxi:7, else art:3; one that is not put yet, by its URI."""
     return artifact.name or (f"art:{artifact.id}" if artifact.id else artifact.uri)
-
-
-def usable(artifact: pb.Artifact) -> bool:
-    """Tell whether an artifact may be used: it is neither tainted nor gone, nor soon to be."""
-    return words.TAINTED not in artifact.custom_properties and artifact.state not in _GONE
 
 
 def split(text: object) -> tuple[str, str]:
@@ -129,7 +122,7 @@ def table_of(metadata: MetadataStore, name: str | None = None) -> Table:
     found = aliases_of(metadata, name)
     artifacts = {one.id: one for one in metadata.get_artifacts_by_id({alias.artifact_id or 0 for alias in found})}
     rows = [
-        (alias.name, label_of(artifact), artifact.type, _tainted(artifact), time_of(alias.time_ms))
+        (alias.name, label_of(artifact), artifact.type, why_tainted(artifact) or None, time_of(alias.time_ms))
         for alias in found
         if (artifact := artifacts.get(alias.artifact_id or 0)) is not None
     ]
@@ -152,11 +145,6 @@ def history_of(metadata: MetadataStore, text: str) -> Table:
         for by, one in reversed(stood)
     ]
     return Table(("since", "artifact", "actor", "reason", "offset"), rows, text)
-
-
-def _tainted(artifact: pb.Artifact) -> str | None:
-    values = artifact.custom_properties
-    return values[words.TAINTED].string_value if words.TAINTED in values else None
 
 
 def _others(metadata: MetadataStore, name: str) -> str:

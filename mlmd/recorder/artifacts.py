@@ -72,24 +72,24 @@ class Finder:
             raise errors.NotFoundError(f"None is no input: nothing was found that fits? give {references.FORMS}")
         if isinstance(value, os.PathLike) and not isinstance(value, Artifact):
             value = os.fspath(value)
+        if isinstance(value, Artifact) and not value.given.HasField("id"):
+            return value.given  # Noted before, and put with the run.
         if not isinstance(value, str):
             found = references.artifact_of(self._metadata, value, type_name)
             _refuse_name(found, name)
             return found
         if name is not None:
             return self.described(value, type_name, name, None)
-        if not references.is_uri(value) and (place := _place(value)) is None:
-            return references.artifact_of(self._metadata, value, type_name)
         try:
             found = references.artifact_of(self._metadata, value, type_name)
         except errors.NotFoundError:
-            if type_name is None:
+            if type_name is None or not _is_place(value):
                 raise
             return self.described(value, type_name, None, None)
-        place = _place(value)
-        if place is not None and words.DIGEST in found.custom_properties and found.uri == _uri(value):
-            return self.described(value, found.type, own_name(found), None)  # The file may have changed.
-        return found
+        if found.name == value or words.DIGEST not in found.custom_properties or _place(value) is None:
+            return found
+        # A file, which may have changed. One that is called as an artifact is does not count: the name does.
+        return self.described(value, found.type, own_name(found), None) if found.uri == _uri(value) else found
 
     # Outputs --------------------------------------------------------------------------------------------------------
 
@@ -163,11 +163,16 @@ def number(artifact: pb.Artifact, version: int) -> None:
     artifact.name = f"{own_name(artifact)}:{version}"
 
 
+def put_values(artifact: pb.Artifact, values: Mapping[str, Any]) -> None:
+    """Set properties of an artifact to plain values."""
+    for key, value in values.items():
+        put(artifact.custom_properties, key, value)
+
+
 def set_values(artifact: pb.Artifact, values: Mapping[str, Any]) -> bool:
     """Set properties of an artifact; return whether any of them is another one than before."""
     before = artifact.SerializeToString(deterministic=True)
-    for key, value in values.items():
-        put(artifact.custom_properties, key, value)
+    put_values(artifact, values)
     return artifact.SerializeToString(deterministic=True) != before
 
 
@@ -188,9 +193,11 @@ def _refuse_name(found: pb.Artifact, name: str | None) -> None:
 
 def _external_id(type_name: str, name: str | None, digest: str | None, uri: str) -> str:
     """Return what the same content has again. Without a name the place counts too: empty files are not all one thing."""
+    if not type_name.isalnum():
+        type_name = quote(type_name, safe=" ")  # No / may be in it.
     if name is None:
-        return f"{quote(type_name, safe=' ')}//{uri}{'#' + digest if digest else ''}"
-    return f"{quote(type_name, safe=' ')}/{name}/{digest or uri}"
+        return f"{type_name}//{uri}{'#' + digest if digest else ''}"
+    return f"{type_name}/{name}/{digest or uri}"
 
 
 def _checked(digest: str | None) -> str | None:
@@ -233,6 +240,11 @@ def _place(text: str) -> Path | None:
         return path if path is not None and path.exists() else None
     except (OSError, ValueError):  # Too long, or a zero byte.
         return None
+
+
+def _is_place(text: str) -> bool:
+    """Tell whether a text says where something is: a URI, an absolute path, or what is a file or folder here."""
+    return references.is_uri(text) or Path(text).is_absolute() or _place(text) is not None
 
 
 def _uri(text: str) -> str:

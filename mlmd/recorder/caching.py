@@ -16,9 +16,10 @@ from mlmd.kinds import EXECUTION
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import alive, words
-from mlmd.recorder.aliases import label_of, usable
+from mlmd.recorder.aliases import label_of
 from mlmd.recorder.artifacts import Finder, identity_of
 from mlmd.recorder.code import code_of
+from mlmd.recorder.standing import is_tainted, usable, why_tainted
 from mlmd.recorder.things import INPUTS, OUTPUTS, Run, roles_of
 from mlmd.recorder.values import mapping_of, plain, put, quoted, text_of
 from mlmd.store import ListOptions, OrderByField
@@ -162,15 +163,15 @@ def _with_key(metadata: MetadataStore, key: str) -> Iterator[pb.Execution]:
 
 def _unusable(metadata: MetadataStore, execution: pb.Execution) -> str | None:
     """Return why a run is not to be used again, None where it may be."""
-    if words.TAINTED in execution.custom_properties:
-        return f"it is tainted: {execution.custom_properties[words.TAINTED].string_value}"
+    if is_tainted(execution):
+        return f"it is tainted: {why_tainted(execution)}"
     if execution.last_known_state != pb.Execution.COMPLETE:
         return f"it is {EXECUTION.states[execution.last_known_state]}"
     events = [one for one in metadata.get_events_by_execution_ids([execution.id]) if one.type in OUTPUTS]
     outputs = metadata.get_artifacts_by_id([event.artifact_id for event in events])
     for artifact in outputs:
-        if words.TAINTED in artifact.custom_properties:
-            return f"{label_of(artifact)}, which it made, is tainted: {artifact.custom_properties[words.TAINTED].string_value}"
+        if is_tainted(artifact):
+            return f"{label_of(artifact)}, which it made, is tainted: {why_tainted(artifact)}"
         if not usable(artifact):
             return f"{label_of(artifact)}, which it made, is {pb.Artifact.State.Name(artifact.state)}"
     return None

@@ -15,6 +15,7 @@ import shlex
 import sys
 import textwrap
 import time
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -158,9 +159,14 @@ def _is_constant(value: Any) -> bool:
 def command_line() -> str:
     """Return the command line of this process, cut where it is long."""
     try:
-        line = shlex.join(sys.argv)
+        return _joined(tuple(sys.argv))
     except TypeError:  # Somebody put something else there.
         return ""
+
+
+@lru_cache(1)
+def _joined(words: tuple[str, ...]) -> str:
+    line = shlex.join(words)
     return line.encode(errors="replace").decode()[:_COMMAND_MAX]
 
 
@@ -177,7 +183,10 @@ _LAST: Final = _Commit()
 
 def commit_at_hand() -> str | None:
     """Return the commit of git that is checked out where the process works, None where there is none. Files are read, nothing is run."""
-    now_s, place = time.monotonic(), str(Path.cwd())
+    try:
+        now_s, place = time.monotonic(), str(Path.cwd())
+    except OSError:  # Somebody took the folder away.
+        return None
     if now_s > _LAST.until_s or place != _LAST.place:
         _LAST.found, _LAST.place, _LAST.until_s = commit_of(Path(place)), place, now_s + _COMMIT_KEPT_S
     return _LAST.found

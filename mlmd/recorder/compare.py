@@ -99,8 +99,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         graph = self.lineage()
-        picture = f'<div style="overflow:auto;margin:.5em 0">{graph.svg()}</div>' if graph.edges else ""
-        return self.table._repr_html_() + picture
+        return self.table._repr_html_() + (graph._repr_html_() if graph.edges else "")
 
     def lineage(self) -> Graph:
         """Return the runs, what they have alone and where that meets: a lineage in which each node says of which runs alone it is."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mlmd.store import MetadataStore
 
 _TRIES: Final = 5
-_MARKED_MS: Final = "evlog.marked_ms"  # A custom property, so that putting it again is a new version.
 
 
 class Marked(NamedTuple):
@@ -44,7 +43,7 @@ def mark(store: MetadataStore, name: str, when: At | str = NOW) -> Marked:
         context.properties.clear()
         if offset is not None:
             context.properties[words.MARK_OFFSET].int_value = offset
-        context.custom_properties[_MARKED_MS].int_value = time.time_ns() // 1_000_000
+        context.custom_properties[words.MARKED_MS].int_value = time.time_ns() // 1_000_000
         try:
             [context_id] = store.put_contexts([context])
         except errors.AlreadyExistsError:  # Another made it this very moment.

@@ -66,6 +66,7 @@ class Pulse:
                 run.beat()
             except Exception as error:  # noqa: BLE001 - the run goes on, and so do the others
                 _LOG.warning("a heartbeat failed, the run goes on: %s", error)
+                run.put_s = self._clock()  # Tried again an interval later.
 
 
 PULSE: Final = Pulse()

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 from mlmd import errors, names
 from mlmd.kinds import ARTIFACT, EXECUTION
 from mlmd.recorder import aliases, words
+from mlmd.recorder.standing import usable
 from mlmd.recorder.values import is_name, quoted
 from mlmd.store import ListOptions, MetadataStore, OrderByField
 
@@ -89,9 +90,16 @@ def execution_of(metadata: MetadataStore, value: Any) -> pb.Execution:
     if isinstance(value, int) and not isinstance(value, bool):
         value = f"run:{value}"
     if isinstance(value, str) and not _BY_ID.fullmatch(value):
+        _refuse_what_is_no_text(value)
         found = metadata.get_executions(ListOptions(limit=2, filter_query=f"name = {quoted(value)}"))
         return _only(found, value, "run", "write run:5, or the name that a run was given")
     return _node(metadata, EXECUTION, thing_of(metadata, value), value)
+
+
+def _refuse_what_is_no_text(text: str) -> None:
+    """Raise InvalidArgumentError for an empty text, and for bytes of a shell that are no UTF-8."""
+    if not text.strip() or text.encode(errors="ignore").decode() != text:
+        raise errors.InvalidArgumentError(f"{text!r} names nothing: write {FORMS}")
 
 
 def _node(metadata: MetadataStore, kind: Kind, thing: Thing, value: Any) -> Any:
@@ -113,6 +121,7 @@ def _word(kind: Kind) -> str:
 
 def named_artifact(metadata: MetadataStore, text: str, type_name: str | None = None) -> pb.Artifact:
     """Return the artifact that a name, a URI or a path means. type_name: prefer one of this type. Raises as `thing_of`."""
+    _refuse_what_is_no_text(text)
     if is_name(text):
         found = _latest(metadata, text) or _foreign(metadata, text, type_name) or at_uri(metadata, text)
         if found is not None:
@@ -186,7 +195,7 @@ def _latest(metadata: MetadataStore, name: str) -> pb.Artifact | None:
     """Return the newest version of a name that may be used, None where there is no version at all. Raises NotFoundError."""
     seen = 0
     for artifact in versions_of(metadata, name):
-        if aliases.usable(artifact):
+        if usable(artifact):
             return artifact
         seen += 1
     if seen:
@@ -272,7 +281,7 @@ def at_uri(metadata: MetadataStore, text: str, type_name: str | None = None) -> 
         for artifact in metadata.get_artifacts_by_uri(uri)
         if type_name in (None, artifact.type)
     ]
-    return max(found, key=lambda one: (aliases.usable(one), one.id), default=None)
+    return max(found, key=lambda one: (usable(one), one.id), default=None)
 
 
 def _unknown(metadata: MetadataStore, text: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlmd.store import MetadataStore
 
 _RANKS: Final = (words.METRIC, words.PARAMETER, "", words.TAG)  # In this order they stand.
+COLUMNS: Final = ("run", "type", "state", "started", "tainted", "input", "output")  # Beside those of properties.
 _ABSENT: Final = object()
 
 
@@ -38,9 +39,8 @@ def label(artifact: Node) -> str:
     return str(artifact.name) or name_of(("artifact", artifact.id))
 
 
-def differing(nodes: Sequence[Node]) -> list[str]:
-    """Return the names of properties that differ among nodes, all of them where there is one node: metrics, parameters, others, tags."""
-    values = [noted(node) for node in nodes]
+def differing(values: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the names of properties (of `noted`) that differ, all of them where there is one node: metrics, parameters, others, tags."""
     names = dict.fromkeys(name for one in values for name in one)
     found = [name for name in names if len(values) == 1 or _differs([one.get(name, _ABSENT) for one in values])]
     return sorted(found, key=_place)
@@ -59,14 +59,13 @@ def table_of(
     store: MetadataStore, nodes: Sequence[Node], columns: Sequence[str] | None, first: Sequence[str], most: int | None
 ) -> Table:
     """Return runs as a table. columns: the properties to show; None for `first` and those that differ, `most` at most."""
+    values = [noted(node) for node in nodes]
     if columns is None:
-        columns = list(
-            dict.fromkeys([*(name for name in first if any(name in noted(node) for node in nodes)), *differing(nodes)])
-        )[:most]
+        sorted_by = [name for name in first if any(name in own for own in values)]
+        columns = list(dict.fromkeys([*sorted_by, *differing(values)]))[:most]
     read, made = _ends(store, nodes)
     rows = []
-    for node in nodes:
-        own = noted(node)
+    for node, own in zip(nodes, values, strict=True):
         rows.append(
             {
                 "run": node.id,
@@ -79,7 +78,7 @@ def table_of(
                 "output": ", ".join(made.get(node.id, ())),
             }
         )
-    names = ["run", "type", "state", "started", "tainted", *columns, "input", "output"]
+    names = [*COLUMNS[:-2], *columns, *COLUMNS[-2:]]
     if rows and not any(row["tainted"] for row in rows):
         names.remove("tainted")
     return Table(names, [[row[name] for name in names] for row in rows])

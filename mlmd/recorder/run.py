@@ -94,8 +94,6 @@ class Recording:
         with its type. name: what to call it; its version follows from its content. role: what it is to the run, such as
         "warm_start". Raises NotFoundError for a name that is none, InvalidArgumentError.
         """
-        if name is not None and type is None and isinstance(value, str) and not value:
-            raise errors.InvalidArgumentError("input: an empty text: give a name or a URI")
         found = self._finder.read(value, type, name)
         return self.note(found, {}, output=False, role=role)
 
@@ -176,20 +174,23 @@ class Recording:
                 noted = self._noted[key, output] = Noted(Artifact(self._metadata, message, role), output)
             noted.values |= values
             if values and noted.is_new:
-                artifacts.set_values(noted.artifact.message, values)
+                artifacts.put_values(noted.artifact.given, values)
             if role is not None and role not in noted.roles:
                 noted.roles.append(role)
         return noted.artifact if noted.artifact.role == role else Artifact(self._metadata, noted.artifact.message, role)
 
     def _numbered(self, made: pb.Artifact) -> pb.Artifact:
-        """Return a new artifact, numbered after those of its name that the run made before."""
+        """Return a new artifact, numbered after those of its name that the run made before. Raises InvalidArgumentError."""
         name = own_name(made)
-        if not made.HasField("id") and name is not None:
-            before = [
-                one.artifact.version or 0 for one in self._noted.values() if one.is_new and one.artifact.name == name
-            ]
-            if before:
-                artifacts.number(made, max(before) + 1)
+        if name is None or made.HasField("id"):
+            return made
+        before = [one.artifact for one in self._noted.values() if one.is_new and own_name(one.artifact.given) == name]
+        if any(one.type != made.type for one in before):
+            raise errors.InvalidArgumentError(
+                f"{name} is the name of a {before[0].type}: choose another for a {made.type}"
+            )
+        if before:
+            artifacts.number(made, max(one.version or 0 for one in before) + 1)
         return made
 
     def _noting(self, what: str) -> threading.RLock:
@@ -269,7 +270,7 @@ class Recording:
         self._say(execution.custom_properties)
         for key, value in said.items():
             put(execution.custom_properties, key, value)
-        pairs = [self._pair(one) for one in noted]
+        pairs = [self._pair(one, ended_well=state == _State.COMPLETE) for one in noted]
         named = [pb.Context(id=one) for one in self._context_ids]
         _, ids, _ = self._metadata.put_execution(
             execution, pairs, named, force_reuse_context=True, force_update_time=True
@@ -277,15 +278,16 @@ class Recording:
         self._points, self._held, self.put_s = {}, 0, time.monotonic()
         return ids
 
-    def _pair(self, noted: Noted) -> tuple[pb.Artifact | None, pb.Event]:
+    def _pair(self, noted: Noted, *, ended_well: bool) -> tuple[pb.Artifact | None, pb.Event]:
         """Return what the put says of an artifact: its event, and the artifact itself where that is new or changes."""
         message = noted.artifact.message
         if noted.is_new:
             return message, noted.event()
-        if noted.output and (noted.values or message.state != pb.Artifact.LIVE):
+        back = noted.output and ended_well and message.state != pb.Artifact.LIVE  # Made again, it is there again.
+        if noted.output and (noted.values or back):
             [now] = self._metadata.get_artifacts_by_id([message.id])
             changed = artifacts.set_values(now, noted.values)
-            if now.state != pb.Artifact.LIVE:  # Made again, it is there again.
+            if back:
                 now.state, changed = pb.Artifact.LIVE, True
             message.CopyFrom(now)
             if changed:
@@ -408,6 +410,9 @@ class Recording:
         if name.startswith("__") or not hasattr(Run, name):
             raise AttributeError(f"a run has no {name!r}")
         return getattr(self.run, name)
+
+    def _repr_html_(self) -> str | None:
+        return self.run._repr_html_() if self._execution_id else None
 
     def __str__(self) -> str:
         return str(self.run) if self._execution_id else repr(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mlmd.kinds import ARTIFACT
 from mlmd.recorder import words
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ NOT_GOING: Final = f"state NOT IN ({', '.join(GOING)})"
 def is_tainted(node: Node) -> bool:
     """Tell whether an artifact or run is marked as one that is not to be used."""
     return words.TAINTED in node.custom_properties
+
+
+def usable(artifact: Node) -> bool:
+    """Tell whether an artifact may be used: it is neither tainted nor gone, nor soon to be."""
+    return not is_tainted(artifact) and ARTIFACT.states[artifact.state] not in GOING
 
 
 def why_tainted(node: Node) -> str:

@@ -12,6 +12,7 @@ from mlmd.recorder.opening import open_metadata
 from mlmd.recorder.run import Recording
 from mlmd.recorder.steps import step_of
 from mlmd.recorder.things import Artifact, Run
+from mlmd.recorder.values import name_of
 
 if TYPE_CHECKING:
     import os
@@ -82,7 +83,7 @@ class Store:
         """
         return Recording(self.metadata, type, params=params, tags=tags, name=name, contexts=contexts, code=code)
 
-    # Deciding -------------------------------------------------------------------------------------------------------
+    # Run before? ----------------------------------------------------------------------------------------------------
 
     def cached(
         self, type: str, inputs: Any = None, params: Mapping[str, Any] | None = None, code: Any = None
@@ -135,8 +136,8 @@ class Store:
         return Run(self.metadata, references.execution_of(self.metadata, reference))
 
     def versions(self, name: str) -> list[Artifact]:
-        """Return every version of a name, the newest first."""
-        return [Artifact(self.metadata, one) for one in references.versions_of(self.metadata, name)]
+        """Return every version of a name, the newest first. Raises InvalidArgumentError for what is no name."""
+        return [Artifact(self.metadata, one) for one in references.versions_of(self.metadata, name_of(name))]
 
     # The past, and SQL --------------------------------------------------------------------------------------------------
 
@@ -229,7 +230,7 @@ class Store:
 
     def aliases(self, name: str | None = None) -> Table:
         """Return the aliases of a name, or all: what each stands for, and since when."""
-        return aliases.table_of(self.metadata, name)
+        return aliases.table_of(self.metadata, None if name is None else name_of(name))
 
     def alias_history(self, alias: str) -> Table:
         """Return what an alias stood for, since when, by whom and why, the newest first.

@@ -47,6 +47,8 @@ def is_name(text: str) -> bool:
 
 def text_of(value: Any, what: str, *, longest: int = KEY_MAX) -> str:
     """Return a text that is not empty. Raises InvalidArgumentError."""
+    if value.__class__ is str and value.isascii() and len(value) <= longest and value and not value.isspace():
+        return value  # Nearly every one.
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{what}: {_shown(value)} is a {type(value).__name__}: give a text")
     if not value.strip():
@@ -88,12 +90,14 @@ def plain(value: Any, what: str) -> Any:
     if kind is float or kind is bool:
         return value
     if kind is str:
-        return _text(value, what)
+        return value if len(value) <= KEY_MAX and value.isascii() else _text(value, what)
     if kind is int:
         if value not in _INT64:
-            raise InvalidArgumentError(f"{what}: {value} does not fit 64 bits: give it as a float, or as text")
+            raise InvalidArgumentError(f"{what}: {_shown(value)} does not fit 64 bits: give it as a float, or as text")
         return value
     if value is None or isinstance(value, list | tuple | dict):
+        if isinstance(value, dict) and value.keys() == {WRAPPED}:
+            raise InvalidArgumentError(f"{what}: {WRAPPED} alone is how a list is kept: name the key otherwise")
         return _nested(value, what, 0)
     return plain(_unwrapped(value, what), what)
 

@@ -54,3 +54,6 @@ ALIAS_ARTIFACT: Final = "artifact"  # Its declared property: the id of the artif
 LATEST: Final = "latest"
 MARK_TYPE: Final = "evlog.Mark"
 MARK_OFFSET: Final = "offset"  # Its declared property.
+MARKED_MS: Final = (
+    "evlog.marked_ms"  # When it was put, by the clock of who did: so that putting it again is a new version.
+)

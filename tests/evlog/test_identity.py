@@ -47,7 +47,7 @@ def test_a_change_of_any_bit_and_a_cut_anywhere_are_refused() -> None:
     for bit in range(len(text) * 8):
         changed = bytearray(text)
         changed[bit // 8] ^= 1 << bit % 8
-        with pytest.raises((CorruptLogError, FormatVersionError)):
+        with pytest.raises(CorruptLogError):  # A changed number is damage, no newer format: the checksum is ours.
             identity.read(folder_with(bytes(changed)))
     for cut in range(len(text)):
         with pytest.raises(CorruptLogError):

@@ -116,6 +116,11 @@ def test_the_manifest_of_a_backup_flipped_or_cut_anywhere_is_refused_or_says_the
         return found.log_id, found.origin, found.end, found.root, found.files
 
     assert unnoticed(data, 1 if full else 7, reads, tally, "manifest") == []
+    target.files[manifest.NAME] = bytearray(data)
+    log_id = manifest.read(target).log_id.encode()  # type: ignore[union-attr] # It is there.
+    upper = data.replace(log_id, log_id.upper(), 1)
+    assert upper != data
+    assert reads(upper) is None, "one thing has one spelling"
     tally("flip manifest", 0, "but for the time at which it was made, and by which release: nothing checks these two")
 
 

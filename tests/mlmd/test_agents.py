@@ -257,9 +257,3 @@ def test_a_proof_is_one_that_check_takes_and_nothing_is_written_for_it(
     assert (result.exit_code, "name=taxi" in result.output) == (0, True), result.output
     early = Questions(place).prove("#0", at="#2")
     assert early["answer"]["record"] == "#0"
-
-
-def test_without_the_library_one_is_told_what_to_install(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mcp.server", None)
-    result = run("-s", place, "mcp")
-    assert (result.exit_code, "evlog-mlmd[mcp]" in result.stderr) == (1, True)

@@ -77,6 +77,37 @@ def test_a_pipe_gets_every_column_and_is_told_what_is_missing(place: Path) -> No
     assert run("-s", place, "runs", "-o", "id").stdout.split() == ["run:3", "run:2", "run:1"]
 
 
+def test_fields_name_properties_too(place: Path) -> None:
+    assert rows("-s", place, "runs", "--sort", "id", "--fields", "run,m.acc,p.epochs")[0] == {
+        "run": 1,
+        "m.acc": 0.6,
+        "p.epochs": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("p.lr = 0.1", [1]),
+        ("p.epochs = 3.0", [1, 2]),
+        ("p.epochs in (3, 4) and m.acc > 0.7", [2]),
+        ("p.lr is null", [3]),
+        ("p.lr = 0.1 or p.epochs = 3", [1, 2]),
+        ("NOT tainted and state = COMPLETE", [1, 2, 3]),
+        ("p.lr = '0.1'", []),
+        ("not p.lr > 0.2", [1]),
+        ("round(m.acc * 10) = 6", [1]),
+        ("p.lr + p.epochs > 3.2", [2]),
+        ("p.lr < p.epochs", [1, 2]),
+        ("evlog.command is not null and p.lr between 0 and 1 -- a comment", [1, 2]),
+    ],
+)
+@pytest.mark.parametrize("source", ["view", "history"])
+def test_one_language_wherever_a_filter_is_taken(place: Path, source: str, text: str, found: list[int]) -> None:
+    assert [one["id"] for one in rows("-s", place, "executions", "--filter", text, "--from", source)] == found
+    assert sorted(one["run"] for one in rows("-s", place, "runs", text)) == found
+
+
 def test_the_latest_is_shown_or_there_is_none(where: str) -> None:
     assert rows("-s", where, "latest", "Model", "acc < 0.7", "--name", "taxi-model")["name"] == "taxi-model:1"  # type: ignore[call-overload]
     none = run("-s", where, "latest", "Model", "acc > 7")

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from commands import run
 
-from mlmd.cli import COMMANDS, cli
+from mlmd.cli import COMMANDS, cli, grammar
 from mlmd.cli.command import Command
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def test_fields_choose_what_is_written_in_every_format(made: str) -> None:
     ]
     assert fine(*words, "-o", "csv").splitlines()[1:] == ["path/to/data,,1", "path/to/model/file,1,2"]
     assert fine(*words).split()[:3] == ["uri", "properties.version", "id"]
+    assert fine("-s", made, "executions", "--fields", "id,external_id").split() == ["id", "external", "id", "1", "-"]
     assert fine("-s", made, "-o", "md", *words[2:]).splitlines()[0] == "| uri | properties.version | id |"
     assert json.loads(fine("-s", made, "show", "run:1", "--fields", "type", "--json")) == {"type": "Trainer"}
     assert fine("-s", made, "show", "run:1", "--fields", "type").split() == ["type", "Trainer"]
@@ -108,7 +110,13 @@ def test_ids_are_names_for_a_further_command(made: str) -> None:
     assert fine("-s", made, "artifacts", "-o", "id").split() == ["art:1", "art:2"]
     assert fine("-s", made, "executions", "-o", "id").split() == ["run:1"]
     assert fine("-s", made, "log", "-n", "2", "-o", "id").split() == ["#12", "#11"]
-    for name in fine("-s", made, "artifacts", "-o", "id").split():
+    names = [
+        name
+        for listed in ("artifacts", "runs", "contexts", "types")
+        for name in fine("-s", made, listed, "-o", "id").split()
+    ]
+    assert {"art:1", "run:1", "ctx:1", "type:Trainer"} <= set(names)
+    for name in names:
         fine("-s", made, "show", name)
 
 
@@ -149,3 +157,52 @@ def test_the_environment_may_choose_the_format(made: str, monkeypatch: pytest.Mo
     assert json.loads(fine("-s", made, "artifacts").splitlines()[0])["id"] == 1
     monkeypatch.setenv("EVLOG_OUTPUT", "parquet")
     assert fine("-s", made, "status").startswith("store"), "one that a command has not is not for it"
+
+
+DUMMIES = {
+    "OBJECT": "art:999",
+    "RUN": "run:999",
+    "TYPE": "Nope",
+    "NAME@ALIAS": "taxi@prod",
+    "[TYPE]": "Nope",
+    "[OBJECT]": "art:999",
+}
+
+
+def wrong_lines(name: str) -> list[list[str]]:
+    """Return command lines that cannot be right, from the grammar: an option that is none, no store, no such thing, no such file."""
+    told = json.loads(grammar.FILE.read_text(encoding="utf-8"))[name]
+    words = []
+    for param in told["params"]:
+        if param["kind"] == "argument":
+            metavar = param.get("metavar", "")
+            words.append(
+                param["choices"][0] if "choices" in param else DUMMIES.get(metavar.removesuffix("..."), "{absent}")
+            )
+    return [
+        [name, "--no-such-option"],
+        ["-s", "{absent}", name, *words],
+        ["-s", "localhost:1", name, *words],
+        ["-s", "{store}", name, *words],
+        ["-s", "{store}", name, *["\udcff" for _ in words]],
+        ["--at", "#999", "-s", "{store}", name, *words],
+    ]
+
+
+@pytest.mark.parametrize("name", [name for group in COMMANDS.values() for name in group])
+def test_every_error_of_every_command_names_the_next_one(name: str, made: str, tmp_path: Path) -> None:
+    copy = shutil.copytree(made, tmp_path / "store", symlinks=True)
+    (tmp_path / "file").touch()
+    absent = tmp_path / "file" / "below"  # Nobody can make it, not even root.
+    for line in wrong_lines(name):
+        if name == "follow" and "{store}" in line and "--at" not in line:
+            continue  # It waits for what comes.
+        if name in ("serve", "mcp", "completion", "doctor") and "{store}" in line:
+            continue  # Nothing is wrong with these.
+        result = run(*(word.format(store=copy, absent=absent) for word in line))
+        if result.exit_code == 0 or (name == "doctor" and "-s" in line) or name == "cached":
+            continue  # To find nothing, or something wrong, is what these are for.
+        assert result.exit_code in (1, 2, 3), (line, result.exit_code, result.output)
+        told = result.stderr.splitlines()
+        assert [one.partition(": ")[0] for one in told[-2:]] == ["evlog", "try"], (line, result.stderr)
+        assert "fault of evlog" not in result.stderr, (line, result.stderr)

@@ -118,3 +118,11 @@ def test_a_server_answers_lineage_as_its_folder_does(both: tuple[str, str], word
     for one in told:
         del one["note"]  # As of which record: a server does not say.
     assert told[0] == told[1]
+
+
+def test_a_page_of_a_thing_on_a_server_says_that_it_cannot_be_quoted(both: tuple[str, str], tmp_path: Path) -> None:
+    _, server = both
+    for words in (["open", "art:2"], ["open"]):
+        result = run("-s", server, *words, "--no-browser", "-O", str(tmp_path / "page.html"))
+        assert result.exit_code == 0, result.output
+        assert "neither as of which record" in (tmp_path / "page.html").read_text()

@@ -186,10 +186,11 @@ def test_a_filter_leaves_those_that_it_is_true_of(place: Path, source: str) -> N
 
 @pytest.mark.parametrize("source", ["view", "history"])
 def test_a_wrong_filter_is_wrong_usage(place: Path, source: str) -> None:
-    refused = run(place, "artifacts", "--from", source, "--filter", "nope = 1")
+    refused = run(place, "executions", "--from", source, "--filter", "nope = 1")
     assert refused.exit_code == 2
-    assert "Unrecognized name: nope [at 1:1]" in refused.stderr
-    assert "try: evlog artifacts --help" in refused.stderr
+    assert "Unrecognized name: nope; of a run there are" in refused.stderr
+    assert "[at 1:1]" in refused.stderr
+    assert "try: evlog executions --help" in refused.stderr
 
 
 def test_what_history_cannot_work_out_is_refused_without_blaming_the_view(place: Path) -> None:

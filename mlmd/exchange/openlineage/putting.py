@@ -8,6 +8,7 @@
 | inputs, outputs          | events INPUT and OUTPUT at the event's time                                               |
 | parent                   | context of type openlineage.ParentRun, named by the parent's UUID                         |
 | facets errorMessage, tags, executionParameters | also `evlog.error`, `t.KEY`, `p.KEY`, as the recorder names them      |
+| facet evlog_run, of another store of ours      | its `p.KEY`, `m.KEY`, `t.KEY`                                         |
 
 Events may come twice, late and in any order. Of a facet the latest counts, by event time; an older event adds what is not there. A run
 that has ended stays so. A run notes the newest event that spoke of it, so an event that the store has taken before is an older one, all
@@ -16,11 +17,11 @@ of which is there, and changes nothing, whatever came between: see `Unchanged`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from evlog.records import Properties, Struct
 from mlmd import commands, errors
-from mlmd.convert import properties_of, set_values, state_of
+from mlmd.convert import properties_of, set_values, state_of, value_of
 from mlmd.exchange.openlineage import words
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION, Kind
 from mlmd.methods import Method
@@ -49,25 +50,15 @@ class Unchanged(errors.AlreadyExistsError):
     """The store has taken the event before, or knows all that it says: nothing is put."""
 
 
-class Taken(NamedTuple):
-    """What an event became: ids."""
-
-    execution: int | None
-    artifacts: list[int]
-    contexts: list[int]
-
-
-def _put(draft: Draft, event: Event) -> Taken:
+def _put(draft: Draft, event: Event) -> None:
     """Decide what an event changes. Raises Unchanged, StatusError."""
     put = _Put(draft, event)
     request = put.request()
     for edge in put.edges():
         request.event_edges.append(edge)
-    answer = commands.put_lineage_subgraph(draft, request)
+    commands.put_lineage_subgraph(draft, request)
     if not draft.changes:
         raise Unchanged("the store knows all that this event says")
-    execution = answer.execution_ids[0] if answer.execution_ids else None
-    return Taken(execution, list(answer.artifact_ids), list(answer.context_ids))
 
 
 # Not an RPC: whoever sends events speaks OpenLineage.
@@ -212,8 +203,8 @@ class _Put:
 
     def _is_newer_than(self, node: Node) -> bool:
         """Tell whether no newer event has spoken of a node."""
-        latest = properties_of(node.custom_properties).get(words.LATEST)
-        return not isinstance(latest, str) or latest < self._event.stamp
+        held = node.custom_properties
+        return words.LATEST not in held or held[words.LATEST].string_value < self._event.stamp
 
     def _say(self, node: Node, said: Properties, facets: dict[str, Any], *, stamped: bool) -> None:
         """Let a node say what the event does. facets: property -> what it says under which name; a newer name replaces an older.
@@ -263,8 +254,12 @@ def _sides(event: Event) -> Properties:
 
 
 def _facets_in(node: Node, key: str) -> dict[str, Any]:
-    held = properties_of(node.custom_properties).get(key)
-    return held.fields if isinstance(held, Struct) else {}
+    held = node.custom_properties
+    if key not in held or not held[key].HasField("struct_value"):
+        return {}
+    value = value_of(held[key], "struct_value")
+    assert isinstance(value, Struct), "that is what the arm holds"
+    return value.fields
 
 
 def _recorded(facets: dict[str, Any]) -> Properties:
@@ -283,4 +278,11 @@ def _recorded(facets: dict[str, Any]) -> Properties:
             key, value = (one.get("key"), one.get("value")) if isinstance(one, dict) else (None, None)
             if isinstance(key, str) and key and isinstance(value, str | bool | float):
                 said[prefix + key] = value if prefix == recorded.PARAMETER else str(value)
+    ours = facets.get("evlog_run")  # Of a run that another store of ours has told: numbers, where parameters are text.
+    held = ours.get("properties") if isinstance(ours, dict) else None
+    for key, value in held.items() if isinstance(held, dict) else ():
+        if (key.startswith((recorded.PARAMETER, recorded.TAG)) and isinstance(value, str | bool | float)) or (
+            key.startswith(recorded.METRIC) and isinstance(value, float)
+        ):
+            said[key] = value
     return said

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Send = Callable[[RunEvent], None]
 
 API_KEY: Final = "OPENLINEAGE_API_KEY"  # As openlineage-python has it.
+_ENDPOINT: Final = "/api/v1/lineage"
 _TAIL_BYTES: Final = 1 << 16
 
 
@@ -33,6 +34,7 @@ def to_url(url: str) -> Iterator[Send]:
     from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport  # noqa: PLC0415
     from requests.exceptions import RequestException  # noqa: PLC0415 - as above: a file needs neither
 
+    url = url.removesuffix("/").removesuffix(_ENDPOINT)  # Which the transport adds.
     name = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()  # Without a password.
     try:
         config = HttpConfig(url=url)

@@ -16,42 +16,46 @@ Facets of ours: `evlog_citation` of a run (log, offset, root: what the event is 
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-from evlog.records import EventPut, ExecutionPut, Struct
+from evlog.records import Struct
 from mlmd import __version__
-from mlmd.convert import properties_of, state_of, text_of, unframed
+from mlmd.convert import properties_of, state_of
 from mlmd.exchange.citation import Citations
 from mlmd.exchange.openlineage import words
+from mlmd.exchange.openlineage.datasets import dataset_of
+from mlmd.exchange.openlineage.facets import (
+    PRODUCER,
+    CitationFacet,
+    RunNodeFacet,
+    kept,
+    named,
+    said_of,
+    standard,
+    tainted,
+    without_deleted,
+)
+from mlmd.exchange.openlineage.moments import Moments
 from mlmd.exchange.selection import time_text
-from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION
-from mlmd.plain import plain
-from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.kinds import EVENT_TYPES, EXECUTION
 from mlmd.recorder import words as recorded
 from projections.errors import MissingLibraryError
 
 try:
-    import attr
-    from openlineage.client import facet_v2 as facets
     from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
     from openlineage.client.serde import Serde
 except ImportError:
     raise MissingLibraryError("openlineage-python", extra="openlineage") from None
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
-    from evlog.log import Log
     from evlog.records import Entry
     from mlmd.engine import Engine
-    from mlmd.kinds import Node
-    from projections.sqlite.lookup import Lookup
-    from projections.sqlite.view import View
+    from mlmd.proto import metadata_store_pb2 as pb
 
-PRODUCER: Final = f"urn:evlog:producer:{__version__}"
-_SCHEMAS: Final = "urn:evlog:openlineage:1:"
 _ENDS: Final = {
     "COMPLETE": RunState.COMPLETE,
     "CACHED": RunState.COMPLETE,
@@ -63,72 +67,28 @@ _PENDING: Final = "PENDING_OUTPUT"
 _PARENTS: Final = (words.PARENT_TYPE, "pipeline_run", "system.PipelineRun")  # Types of contexts that are runs.
 
 
-@attr.define
-class CitationFacet(facets.RunFacet):  # type: ignore[misc, unused-ignore]
-    """The first `offset` records of a log, and the root of their tree: with it the event can be made again, and compared."""
-
-    log: str
-    offset: int
-    root: str
-
-    @staticmethod
-    def _get_schema() -> str:
-        return f"{_SCHEMAS}CitationRunFacet"
-
-
-@attr.define
-class RunNodeFacet(facets.RunFacet):  # type: ignore[misc, unused-ignore]
-    """The run as the store has it."""
-
-    execution: int
-    type: str
-    state: str | None
-    tainted: str | None
-    properties: dict[str, Any]
-
-    @staticmethod
-    def _get_schema() -> str:
-        return f"{_SCHEMAS}ExecutionRunFacet"
-
-
-@attr.define
-class ArtifactFacet(facets.DatasetFacet):  # type: ignore[misc, unused-ignore]
-    """The artifact as the store has it."""
-
-    artifact: int
-    type: str
-    state: str | None
-    tainted: str | None
-    uri: str
-    properties: dict[str, Any]
-
-    @staticmethod
-    def _get_schema() -> str:
-        return f"{_SCHEMAS}ArtifactDatasetFacet"
-
-
 class Writer:
     """Makes events of the records of a store, from an offset on, in order. namespace: of jobs and data that have none of their own."""
 
     def __init__(self, engine: Engine, start: int, namespace: str | None = None) -> None:
-        self._engine = engine
-        self._log_id = engine.log.id
+        self._log, self._log_id = engine.log, engine.log.id
         self._citations = Citations(engine.log, start)
+        self._moments = Moments(engine, start)
         self.namespace = namespace or f"evlog://{self._log_id.hex()}"
+
+    def read(self, stop: int) -> Iterator[tuple[Entry, list[RunEvent]]]:
+        """Yield the records up to an offset, each with its events. Raises as `events`, and what `Log.read_on` does."""
+        for entry in self._log.read_on(self._citations.tip, stop):
+            yield entry, self.events(entry)
 
     def events(self, entry: Entry) -> list[RunEvent]:
         """Return the events of the next record. Raises StatusError, such as for a view that does not show it yet."""
-        changes = entry.record.changes
-        touched = [one.id for one in changes if isinstance(one, ExecutionPut)]
-        touched += [one.execution_id for one in changes if isinstance(one, EventPut)]
-        if not touched:
-            return []
-        end = self._engine.offset_at(entry.offset + 1)
-        found = []
-        for execution_id in dict.fromkeys(touched):
-            before = self._seen(execution_id, entry.offset)
-            found += _Told(self, self._whole(execution_id, end), before, entry).events()
-        return found
+        touched = self._moments.take(entry)
+        return [
+            event
+            for number, before in touched.items()
+            for event in _Told(self, self._moments.run(number), before, entry).events()
+        ]
 
     def run_id(self, execution: pb.Execution) -> str:
         """Return the UUID of a run."""
@@ -145,34 +105,6 @@ class Writer:
         """Return what cites the first so many records."""
         cited = self._citations.cite(end)
         return CitationFacet(cited.log, cited.offset, cited.root, producer=PRODUCER)
-
-    def _seen(self, execution_id: int, end: int) -> str | None:
-        """Return the state of a run after so many records, None where it was not there, "" where it had none."""
-
-        def question(_log: Log, view: View, stop: int) -> bytes | None:
-            return view.ask(lambda lookup: lookup.node(EXECUTION.name, execution_id), stop)
-
-        body = self._engine.review(question, end) if end else None
-        return None if body is None else state_of(EXECUTION, pb.Execution.FromString(unframed(body))) or ""
-
-    def _whole(self, execution_id: int, end: int) -> pb.LineageGraph:
-        """Return a run after so many records, with its events, its data and its contexts."""
-
-        def question(lookup: Lookup) -> pb.LineageGraph:
-            with lookup.snapshot():
-                body = lookup.node(EXECUTION.name, execution_id)
-                assert body is not None, "a record has just put it"
-                graph = pb.LineageGraph(executions=[pb.Execution.FromString(unframed(body))])
-                events = lookup.events_of(EXECUTION.name, [execution_id])
-                graph.events.extend(pb.Event.FromString(unframed(one)) for one in events)
-                wanted = sorted({event.artifact_id for event in graph.events})
-                bodies = lookup.nodes(ARTIFACT.name, wanted) if wanted else []
-                graph.artifacts.extend(pb.Artifact.FromString(unframed(one)) for one in bodies)
-                contexts = lookup.contexts_of(EXECUTION.name, execution_id)
-                graph.contexts.extend(CONTEXT.message.FromString(unframed(one)) for one in contexts)
-            return graph
-
-        return self._engine.review(lambda _log, view, stop: view.ask(question, stop), end)
 
 
 class _Told:
@@ -233,32 +165,41 @@ class _Told:
     def _run_facets(self) -> dict[str, Any]:
         run, held = self._run, self._held
         made: dict[str, Any] = {
-            "processing_engine": facets.processing_engine_run.ProcessingEngineRunFacet(
+            "processing_engine": standard.processing_engine_run.ProcessingEngineRunFacet(
                 version=__version__, name="evlog", producer=PRODUCER
             ),
             "nominalTime": self._nominal_time(),
         }
         if isinstance(error := held.get(recorded.ERROR), str):
             lines = error.strip().split("\n")
-            made["errorMessage"] = facets.error_message_run.ErrorMessageRunFacet(
+            made["errorMessage"] = standard.error_message_run.ErrorMessageRunFacet(
                 message=lines[-1], programmingLanguage="PYTHON", stackTrace=error, producer=PRODUCER
             )
-        if tags := _named(held, recorded.TAG):
-            made["tags"] = facets.tags_run.TagsRunFacet(
+        if tags := named(held, recorded.TAG):
+            made["tags"] = standard.tags_run.TagsRunFacet(
                 tags=[
-                    facets.tags_run.TagsRunFacetFields(key=key, value=str(value), source="EVLOG")
+                    standard.tags_run.TagsRunFacetFields(key=key, value=str(value), source="EVLOG")
                     for key, value in tags.items()
+                ],
+                producer=PRODUCER,
+            )
+        if params := named(held, recorded.PARAMETER):
+            of_run = standard.execution_parameters_run
+            made["executionParameters"] = of_run.ExecutionParametersRunFacet(
+                parameters=[
+                    of_run.ExecutionParameter(key=key, value=value if isinstance(value, str) else json.dumps(value))
+                    for key, value in params.items()
                 ],
                 producer=PRODUCER,
             )
         if (parent := self._parent()) is not None:
             made["parent"] = parent
-        node = RunNodeFacet(run.id, run.type, self._state, _tainted(held), _said(run), producer=PRODUCER)
-        return made | _kept(held, words.RUN) | {"evlog_run": node}
+        node = RunNodeFacet(run.id, run.type, self._state, tainted(held), said_of(run), producer=PRODUCER)
+        return made | kept(held, words.RUN) | {"evlog_run": node}
 
     def _nominal_time(self) -> Any:
         ended = self._ended_ms()
-        return facets.nominal_time_run.NominalTimeRunFacet(
+        return standard.nominal_time_run.NominalTimeRunFacet(
             nominalStartTime=time_text(self._time_ms(RunState.START)),
             nominalEndTime=None if ended is None else time_text(ended),
             producer=PRODUCER,
@@ -268,9 +209,9 @@ class _Told:
         for context in self._graph.contexts:
             said = properties_of(context.properties)
             if context.type == words.JOB_TYPE and said.keys() >= {"namespace", "name"}:
-                kept = _kept(properties_of(context.custom_properties), words.FACETS)
-                return Job(str(said["namespace"]), str(said["name"]), kept)
-        kind = facets.job_type_job.JobTypeJobFacet(
+                came = kept(properties_of(context.custom_properties), words.FACETS)
+                return Job(str(said["namespace"]), str(said["name"]), came)
+        kind = standard.job_type_job.JobTypeJobFacet(
             processingType="BATCH", integration="EVLOG", jobType=self._run.type, producer=PRODUCER
         )
         return Job(self._writer.namespace, self._run.type, {"jobType": kind})
@@ -280,9 +221,9 @@ class _Told:
         for kind in _PARENTS:
             for context in self._graph.contexts:
                 if context.type == kind:
-                    run = facets.parent_run.Run(self._writer.uuid(f"context/{context.id}"))
-                    job = facets.parent_run.Job(self._writer.namespace, context.name)
-                    return facets.parent_run.ParentRunFacet(run, job, producer=PRODUCER)
+                    run = standard.parent_run.Run(self._writer.uuid(f"context/{context.id}"))
+                    job = standard.parent_run.Job(self._writer.namespace, context.name)
+                    return standard.parent_run.ParentRunFacet(run, job, producer=PRODUCER)
         return None
 
     # Its data -------------------------------------------------------------------------------------------------------
@@ -299,96 +240,15 @@ class _Told:
         )
         for artifact_id in dict.fromkeys(wanted):
             if artifact_id in nodes and artifact_id in names:
-                yield self._dataset(nodes[artifact_id])
-
-    def _dataset(self, node: pb.Artifact) -> tuple[tuple[str, str], dict[str, Any]]:
-        held = properties_of(node.custom_properties)
-        names = _names(node, held, self._writer.namespace)
-        dataset_type = facets.dataset_type_dataset.DatasetTypeDatasetFacet(datasetType=node.type, producer=PRODUCER)
-        made: dict[str, Any] = {"datasetType": dataset_type}
-        version = next((held[key] for key in (recorded.VERSION, recorded.DIGEST, words.VERSION) if key in held), None)
-        if version is not None:
-            made["version"] = facets.dataset_version_dataset.DatasetVersionDatasetFacet(
-                datasetVersion=str(version), producer=PRODUCER
-            )
-        place = _place(node.uri)
-        if place is not None and place != names:
-            link = facets.symlinks_dataset.Identifier(*place, type="LOCATION")
-            made["symlinks"] = facets.symlinks_dataset.SymlinksDatasetFacet(identifiers=[link], producer=PRODUCER)
-        if (schema := _schema(held.get("schema"))) is not None:
-            made["schema"] = schema
-        state = state_of(ARTIFACT, node)
-        ours = ArtifactFacet(node.id, node.type, state, _tainted(held), node.uri, _said(node), producer=PRODUCER)
-        return names, made | _kept(held, words.FACETS) | {"evlog_artifact": ours}
+                yield dataset_of(nodes[artifact_id], self._writer.namespace)
 
     def _own(self, key: str, names: tuple[str, str]) -> dict[str, Any]:
         """Return the facets that this run said of a dataset when it came in."""
         held = self._held.get(key)
         of_run = held.fields if isinstance(held, Struct) else {}
-        return _without_deleted(of_run.get("/".join(names), {}))
+        return without_deleted(of_run.get("/".join(names), {}))
 
 
 def as_line(event: RunEvent) -> str:
     """Return an event as a line of JSON, without its end; plain ASCII, so that nobody takes a character for the end of a line."""
     return str(Serde.to_json(event))
-
-
-def _names(node: pb.Artifact, held: Mapping[str, Any], namespace: str) -> tuple[str, str]:
-    """Return namespace and name of a dataset: those it came in with, its own name, its place, or its id. A version is no part of it."""
-    came = held.get(words.NAMESPACE), held.get(words.NAME)
-    if isinstance(came[0], str) and isinstance(came[1], str):
-        return came[0], came[1]
-    own = held.get(recorded.NAME) or text_of(node, "name")
-    if isinstance(own, str) and own:
-        return namespace, f"{node.type}/{own}"
-    return _place(node.uri) or (namespace, f"{node.type}/{node.id}")
-
-
-def _place(uri: str) -> tuple[str, str] | None:
-    """Return namespace and name of what lies at a URI, by OpenLineage's conventions; None where it is no address."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return None
-    path = uri.split("://", 1)[-1][len(parts.netloc) :].lstrip("/")
-    if parts.scheme == "file" or (not parts.scheme and uri.startswith("/")):
-        return "file", f"/{path}" if parts.scheme else uri
-    return (f"{parts.scheme}://{parts.netloc}", path) if parts.scheme and parts.netloc and path else None
-
-
-def _schema(value: Any) -> Any:
-    """Return the schema facet of a struct {column: type}, None for any other value."""
-    columns = value.fields if isinstance(value, Struct) else {}
-    if not columns or not all(isinstance(one, str) for one in columns.values()):
-        return None
-    made = [facets.schema_dataset.SchemaDatasetFacetFields(name=key, type=told) for key, told in columns.items()]
-    return facets.schema_dataset.SchemaDatasetFacet(fields=made, producer=PRODUCER)
-
-
-def _kept(held: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return the facets that came in with events."""
-    value = held.get(key)
-    return _without_deleted(value.fields) if isinstance(value, Struct) else {}
-
-
-def _without_deleted(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: plain(facet)
-        for name, facet in given.items()
-        if isinstance(facet, dict) and facet.get("_deleted") is not True
-    }
-
-
-def _said(node: Node) -> dict[str, Any]:
-    """Return all properties, but for what came in with events, which has facets of its own."""
-    both = properties_of(node.properties) | properties_of(node.custom_properties)
-    return {key: plain(value) for key, value in sorted(both.items()) if not key.startswith(words.PREFIX)}
-
-
-def _named(held: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {key.removeprefix(prefix): plain(value) for key, value in sorted(held.items()) if key.startswith(prefix)}
-
-
-def _tainted(held: Mapping[str, Any]) -> str | None:
-    value = held.get(recorded.TAINTED)
-    return None if value is None else str(plain(value))

@@ -202,3 +202,12 @@ def test_a_cut_counts_the_neighbours_that_it_takes_away() -> None:
     assert [one.key for one in small.nodes] == ["run:4", "art:5", "run:6"]
     assert small.hidden == {"run:4": 1, "run:6": 1, "art:5": 4}
     assert small.note == "8 more nodes are not shown"
+
+
+def test_a_root_or_an_end_that_is_not_there_takes_no_place() -> None:
+    chain = [node(f"art:{at}") for at in range(9)]
+    graph = Graph(
+        chain, [Edge("art:0", "run:99"), *(Edge("run:98", one.key) for one in chain)], roots=["run:97", "art:0"]
+    )
+    assert len(folded(graph, 5).nodes) == 5
+    assert parsed(graph).tag == f"{SVG}svg"

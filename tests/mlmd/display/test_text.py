@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from drawings import graph_of, shapes
+from drawings import graph_of, pipelines, shapes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,6 +113,12 @@ def test_mermaid_has_pills_boxes_roles_and_classes() -> None:
     assert '  run_1["Trainer run:1<br/>COMPLETE · 14 Mar 2025"]' in lines
     assert '  art_1(["taxi:7<br/>tainted · Dataset"]):::tainted' in lines
     assert '  art_3 -->|"warm_start"| run_1' in lines
+
+
+def test_mermaid_gets_no_more_than_it_draws() -> None:
+    lines = mermaid(graph_of(pipelines(2_000, warm_starts=10))).splitlines()
+    assert sum("-->" in line for line in lines) < 500
+    assert sum("-->" in line for line in lines) > 200
 
 
 @given(st.text(), st.text())

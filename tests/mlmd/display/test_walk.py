@@ -37,6 +37,19 @@ def store() -> Iterator[mlmd.MetadataStore]:
     made.close()
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the methods that stores are asked."""
+    names: list[str] = []
+    answer = mlmd.MetadataStore.answer
+    monkeypatch.setattr(
+        mlmd.MetadataStore,
+        "answer",
+        lambda self, method, request: names.append(method.name) or answer(self, method, request),
+    )
+    return names
+
+
 def labels(graph: Graph) -> set[str]:
     return {node.label for node in graph.nodes}
 
@@ -219,22 +232,14 @@ def test_a_role_is_on_its_edge(store: mlmd.MetadataStore) -> None:
     assert [edge.role for edge in lineage(store, data).edges] == ["warm_start"]
 
 
-def test_the_store_is_asked_a_few_times_however_much_there_is(
-    store: mlmd.MetadataStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_store_is_asked_a_few_times_however_much_there_is(store: mlmd.MetadataStore, asked: list[str]) -> None:
     maker = Maker(store)
     last = maker.artifact()
     for _ in range(60):
         made = maker.artifact()
         maker.run([last, maker.artifact()], [made])
         last = made
-    asked: list[str] = []
-    answer = mlmd.MetadataStore.answer
-    monkeypatch.setattr(
-        mlmd.MetadataStore,
-        "answer",
-        lambda self, method, request: asked.append(method.name) or answer(self, method, request),
-    )
+    asked.clear()
     assert len(lineage(store, last).nodes) == 181
     assert len(asked) <= 16
 
@@ -275,3 +280,25 @@ def test_a_path_from_a_thing_to_itself_is_that_thing(story: mlmd.MetadataStore) 
 def test_things_with_nothing_in_common_have_no_path(story: mlmd.MetadataStore) -> None:
     with pytest.raises(errors.NotFoundError, match="nothing in common"):
         path(story, "trips-1", "trips-2")
+
+
+def test_roots_of_both_kinds_each_have_their_hops(store: mlmd.MetadataStore) -> None:
+    maker = Maker(store)
+    first, second, third, other = (maker.artifact() for _ in range(4))
+    maker.run([first], [second])
+    maker.run([second], [third, other])
+    assert labels(lineage(store, [third, "run:2"], up=1)) == {"a3", "run:2", "a2"}
+    assert labels(lineage(store, [third, "run:1"], up=2)) == {"a3", "run:2", "a2", "run:1", "a1"}
+    assert labels(lineage(store, ["run:2", first], down=1)) == {"run:2", "a3", "a4", "a1", "run:1"}
+
+
+def test_a_path_is_looked_for_no_further_than_it_is_long(store: mlmd.MetadataStore, asked: list[str]) -> None:
+    maker = Maker(store)
+    last = maker.artifact()
+    for _ in range(100):
+        made = maker.artifact()
+        maker.run([last], [made])
+        before, last = last, made
+    asked.clear()
+    assert len(path(store, before, last).nodes) == 3
+    assert sum("Lineage" in name for name in asked) == 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import ssl
 import threading
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from authority import Authority
 from check import check_store
 from lineage_events import RUN, a_run, event
 from serving import Process
@@ -25,7 +27,7 @@ client = pytest.importorskip("openlineage.client", reason="needs the extra `open
 from openlineage.client import event_v2  # noqa: E402
 from openlineage.client.transport.http import HttpCompression, HttpConfig, HttpTransport  # noqa: E402
 
-from mlmd.exchange.openlineage.endpoint import EVENT_BYTES_MAX, PATH, Endpoint, ListenError  # noqa: E402
+from mlmd.exchange.openlineage.endpoint import EVENT_BYTES_MAX, PATH, Endpoint, ListenError, TlsFiles  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,6 +172,30 @@ def test_what_is_wrong_is_answered_with_the_reason(
     assert (answer[0], said in answer[1]["message"], answer[1]["code"]) == (status, True, status)
     assert engine.log.end == 1
     assert post(endpoint.port, event("START", 1))[0] == 201
+
+
+def test_tls_keeps_out_who_proves_no_certificate(engine: Engine, tmp_path: Path) -> None:
+    authority = Authority()
+    files = {name: tmp_path / name for name in ("key", "certificate", "ca", "caller.key", "caller.certificate")}
+    pems = (*authority.issue("localhost"), authority.pem, *authority.issue("airflow"))
+    for path, pem in zip(files.values(), pems, strict=True):
+        path.write_bytes(pem)
+    made = Endpoint(engine, "127.0.0.1", 0, TlsFiles(files["key"], files["certificate"], files["ca"]))
+    made.start()
+    trusting = ssl.create_default_context(cadata=authority.pem.decode())
+    try:
+        for proven in (False, True):
+            if proven:
+                trusting.load_cert_chain(files["caller.certificate"], files["caller.key"])
+            connection = http.client.HTTPSConnection("localhost", made.port, timeout=60, context=trusting)
+            with closing(connection), nullcontext() if proven else pytest.raises(OSError):
+                connection.request("POST", PATH, json.dumps(event("START", 1)), {"content-type": "application/json"})
+                assert connection.getresponse().status == 201
+        with pytest.raises((OSError, http.client.HTTPException)):
+            post(made.port, event("COMPLETE", 2))
+    finally:
+        made.stop()
+    assert engine.log.end == 2
 
 
 def test_other_paths_and_methods_are_not_there(endpoint: Endpoint) -> None:

@@ -27,6 +27,7 @@ pytest.importorskip("starlette", reason="needs the extra `openlineage`")
 
 from openlineage.client import event_v2
 
+from mlmd.exchange.openlineage import moments
 from mlmd.exchange.openlineage.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def test_an_event_says_what_the_run_read_and_made_and_cites_the_log(place: Path)
     assert given["facets"]["evlog_artifact"]["artifact"] == DATA
 
 
-def test_the_same_records_give_the_same_bytes_whenever_they_are_asked(place: Path, tmp_path: Path) -> None:
+def test_the_same_records_give_the_same_bytes_whenever_they_are_asked(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = run("-s", place, "export", "openlineage", "-").stdout
     parts = ""
     end = json.loads(run("-s", place, "status", "--json").stdout)["records"]
@@ -98,9 +101,31 @@ def test_the_same_records_give_the_same_bytes_whenever_they_are_asked(place: Pat
         words = ("--at", f"#{offset + 1}", "export", "openlineage", "-", "--from", f"#{offset}")
         parts += run("-s", place, *words).stdout
     assert parts == whole
+    monkeypatch.setattr(moments, "KEPT", 1)  # Nothing is remembered.
     file = tmp_path / "events.jsonl"
     assert run("-s", place, "export", "openlineage", file).exit_code == 0
     assert file.read_text(encoding="utf-8") == whole
+
+
+def test_an_event_says_what_a_view_of_that_moment_has(place: Path) -> None:
+    with closing(opened(place)) as store:
+        for told in events(place):
+            facets = told["run"]["facets"]
+            past = store.as_of(facets["evlog_citation"]["offset"])
+            [node] = past.get_executions_by_id([facets["evlog_run"]["execution"]])
+            assert facets["evlog_run"].get("state") == pb.Execution.State.Name(node.last_known_state)
+            assert set(facets["evlog_run"]["properties"]) == set(node.custom_properties)
+            read = {
+                one.artifact_id
+                for one in past.get_events_by_execution_ids([node.id])
+                if pb.Event.Type.Name(one.type).endswith("INPUT")
+            }
+            assert {one["facets"]["evlog_artifact"]["artifact"] for one in told["inputs"]} == read
+            for given in told["inputs"] + told["outputs"]:
+                facet = given["facets"]["evlog_artifact"]
+                [artifact] = past.get_artifacts_by_id([facet["artifact"]])
+                assert facet["uri"] == artifact.uri
+                assert len(facet["properties"]) == len(artifact.properties) + len(artifact.custom_properties)
 
 
 def test_a_run_born_and_ended_in_one_put_has_a_start_not_after_its_end(place: Path) -> None:
@@ -150,10 +175,38 @@ def test_runs_of_our_own_are_taken_by_the_endpoint_and_a_second_time_change_noth
     first = run("-s", place, "export", "openlineage", url, "--json")
     assert (first.exit_code, json.loads(first.stdout)["events"]) == (0, 7)
     end = engine.log.end
-    assert run("-s", place, "export", "openlineage", url).exit_code == 0
+    assert run("-s", place, "export", "openlineage", f"{url}/api/v1/lineage").exit_code == 0
     assert engine.log.end == end
     body = engine.view.ask(lambda lookup: lookup.nodes("execution", [1, 2, 3]))
     assert len(body) == 3
+
+
+def test_parameters_and_metrics_come_through_as_the_numbers_they_are(tmp_path: Path) -> None:
+    place, again = tmp_path / "store", tmp_path / "again"
+    with closing(opened(place)) as store:
+        kind = store.put_execution_type(pb.ExecutionType(name="Trainer"))
+        one = pb.Execution(type_id=kind, last_known_state=pb.Execution.COMPLETE)
+        one.custom_properties["p.lr"].double_value = 0.1
+        one.custom_properties["p.name"].string_value = "adam"
+        one.custom_properties["m.acc"].double_value = 0.9
+        one.custom_properties["m.loss"].double_value = float("nan")
+        one.custom_properties["t.team"].string_value = "x"
+        store.put_executions([one])
+    [told] = [one for one in events(place) if one["eventType"] == "COMPLETE"]
+    listed = told["run"]["facets"]["executionParameters"]["parameters"]
+    assert [(one["key"], one["value"]) for one in listed] == [("lr", "0.1"), ("name", "adam")]
+    (tmp_path / "out.jsonl").write_bytes(lines(*events(place)))
+    assert run("-s", again, "import", f"openlineage:{tmp_path / 'out.jsonl'}").exit_code == 0
+    assert run("-s", again, "import", f"openlineage:{tmp_path / 'out.jsonl'}").exit_code == 0
+    with closing(opened(again)) as store:
+        [node] = store.get_executions()
+    held = properties_of(node.custom_properties)
+    assert {key: held[key] for key in held if key[1] == "."} == {
+        "p.lr": 0.1,
+        "p.name": "adam",
+        "m.acc": 0.9,
+        "t.team": "x",
+    }
 
 
 def test_a_state_goes_on_where_events_were_taken(tmp_path: Path, receiver: tuple[Engine, str]) -> None:

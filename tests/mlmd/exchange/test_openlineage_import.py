@@ -284,12 +284,19 @@ BAD: dict[str, tuple[bytes, str]] = {
     ),
     "NaN": (lines(GOOD).replace(b'"facets": {}', b'"facets": {"x": {"y": NaN}}', 1), "no JSON"),
     "a number beyond all": (lines(GOOD).replace(b'"facets": {}', b'"facets": {"x": {"y": 1e999}}', 1), "out of range"),
-    "endless digits": (lines(GOOD).replace(b'"facets": {}', b'"facets": {"x": {"y": 1%s}}' % (b"0" * 2000), 1), ""),
+    "endless digits": (
+        lines(GOOD).replace(b'"facets": {}', b'"facets": {"x": {"y": 1%s}}' % (b"0" * 5000), 1),
+        "out of range",
+    ),
     "half a surrogate pair": (lines(GOOD).replace(b'"orders"', rb'"\ud800"', 1), "no JSON"),
     "no UTF-8": (lines(GOOD).replace(b'"orders"', b'"\xff"', 1), "no JSON"),
     "too deep": (lines(event("START", 1, run={"x": facet(y=json.loads("[" * 40 + "]" * 40))})), "deeper than 24"),
     "deep beyond all": (b'{"eventTime": ' + b"[" * 200_000 + b"\n", ""),
     "deep beyond all, an array": (b"[" * 200_000 + b"\n", ""),
+    "too many data sets": (
+        lines(event("START", 1, inputs=[{"namespace": "n", "name": str(n)} for n in range(10_001)])),
+        "more than 10,000 inputs",
+    ),
     "a UTF-16 text": ("{}".encode("utf-16"), "no JSON"),
     "zeros": (bytes(1000), "no JSON"),
 }

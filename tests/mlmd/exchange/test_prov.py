@@ -117,6 +117,7 @@ def test_a_document_is_of_the_moment_asked_for(place: Path, tmp_path: Path) -> N
     [
         (("art:99", "new.json"), "there is no art:99"),
         (("ctx:1", "new.json"), "has no lineage"),
+        (("type:Trainer", "new.json"), "a type; name an artifact"),
         (("nonsense", "new.json"), "there is no nonsense"),
         (("there.json",), "is there already"),
         (("no/such/new.json",), "does not exist"),
@@ -132,12 +133,3 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_made(
     assert (result.exit_code in (1, 2), said in result.stderr) == (True, True), result.output
     assert [path.name for path in tmp_path.iterdir()] == ["there.json"]
     assert (tmp_path / "there.json").read_text(encoding="utf-8") == "mine"
-
-
-def test_without_the_library_one_is_told_what_to_install(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "prov.model", None)
-    result = run("-s", place, "export", "prov", tmp_path / "new.json")
-    assert (result.exit_code, "evlog-mlmd[prov]" in result.stderr) == (1, True)
-    assert not [*tmp_path.iterdir()]

@@ -72,6 +72,22 @@ def test_the_library_reads_the_run_by_its_profile(place: Path, tmp_path: Path) -
     assert parts == {taxi.id, made[f"art:{MODEL}"].id}
 
 
+def test_a_recorded_run_names_its_code_and_its_command(tmp_path: Path) -> None:
+    place = tmp_path / "store"
+    with closing(opened(place)) as store:
+        kind = store.put_execution_type(pb.ExecutionType(name="Trainer"))
+        one = pb.Execution(type_id=kind, last_known_state=pb.Execution.RUNNING)
+        for key, value in ((words.CODE, "ab12"), (words.COMMIT, "cd34"), (words.COMMAND, "train.py --fast")):
+            one.custom_properties[key].string_value = value
+        store.put_executions([one])
+    action = action_of(crate_of(place, tmp_path / "crate", 1))
+    told = [action["instrument"][field] for field in ("identifier", "softwareVersion", "description")]
+    assert (told, action["actionStatus"]) == (
+        ["ab12", "cd34", "train.py --fast"],
+        "http://schema.org/ActiveActionStatus",
+    )
+
+
 def test_a_failed_and_a_cached_run_say_so(place: Path, tmp_path: Path) -> None:
     failed = action_of(crate_of(place, tmp_path / "failed", FAILED))
     assert failed["actionStatus"] == "http://schema.org/FailedActionStatus"

@@ -19,7 +19,9 @@ from mlmd.recorder import alive, words
 if TYPE_CHECKING:
     from mlmd.recorder.store import Store
 
-NOW_MS = int(time.time() * 1000)
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def this() -> alive.Process:
@@ -49,7 +51,7 @@ def test_this_process_lives_and_what_it_says_of_itself_is_read_again() -> None:
     ],
 )
 def test_when_a_process_is_lost(change: dict[str, str], age_ms: int, lost: bool) -> None:
-    assert alive.is_lost(str(this()._replace(**change)), NOW_MS - age_ms) is lost  # type: ignore[arg-type]
+    assert alive.is_lost(str(this()._replace(**change)), now_ms() - age_ms) is lost  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["", "a", "a b c d e", "a b c -1 e", "a b c 1 e f", "a b c ² e"])
@@ -64,7 +66,7 @@ def test_a_process_that_ended_and_was_not_waited_for_has_gone() -> None:
     while alive._started(process.pid) is not None and time.monotonic() < until:
         time.sleep(0.01)
     assert started is not None
-    assert alive.is_lost(str(this()._replace(pid=process.pid, started=started)), NOW_MS)
+    assert alive.is_lost(str(this()._replace(pid=process.pid, started=started)), now_ms())
     process.wait()
 
 
@@ -183,4 +185,4 @@ def test_a_child_that_was_forked_is_another_process(memory: Store) -> None:
         said = os.read(reader, 1000).decode()
         os.close(reader)
     assert said != alive.this_process()
-    assert alive.is_lost(said, NOW_MS)
+    assert alive.is_lost(said, now_ms())

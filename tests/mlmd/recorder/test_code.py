@@ -72,6 +72,11 @@ def test_code_that_only_looks_different_has_the_same(compiled: Callable[[str], A
     assert compiled(text) == compiled(BASE)
 
 
+def test_a_default_counts_as_it_was_when_the_function_was_made(compiled: Callable[[str], Any]) -> None:
+    text = "RATE = 3\n\ndef f(x, y=RATE, *, z=RATE):\n    return x + y + z\n"
+    assert compiled(text) != compiled(text.replace("3", "4"))
+
+
 def test_what_a_function_closes_over_counts() -> None:
     def make(rate: float) -> Callable[[float], float]:
         return lambda x: x * rate
@@ -135,6 +140,13 @@ def test_the_commit_is_that_which_git_has_checked_out(tmp_path: Path) -> None:
     assert commit_of(place) == head
     (place / ".git" / "HEAD").write_bytes(b"\xff\xfe")
     assert commit_of(place) is None
+
+
+def test_a_run_in_a_folder_that_is_gone_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert code.commit_at_hand() is None
 
 
 def test_the_command_line_is_cut_and_is_always_text(monkeypatch: pytest.MonkeyPatch) -> None:

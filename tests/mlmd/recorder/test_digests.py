@@ -89,6 +89,9 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
     for text in ("aaaa", "bbbb", "cccc"):  # The same size, and within the grain of the clock of files.
         place.write_text(text)
         seen.add(digest_of(place).digest)
+        again: list[int] = []
+        digest_of(place, again.append)
+        assert again == [4]  # Read again: it was written a moment ago.
     assert len(seen) == 3
 
 

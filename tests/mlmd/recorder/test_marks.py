@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,6 +122,24 @@ def test_a_diff_goes_from_mark_to_mark(tmp_path: Any) -> None:
             if type(one.after).__name__ == "ArtifactPut"
         ]
         assert added == ["b"]
+
+
+def test_sql_a_snapshot_and_a_follower_begin_at_a_mark(tmp_path: Any) -> None:
+    place = tmp_path / "store"
+    with store_in("folder", place) as store:
+        put(store, "a")
+        mark(store, "one")
+        put(store, "b")
+        assert mlmd.sql(store, "select name from artifacts", at="mark:one").fetchall() == [("a",)]
+    told = stores.run("-s", place, "sql", "select name from artifacts", "--at", "mark:one", "--json")
+    assert [row["name"] for row in json.loads(told.stdout)] == ["a"]
+    taken = stores.run("-s", place, "snapshot", tmp_path / "lake", "--at", "mark:one", "--json")
+    assert json.loads(taken.stdout)["records"] == 3
+    assert stores.run("-s", place, "backup", tmp_path / "copy").exit_code == 0
+    refused = stores.run("restore", tmp_path / "copy", tmp_path / "new", "--at", "mark:one")
+    assert refused.exit_code == 2
+    assert "a backup is a log alone" in refused.stderr
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("text", ["mark:", "mark:\x00", "mark: "])

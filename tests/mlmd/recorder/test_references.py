@@ -68,10 +68,11 @@ def test_every_way_to_name_an_artifact(s: Store) -> None:
         ("art:x", errors.InvalidArgumentError, "write art:ID"),
         ("run:1", errors.InvalidArgumentError, "'run:1' is no artifact: it is run:1"),
         ("s3://nowhere", errors.NotFoundError, "there is no artifact at s3://nowhere: give its type"),
-        ("", errors.NotFoundError, "there is no "),
         ("a'b\\`\n", errors.NotFoundError, "there is no a'b"),
         (3.5, errors.InvalidArgumentError, "3.5 names nothing: write taxi:7"),
         (True, errors.InvalidArgumentError, "True names nothing"),
+        ("", errors.InvalidArgumentError, "'' names nothing: write taxi:7"),
+        ("taxi\udcff", errors.InvalidArgumentError, "names nothing: write taxi:7"),
         (pb.Artifact(), errors.InvalidArgumentError, "names nothing"),
     ],
 )

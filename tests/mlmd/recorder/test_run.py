@@ -128,10 +128,10 @@ def test_every_point_of_a_metric_is_kept_and_none_is_put_twice(s: Store) -> None
         time.sleep(0.002)
         r.beat()
         assert (r.metrics["loss"], r.state) == (2.0, "RUNNING")
-        r.beat()
         execution = r.run.message
         execution.custom_properties["note"].string_value = "said by somebody else"
         s.metadata.put_executions([execution])
+        r.beat()
         time.sleep(0.002)
         r.log(loss=1, step=10)
         r.log(loss=math.inf)
@@ -172,6 +172,8 @@ BAD: list[tuple[Any, str]] = [
     ({1: 2}, "the keys of a dict are texts"),
     ("\ud800", "is no Unicode text"),
     ({"a": [object()]}, r"x\.a\[0\]"),
+    ({"__value__": 1}, "__value__ alone is how a list is kept"),
+    ("x" * 2_000_000, "2,000,000 characters; keep it in a file"),
 ]
 
 
@@ -239,7 +241,7 @@ def test_notes_after_the_end_are_refused_and_a_run_is_entered_once(memory: Store
     r = memory.run("Trainer")
     with pytest.raises(errors.FailedPreconditionError, match="has not begun"):
         _ = r.id
-    assert repr(r) == "<Trainer, not begun>"
+    assert (repr(r), str(r), r._repr_html_()) == ("<Trainer, not begun>", "<Trainer, not begun>", None)
     with r:
         pass
     for late in (lambda: r.log(a=1), lambda: r.output("s3://m", "Model"), lambda: r.tag(a="b"), r.__enter__):
@@ -307,6 +309,13 @@ def test_the_same_content_under_a_name_is_the_same_version_and_other_content_the
     assert len(r.outputs) == 3
     with pytest.raises(errors.InvalidArgumentError, match="m is the name of a Model"), s.run("Trainer") as r:
         r.output("s3://d", "Dataset", name="m")
+    with s.run("Trainer") as r:
+        r.output("s3://x/1", "Model", name="x")
+        with pytest.raises(errors.InvalidArgumentError, match="x is the name of a Model"):
+            r.output("s3://x/2", "Dataset", name="x")
+    for wrong in (7, "a'b", ""):
+        with pytest.raises(errors.InvalidArgumentError, match="name: .* is none"):
+            s.versions(wrong)
 
 
 def test_an_output_that_is_there_already_gets_the_new_properties_and_keeps_the_others(s: Store) -> None:
@@ -338,6 +347,9 @@ def test_what_is_read_and_made_by_one_run_is_one_artifact(s: Store) -> None:
         r.input("s3://b/1", "Dataset", name="d")
         r.output("s3://b/1", "Dataset", name="d")
     assert (r.inputs[0].id, r.inputs[0].label) == (r.outputs[0].id, "d:1")
+    with s.run("Touch") as r:
+        r.output(r.input("s3://b/2", "Dataset", name="d"), again=True)
+    assert (r.inputs[0].id, r.outputs[0].label, r.outputs[0].properties) == (r.outputs[0].id, "d:2", {"again": True})
 
 
 def test_a_file_that_changed_is_a_new_version_when_it_is_read_again(s: Store, tmp_path: Path) -> None:
@@ -350,6 +362,27 @@ def test_a_file_that_changed_is_a_new_version_when_it_is_read_again(s: Store, tm
         assert r.input(place).label == "taxi:2"
         assert r.input("taxi:1").label == "taxi:1"
     assert s.artifact(str(place)).label == "taxi:2"
+
+
+def test_a_place_that_is_not_here_is_known_by_its_type(s: Store) -> None:
+    with s.run("Trainer") as r:
+        for where in ("/mnt/elsewhere/7", "s3://b/7"):
+            with pytest.raises(errors.NotFoundError, match="give its type to make it known"):
+                r.input(where)
+            assert r.input(where, "Dataset").uri == where
+        with pytest.raises(errors.NotFoundError, match="there is no elsewhere"):
+            r.input("elsewhere", "Dataset")
+    assert [one.uri for one in r.inputs] == ["/mnt/elsewhere/7", "s3://b/7"]
+
+
+def test_a_name_counts_more_than_a_file_of_that_name(s: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taxi").write_text("1")
+    with s.run("Trainer") as r:
+        assert r.input("taxi", "Dataset").path == tmp_path / "taxi"
+        r.output("s3://taxi/1", "Dataset", name="taxi")
+    with s.run("Trainer") as r:
+        assert r.input("taxi").uri == "s3://taxi/1"
 
 
 def test_artifacts_of_other_clients_are_read_as_they_are(s: Store) -> None:
@@ -394,6 +427,7 @@ def test_a_run_that_lasts_is_put_again_by_the_heartbeat(memory: Store, monkeypat
             broken.setattr(memory.metadata, "put_execution", None)
             r.put_s = 0.0
             beats.beat()  # Fails, is noted, and the run goes on.
+            assert r.put_s == 60.0
     assert beats._runs == {}
     assert r.state == "COMPLETE"
 
@@ -496,6 +530,17 @@ def test_the_command_line_and_the_commit_are_noted(memory: Store, monkeypatch: p
     with memory.run("Trainer") as r:
         pass
     assert r.command is None
+
+
+def test_the_past_of_a_thing_is_asked_by_any_name(memory: Store) -> None:
+    with memory.acting(actor="ana"), memory.run("Trainer") as r:
+        r.output("s3://m/1", "Model", name="m")
+    assert [one.what for one in memory.history("m:1")] == ["added", "linked"]
+    assert {one.by.actor for one in memory.blame("m@latest") + memory.blame(r)} == {"ana"}
+    assert len(memory.diff("#0").differences) == len(memory.diff("#0", "now").differences) > 3
+    assert memory.sql("select count(*) from executions").fetchall() == [(2,)]
+    assert "m:1" in str(r) + str(r.outputs[0])
+    assert "<svg" in (r._repr_html_() or "")
 
 
 def test_opening_says_nothing_of_types_until_they_are_used(memory: Store) -> None:

@@ -59,6 +59,7 @@ def put_runs(store: MetadataStore, *properties: dict[str, Any], kind: str = "Tra
         ("not p.lr = 1", [2]),
         ("p.lr is null", [5, 6]),
         ("p.lr is not null", [0, 1, 2, 3, 4]),
+        ("m.acc is not null and t.who is null", [5]),
         ("p.lr + 1 > 1.9", [0, 1]),
         ("p.lr = 1 or m.acc > 0.5", [0, 1, 5]),
         ("upper(t.who) = 'ANA'", [6]),
@@ -95,10 +96,13 @@ def test_a_filter_finds_what_it_says(store: MetadataStore, text: str, expected: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("acc > 0.9", r"Unrecognized name: acc; of an execution there are p.KEY, m.KEY, .*\[at 1:1\]"),
+        ("acc > 0.9", r"Unrecognized name: acc; of a run there are p.KEY, m.KEY, .*\[at 1:1\]"),
         ("m.acc > 0.9 and p.max-depth = 3", r"name: depth; .*back quotes: p.`max-depth` \[at 1:23\]"),
         ("m.acc > ", r"Unexpected end of expression \[at 1:9\]"),
         ("m.acc = 'x' + 1", "No matching signature"),
+        ("m.acc > 'x'", r"No matching signature for operator > for argument types: DOUBLE, STRING \[at 1:7\]"),
+        ("m.acc", "not a valid boolean"),
+        ("t.who = 3", "argument types: STRING, INT64"),
         ("m.acc + 1", "not a valid boolean"),
         ("state = DONE", "DONE"),
         ("(m.acc > 1", "Expected"),

@@ -298,3 +298,21 @@ def test_impact_is_what_can_be_walked_to(form: str, edges: list[Any], start: int
         reached.discard(root)
         found = impact(store, f"art:{all_artifacts[start]}")
         assert {("run", one) for one in found.executions} | {("art", one) for one in found.artifacts} == reached
+
+
+def test_personal_values_stay_sealed_for_their_subject_when_a_taint_puts_them_again(tmp_path: Any) -> None:
+    with store_in("folder", tmp_path / "store") as store:
+        store.declare_personal([{"property": "operator"}])
+        chain = Chain(store)
+        with store.acting(subject="u-17"):
+            store.put_artifacts([artifact(artifact_type(store, "Model"), {"operator": "Ana"}, id=chain.better)])
+        taint(store, "taxi:7", "leak")
+        [better] = store.get_artifacts_by_id([chain.better])
+        assert is_tainted(better)
+        assert better.custom_properties["operator"].string_value == "Ana"
+        with store.acting(reason="request 4711"):
+            store.erase("u-17")
+        [better] = store.get_artifacts_by_id([chain.better])
+        assert better.custom_properties["operator"].string_value == "[erased]"
+        assert untaint(store, "taxi:7", "no leak").artifacts
+        assert b"Ana" not in b"".join(path.read_bytes() for path in (tmp_path / "store" / "log").glob("*.seg*"))
