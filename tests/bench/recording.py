@@ -1,4 +1,4 @@
-"""What recording a run costs, and what asking whether it was made before: the work that tests/bench/recording_mlflow.py gives MLflow.
+"""What recording a run costs, and what asking whether it was made before: the work that tests/bench/mlflow_beside.py gives MLflow.
 
     python tests/bench/recording.py [--runs 2000] [--executions 1000000] [--folder FOLDER]
 

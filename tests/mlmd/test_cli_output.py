@@ -190,7 +190,10 @@ def wrong_lines(name: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("name", [name for group in COMMANDS.values() for name in group])
-def test_every_error_of_every_command_names_the_next_one(name: str, made: str, tmp_path: Path) -> None:
+def test_every_error_of_every_command_names_the_next_one(
+    name: str, made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     copy = shutil.copytree(made, tmp_path / "store", symlinks=True)
     (tmp_path / "file").touch()
     absent = tmp_path / "file" / "below"  # Nobody can make it, not even root.
