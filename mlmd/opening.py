@@ -254,6 +254,11 @@ def _view_for_reading(log: Log, views: Path) -> View | None:
 
 def _refuse_foreign(place: Path, *, create: bool) -> None:
     """Raise OpenError where a store neither is nor may be made."""
+    try:
+        os.fspath(place.absolute()).encode()
+    except UnicodeEncodeError:  # Before anything is made: SQLite would refuse it later.
+        message = f"{place}: the name of the folder is no text in UTF-8, and SQLite opens nothing in it: rename it"
+        raise OpenError(message, errors.INVALID_ARGUMENT) from None
     if place.is_file():
         with place.open("rb") as file:
             if file.read(len(_MLMD_FILE)) == _MLMD_FILE:

@@ -50,7 +50,10 @@ def config_of(where: str | os.PathLike[str] | None) -> pb.ConnectionConfig | pb.
 def _config(found: Place) -> pb.ConnectionConfig | pb.MetadataStoreClientConfig:
     if isinstance(found, Server):
         return found.config()
-    return pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(found.expanduser())))
+    try:
+        return pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(found.expanduser())))
+    except UnicodeEncodeError:
+        raise errors.InvalidArgumentError(f"{found}: the name of the folder is no text in UTF-8: rename it") from None
 
 
 def _unnamed() -> Place:

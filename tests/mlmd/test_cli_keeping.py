@@ -227,10 +227,10 @@ def test_a_restore_that_cannot_be_done_makes_nothing(place: Path, copy: Path, tm
     assert "/proc/new" in refused(1, "restore", str(_mended(segment, sound)), "/proc/new")
 
 
-def test_a_reason_in_bytes_that_are_no_text_is_kept_as_escapes(copy: Path, tmp_path: Path) -> None:
-    assert run("restore", str(copy), str(tmp_path / "new"), "--reason", "caf\udce9").exit_code == 0
-    (last,) = data("-s", str(tmp_path / "new"), "log", "-n", "1")
-    assert last["reason"] == "caf\\udce9"
+def test_a_reason_in_bytes_that_are_no_text_is_refused(copy: Path, tmp_path: Path) -> None:
+    result = run("restore", str(copy), str(tmp_path / "new"), "--reason", "caf\udce9")
+    assert (result.exit_code, "no text in UTF-8" in result.stderr) == (2, True)
+    assert not (tmp_path / "new").exists()
 
 
 def _mended(segment: Path, data: bytes) -> Path:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evlog.frame import crc32c
 from mlmd import MetadataStore, downgrade_schema, errors
-from mlmd.opening import OpenError
+from mlmd.opening import OpenError, open_folder
 from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
@@ -171,10 +172,18 @@ def test_a_copy_of_a_closed_store_is_a_store_links_followed_or_not(place: Path, 
 
 def test_a_newer_log_asks_for_an_upgrade(place: Path) -> None:
     identity = place / "log" / "LOGID"
-    identity.write_bytes(identity.read_bytes().replace(b"format 1", b"format 2"))
+    text = identity.read_bytes().replace(b"format 1", b"format 2").rpartition(b"crc ")[0]
+    identity.write_bytes(text + b"crc %08x\n" % crc32c(text))
     with pytest.raises(OpenError, match="upgrade evlog-mlmd") as caught:
         MetadataStore(config(place))
     assert caught.value.error_code == errors.FAILED_PRECONDITION
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(OpenError, match="no text in UTF-8") as caught:
+        open_folder(tmp_path / "a\udcff", create=True)
+    assert caught.value.error_code == errors.INVALID_ARGUMENT
+    assert not list(tmp_path.iterdir())
 
 
 def test_downgrading_refuses_what_would_rewrite_history(place: Path) -> None:

@@ -50,9 +50,9 @@ def test_a_host_and_a_port_are_a_server(tmp_path: Path, monkeypatch: pytest.Monk
         raise AssertionError("never entered")
 
 
-@pytest.mark.parametrize("where", [7, "", " ", b"x", "a\0b", "host:99999", [], object()])
+@pytest.mark.parametrize("where", ["a\udcff", 7, "", " ", b"x", "a\0b", "host:99999", [], object()])
 def test_what_names_no_store_is_refused(where: Any) -> None:
-    with pytest.raises(errors.InvalidArgumentError, match="names no store|a port is"):
+    with pytest.raises(errors.InvalidArgumentError, match="names no store|a port is|no text in UTF-8"):
         mlmd.open(where)
 
 
