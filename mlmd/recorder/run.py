@@ -77,6 +77,7 @@ class Recording:
         self._points: dict[str, list[list[float]]] = {}  # Since the last put.
         self._held = 0  # How many points those are.
         self._noted: dict[tuple[str | int, bool], Noted] = {}  # By artifact, and whether it is an output.
+        self._last: dict[str, pb.Artifact] = {}  # The new artifact of each name that was noted last.
         self._context_ids: list[int] = []
         self._execution_id = 0
         self._guard = threading.RLock()  # Held by whoever notes or puts.
@@ -196,13 +197,14 @@ class Recording:
         name = own_name(made)
         if name is None or made.HasField("id"):
             return made
-        before = [one.artifact for one in self._noted.values() if one.is_new and own_name(one.artifact.given) == name]
-        if any(one.type != made.type for one in before):
-            raise errors.InvalidArgumentError(
-                f"{name} is the name of a {before[0].type}: choose another for a {made.type}"
-            )
-        if before:
-            artifacts.number(made, max(one.version or 0 for one in before) + 1)
+        before = self._last.get(name)
+        if before is not None:
+            if before.type != made.type:
+                raise errors.InvalidArgumentError(
+                    f"{name} is the name of a {before.type}: choose another for a {made.type}"
+                )
+            artifacts.number(made, before.custom_properties[words.VERSION].int_value + 1)
+        self._last[name] = made
         return made
 
     def _noting(self, what: str) -> threading.RLock:
