@@ -262,6 +262,8 @@ def reuse(run: Run, *, tags: Mapping[str, str] | None = None) -> Run:
     if run.state != "COMPLETE":
         raise errors.InvalidArgumentError(f"{run.label} is {run.state}: a run that is COMPLETE can be used again")
     metadata = run.metadata
+    if (why_not := _unusable(metadata, run.message)) is not None:
+        raise errors.InvalidArgumentError(f"{run.label} cannot be used again: {why_not}")
     execution = pb.Execution(type_id=run.message.type_id, last_known_state=pb.Execution.CACHED)
     values = execution.custom_properties
     for key, value in run.message.custom_properties.items():

@@ -1,7 +1,8 @@
 """Which code ran: the digest of a function's source, the command line, the commit of git at hand. None of it runs anything.
 
 The digest of a function is that of its own source, of its defaults, and of what its code names: the source of those functions and
-classes which it calls, in the same module or one of the same package, and so on from there; and plain values (numbers, texts, lists and dicts of them), as they are now.
+classes which it calls, in the same module or one of the same package, and so on from there; and plain values (numbers, texts, lists, sets and dicts of them), as they are now.
+A module of the same package counts by what is named of it, as in `features.clean(x)`.
 It is not that of installed libraries, of data, nor of what is found only while it runs (`getattr`, a method of an object that is handed in).
 """
 
@@ -26,7 +27,7 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.recorder import digests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 _COMMAND_MAX: Final = 1_000
 _COMMIT_KEPT_S: Final = 5.0
@@ -45,7 +46,7 @@ def code_of(code: Any) -> str | None:
     """
     if code is None:
         return None
-    if isinstance(code, str) and not Path(code).exists():
+    if isinstance(code, str) and not _exists(code):
         digest = code.removeprefix(digests.PREFIX)
         if len(digest) != _HEX_SIZE or not _HEX.issuperset(digest):
             raise InvalidArgumentError(
@@ -53,7 +54,11 @@ def code_of(code: Any) -> str | None:
             )
         return digest
     if isinstance(code, ModuleType):
-        code = code.__file__ or ""
+        if not (place := getattr(code, "__file__", None)):
+            raise InvalidArgumentError(
+                f"code: the module {code.__name__} has no file: give a function, a path or sha256:HEX"
+            )
+        code = place
     if isinstance(code, str | os.PathLike):
         return digests.digest_of(Path(code)).digest.removeprefix(digests.PREFIX)
     function = _undecorated(code)
@@ -62,19 +67,26 @@ def code_of(code: Any) -> str | None:
     return hashlib.sha256(_encode(_parts(function))).hexdigest()
 
 
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # Too long, or a zero byte.
+        return False
+
+
 def _parts(start: FunctionType | type) -> list[list[Any]]:
     """Return (name, source, constants) of a function and of all that it names, the first one first."""
     parts, waiting, seen = [], [start], {id(start)}
     while waiting:
         one = waiting.pop(0)
         constants = {}
-        for name, value in _named(one):
+        for name, value in _named(one, start):
             if isinstance(found := _undecorated(value), FunctionType | type):
                 if id(found) not in seen and _near(found, start):
                     seen.add(id(found))
                     waiting.append(found)
-            elif _is_constant(value):
-                constants[name] = value
+            elif (told := _constant(value)) is not None:
+                constants[str(name)] = told
         parts.append([one.__qualname__, _source(one), constants])
     return parts
 
@@ -98,10 +110,17 @@ def _source(one: FunctionType | type) -> str:
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            node.decorator_list = []  # What a step is told, such as cache=True, is not what it does.
+            # What a step is told, such as cache=True, is not what it does.
+            node.decorator_list = [one for one in node.decorator_list if not _is_step(one)]
             if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
     return tree
+
+
+def _is_step(decorator: ast.expr) -> bool:
+    """Tell whether a decorator is `@s.step`, or `@step`, with or without what it is told."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return getattr(called, "attr", getattr(called, "id", None)) == "step"
 
 
 def _compiled(code: CodeType) -> str:
@@ -109,27 +128,42 @@ def _compiled(code: CodeType) -> str:
     return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants))
 
 
-def _named(one: FunctionType | type) -> Iterator[tuple[str, Any]]:
-    """Yield what a function's code, or the methods of a class, find by name: in the module, in the functions around it, as defaults."""
+def _named(one: FunctionType | type, start: FunctionType | type) -> Iterator[tuple[str, Any]]:
+    """Yield what a function's code, or the methods of a class, find by name: in the module, in the functions around it, as defaults.
+
+    start: where the search began: of modules that are near to it, what is named of them.
+    """
     if isinstance(one, type):
         for base in one.__bases__:
             yield f"base {base.__name__}", base
         for value in vars(one).values():
             function = getattr(value, "__func__", value)
             if isinstance(function, FunctionType):
-                yield from _named(function)
+                yield from _named(function, start)
         return
     for name, value in (*enumerate(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).items()):
         yield f"default {name}", value
     for code in _codes(one.__code__):
-        for name in code.co_names:
-            if name in one.__globals__:
-                yield name, one.__globals__[name]
+        yield from _found(one.__globals__, code.co_names, start, "", set())
     for name, cell in zip(one.__code__.co_freevars, one.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
         except ValueError:  # Not bound yet.
             continue
+
+
+def _found(
+    names: Mapping[str, Any], wanted: Sequence[str], start: FunctionType | type, prefix: str, seen: set[str]
+) -> Iterator[tuple[str, Any]]:
+    """Yield those names that code wants, and those of near modules among them: of `a.b.c` each part is a name of the code."""
+    for name in wanted:
+        if name not in names:
+            continue
+        value = names[name]
+        yield prefix + name, value
+        if isinstance(value, ModuleType) and value.__name__ not in seen and _same_package(value.__name__, start):
+            seen.add(value.__name__)
+            yield from _found(vars(value), wanted, start, f"{prefix}{name}.", seen)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -141,16 +175,33 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def _near(value: FunctionType | type, start: FunctionType | type) -> bool:
     """Tell whether something is the user's own: of the module or package of the function."""
-    ours, theirs = start.__module__ or "", value.__module__ or ""
-    return ours.partition(".")[0] == theirs.partition(".")[0]
+    return _same_package(value.__module__ or "", start)
 
 
-def _is_constant(value: Any) -> bool:
-    if value is None or isinstance(value, bool | int | float | str | bytes):
-        return True
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_constant(one) for key, one in value.items())
-    return isinstance(value, list | tuple) and all(_is_constant(one) for one in value)
+def _same_package(module: str, start: FunctionType | type) -> bool:
+    return (start.__module__ or "").partition(".")[0] == module.partition(".")[0]
+
+
+def _constant(value: Any) -> str | None:
+    """Return a plain value as a text that no other one has, None for what is none, or holds itself."""
+    try:
+        return _told(value)
+    except (TypeError, RecursionError):
+        return None
+
+
+def _told(value: Any) -> str:
+    """Return a plain value as text. Raises TypeError for what is none."""
+    kind = type(value)
+    if value is None or kind in (bool, int, float, complex, str, bytes):
+        return repr(value)
+    if kind in (list, tuple):
+        return f"{kind.__name__}({','.join(map(_told, value))})"
+    if kind in (set, frozenset):
+        return f"set({','.join(sorted(map(_told, value)))})"
+    if kind is dict:
+        return f"dict({','.join(sorted(f'{_told(key)}:{_told(one)}' for key, one in value.items()))})"
+    raise TypeError
 
 
 # Who runs it --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -26,6 +26,7 @@ from mlmd.recorder import words
 from mlmd.recorder.aliases import alias_of, aliases_of
 from mlmd.recorder.policy import Hold, Keep, Policy, checked
 from mlmd.recorder.search import every, filter_text
+from mlmd.recorder.standing import is_tainted
 from mlmd.recorder.values import quoted
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _goes(rule: Keep, number: int) -> str:
 
 
 class _Newest:
-    """Which artifacts are the newest of their name. Those without a name count, for each type, as of one."""
+    """Which artifacts are the newest of their name. Those without a name count, for each type, as of one; what is tainted, not at all."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[str, str], list[int]] = {}
@@ -201,12 +202,13 @@ class _Newest:
         custom = node.custom_properties
         own = custom[words.NAME].string_value if words.NAME in custom else str(node.name)
         ids = self._of[node.id] = self._names.setdefault((node.type, own), [])
-        ids.append(node.id)
+        if not is_tainted(node):  # Else a bad series would push out the last one that may be used.
+            ids.append(node.id)
 
     def rank(self, one: int) -> int:
         """Return how many of its name are newer."""
         ids = self._of[one]
-        return len(ids) - 1 - bisect_left(ids, one)
+        return len(ids) - bisect_right(ids, one)
 
 
 # What stays whatever the rules say ------------------------------------------------------------------------------------

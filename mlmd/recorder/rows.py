@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlmd.convert import state_of
 from mlmd.display.cells import time_of
 from mlmd.display.tables import Table
-from mlmd.kinds import EVENT_TYPES, EXECUTION
+from mlmd.kinds import EVENT_TYPES
 from mlmd.names import name_of
 from mlmd.recorder import words
 from mlmd.recorder.standing import is_tainted
+from mlmd.recorder.things import Run
 from mlmd.recorder.values import python_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def table_of(
             {
                 "run": node.id,
                 "type": node.type,
-                "state": state_of(EXECUTION, node),
+                "state": Run(store, node).state,  # LOST, where its process is gone.
                 "started": time_of(node.create_time_since_epoch),
                 "tainted": is_tainted(node),
                 **{name: own.get(name) for name in columns},

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -22,11 +23,12 @@ from mlmd.recorder.aliases import own_name
 from mlmd.recorder.artifacts import Finder, Noted, checked_values, identity_of
 from mlmd.recorder.caching import key_of
 from mlmd.recorder.pulse import PULSE
+from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.recorder.things import Artifact, Run
 from mlmd.recorder.values import fill, mapping_of, number_of, plain, put, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from mlmd.store import MetadataStore
@@ -75,6 +77,7 @@ class Recording:
         self._points: dict[str, list[list[float]]] = {}  # Since the last put.
         self._held = 0  # How many points those are.
         self._noted: dict[tuple[str | int, bool], Noted] = {}  # By artifact, and whether it is an output.
+        self._last: dict[str, pb.Artifact] = {}  # The new artifact of each name that was noted last.
         self._context_ids: list[int] = []
         self._execution_id = 0
         self._guard = threading.RLock()  # Held by whoever notes or puts.
@@ -149,13 +152,13 @@ class Recording:
         points += [point] if before is None else [before, point]
         self._held += 1
 
-    def param(self, **params: Any) -> None:
+    def param(self, /, **params: Any) -> None:
         """Note parameters: int, float, str, bool, None, or lists and dicts of them. Raises InvalidArgumentError."""
         values = {text_of(key, "a parameter"): plain(value, key) for key, value in params.items()}
         with self._noting("a parameter"):
             self._params |= values
 
-    def tag(self, **tags: Any) -> None:
+    def tag(self, /, **tags: Any) -> None:
         """Note tags, which are texts. Raises InvalidArgumentError."""
         values = {text_of(key, "a tag"): _tag(value, key) for key, value in tags.items()}
         with self._noting("a tag"):
@@ -179,18 +182,29 @@ class Recording:
                 noted.roles.append(role)
         return noted.artifact if noted.artifact.role == role else Artifact(self._metadata, noted.artifact.message, role)
 
+    def lead_with(self, made: Sequence[Artifact]) -> None:
+        """Let these be the first of what the run made, in this order."""
+        places = {id(one.given): at for at, one in enumerate(made)}
+
+        def place(noted: Noted) -> int:
+            return places.get(id(noted.artifact.given), len(places)) if noted.output else -1
+
+        with self._guard:
+            self._noted = dict(sorted(self._noted.items(), key=lambda one: place(one[1])))
+
     def _numbered(self, made: pb.Artifact) -> pb.Artifact:
         """Return a new artifact, numbered after those of its name that the run made before. Raises InvalidArgumentError."""
         name = own_name(made)
         if name is None or made.HasField("id"):
             return made
-        before = [one.artifact for one in self._noted.values() if one.is_new and own_name(one.artifact.given) == name]
-        if any(one.type != made.type for one in before):
-            raise errors.InvalidArgumentError(
-                f"{name} is the name of a {before[0].type}: choose another for a {made.type}"
-            )
-        if before:
-            artifacts.number(made, max(one.version or 0 for one in before) + 1)
+        before = self._last.get(name)
+        if before is not None:
+            if before.type != made.type:
+                raise errors.InvalidArgumentError(
+                    f"{name} is the name of a {before.type}: choose another for a {made.type}"
+                )
+            artifacts.number(made, before.custom_properties[words.VERSION].int_value + 1)
+        self._last[name] = made
         return made
 
     def _noting(self, what: str) -> threading.RLock:
@@ -270,6 +284,11 @@ class Recording:
         self._say(execution.custom_properties)
         for key, value in said.items():
             put(execution.custom_properties, key, value)
+        if (why := self._why_tainted(execution, noted)) is not None:
+            put(execution.custom_properties, words.TAINTED, why)
+            for one in noted:
+                if one.output and one.is_new:
+                    artifacts.put_values(one.artifact.message, {words.TAINTED: why})
         pairs = [self._pair(one, ended_well=state == _State.COMPLETE) for one in noted]
         named = [pb.Context(id=one) for one in self._context_ids]
         _, ids, _ = self._metadata.put_execution(
@@ -277,6 +296,12 @@ class Recording:
         )
         self._points, self._held, self.put_s = {}, 0, time.monotonic()
         return ids
+
+    def _why_tainted(self, execution: pb.Execution, noted: list[Noted]) -> str | None:
+        """Return why the run, or what it read, is tainted by now: what it made is so too. None where they may be used."""
+        read = [one.artifact.message.id for one in noted if not one.output and not one.is_new]
+        nodes = [execution, *(self._metadata.get_artifacts_by_id(read) if read else ())]
+        return next((why_tainted(node) for node in nodes if is_tainted(node)), None)
 
     def _pair(self, noted: Noted, *, ended_well: bool) -> tuple[pb.Artifact | None, pb.Event]:
         """Return what the put says of an artifact: its event, and the artifact itself where that is new or changes."""
@@ -338,13 +363,23 @@ class Recording:
                 except errors.AlreadyExistsError:
                     if attempt == _TRIES - 1 or not made:
                         raise
-                    for one in made:  # Another writer made a version of the same name this very moment.
-                        if one.is_new:
-                            self._finder.resolve_again(one.artifact.message)
+                    self._resolve_again(made)
                     continue
                 for one, artifact_id in zip(self._noted.values(), ids, strict=True):
                     self._finder.is_there(one.artifact, artifact_id)
                 return
+
+    def _resolve_again(self, made: Iterable[Noted]) -> None:
+        """Give new artifacts other numbers: another writer made a version of the same name this very moment."""
+        taken: dict[str, int] = {}
+        for message in (one.artifact.message for one in made if one.is_new):
+            self._finder.resolve_again(message)
+            name = own_name(message)
+            if name is None or message.HasField("id"):
+                continue
+            if name in taken:
+                artifacts.number(message, taken[name] + 1)
+            taken[name] = message.custom_properties[words.VERSION].int_value
 
     def _put_both(self, made: list[Noted]) -> None:
         """Put those new artifacts which the run both read and made: a put of a run can link a new one but once."""
@@ -447,5 +482,5 @@ def _contexts(given: Mapping[str, str | Iterable[str]] | None) -> list[tuple[str
     return [
         (text_of(type_name, "type of a context"), text_of(name, f"contexts: the name of the {type_name}"))
         for type_name, names in mapping_of(given or {}, "contexts").items()
-        for name in ([names] if isinstance(names, str) else names)
+        for name in (names if isinstance(names, Iterable) and not isinstance(names, str | bytes) else [names])
     ]

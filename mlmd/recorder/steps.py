@@ -147,9 +147,9 @@ class _Step:
         bound = self.form.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         wanted = [
-            caching.Wanted(name, value, marker.type, marker.name)
+            caching.Wanted(role, value, marker.type, marker.name)
             for name, marker in self.form.inputs.items()
-            for value in _each(bound.arguments[name])
+            for role, value in _each(name, bound.arguments[name])
         ]
         params = {name: value for name, value in bound.arguments.items() if name not in self.form.inputs}
         return caching.Question(self.metadata, self.type, wanted, params, self.function), bound
@@ -163,6 +163,10 @@ class _Step:
         took_ms = (time.perf_counter() - began) * 1e3
         if not isinstance(hit, Run):
             self._say(f"runs: {hit}")
+            return None
+        made, returned = len(hit.outputs), len(self.form.outputs)
+        if made < returned:  # It returned one thing twice, or is none of the step's.
+            self._say(f"runs: {hit.label} made {made}, a call returns {returned}")
             return None
         self._say(f"cached from {hit.label} in {took_ms:.1f} ms")
         return caching.reuse(hit, tags=self.tags)
@@ -180,15 +184,13 @@ class _Step:
     @contextmanager
     def noting(self, recording: Recording, question: caching.Question, bound: inspect.BoundArguments) -> Iterator[None]:
         """Note the inputs, hand them to the function, and let it find its run while it lasts."""
-        given: dict[str, list[Artifact]] = {}
-        for role, artifact in question.found:
-            given.setdefault(role, []).append(recording.note(artifact, {}, output=False, role=role))
+        given = {role: recording.note(artifact, {}, output=False, role=role) for role, artifact in question.found}
         for name in self.form.inputs:
             value = bound.arguments[name]
             if isinstance(value, list | tuple):
-                bound.arguments[name] = given.get(name, [])
+                bound.arguments[name] = [given[role] for role, _ in _each(name, value)]
             elif value is not None:
-                [bound.arguments[name]] = given[name]
+                bound.arguments[name] = given[name]
         before = _CURRENT.set(recording)
         try:
             yield
@@ -204,9 +206,9 @@ class _Step:
             raise errors.InvalidArgumentError(
                 f"{self.type} returned {returned!r}: it says that it returns {list(self.form.outputs)}"
             )
-        return self._shaped(
-            [self._one(recording, value, out) for value, out in zip(values, self.form.outputs, strict=True)]
-        )
+        made = [self._one(recording, value, out) for value, out in zip(values, self.form.outputs, strict=True)]
+        recording.lead_with(made)  # So that `again` finds them before what else the function noted.
+        return self._shaped(made)
 
     def _one(self, recording: Recording, value: Any, out: Out) -> Artifact:
         if value is None:
@@ -222,12 +224,7 @@ class _Step:
 
     def again(self, run: Run) -> Any:
         """Return what the function would have, from the run that is reused."""
-        outputs = run.outputs
-        if len(outputs) < len(self.form.outputs):
-            raise errors.FailedPreconditionError(
-                f"{run.label} has {len(outputs)} outputs, {self.type} returns {len(self.form.outputs)}"
-            )
-        return self._shaped(outputs[: len(self.form.outputs)])
+        return self._shaped(run.outputs[: len(self.form.outputs)])
 
 
 def step_of(
@@ -264,8 +261,10 @@ def step_of(
     return call_later if inspect.iscoroutinefunction(function) else call
 
 
-def _each(value: Any) -> list[Any]:
-    """Return the references that one argument holds: none, one, or a list of them."""
+def _each(name: str, value: Any) -> list[tuple[str, Any]]:
+    """Return (role, reference) of what one argument holds: none, one, or a list, each of which has its place in its role."""
     if value is None:
         return []
-    return list(value) if isinstance(value, list | tuple) else [value]
+    return (
+        [(f"{name}[{at}]", one) for at, one in enumerate(value)] if isinstance(value, list | tuple) else [(name, value)]
+    )

@@ -110,6 +110,8 @@ def test_a_run_that_was_killed_is_shown_as_lost_and_nothing_it_made_is_there(
         process.wait()
         process.stdout.close()
         assert (run.state, run.duration_s) == ("LOST", None)
+        [row] = s.runs().table().records()
+        assert row["state"] == "LOST"
         assert s.metadata.get_artifacts() == []
         assert s.metadata.get_executions_by_id([run_id])[0].last_known_state == pb.Execution.RUNNING
         with s.run("Trainer", params={"lr": 0.1}) as again:

@@ -232,3 +232,12 @@ def test_keys_tell_types_code_roles_and_inputs_apart() -> None:
     assert len({key_of(*one) for one in (base, *others)}) == len(others) + 1
     assert key_of("T", None, [], {"x": math.nan}) == key_of("T", None, [], {"x": math.nan})
     assert caching.canonical(-0.0) == 0
+
+
+def test_what_is_tainted_is_not_reused(made: Store) -> None:
+    first = train(made, lr=0.1)
+    again = made.reuse(first)
+    made.taint("m:1", "label leak")
+    for one in (first, again):
+        with pytest.raises(errors.InvalidArgumentError, match="run:3 cannot be used again: m:1, .*label leak"):
+            made.reuse(one)

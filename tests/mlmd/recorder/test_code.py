@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import itertools
 import subprocess
@@ -51,6 +52,10 @@ BASE = "def g(x):\n    return x + 1\n\nRATE = 3\n\ndef f(x, y=1):\n    return g(
         BASE.replace("+ y", "- y"),
         BASE.replace("y=1", "y=RATE"),
         BASE.replace("def g(x):", "def h(x):\n    return 1\n\ndef g(x):").replace("x + 1", "x + h(1)"),
+        "import functools\n"
+        + BASE.replace(
+            "def f", "def w(h):\n    return functools.wraps(h)(lambda *a: h(*a))\n\n@w\ndef f"
+        ),  # what decorates it
     ],
 )
 def test_code_that_may_do_something_else_has_another_digest(compiled: Callable[[str], Any], text: str) -> None:
@@ -63,8 +68,6 @@ def test_code_that_may_do_something_else_has_another_digest(compiled: Callable[[
         BASE.replace("return g", "# why\n    return g"),
         BASE.replace("def f(x, y=1):", 'def f(x, y=1):\n    """Say something."""\n'),
         BASE + "\ndef unrelated():\n    return 7\n\nOTHER = 1\n",
-        "import functools\n"
-        + BASE.replace("def f", "def w(h):\n    return functools.wraps(h)(lambda *a: h(*a))\n\n@w\ndef f"),
         BASE.replace("* RATE", "*RATE"),
     ],
 )
@@ -154,3 +157,57 @@ def test_the_command_line_is_cut_and_is_always_text(monkeypatch: pytest.MonkeyPa
     line = code.command_line()
     assert len(line) == 1000
     line.encode()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{1: 2}", "{1: 3}"),
+        ("{1: 2}", "{'1': 2}"),
+        ("{(1, 2): 3}", "{(1, 2): 4}"),
+        ("{'a', 'b'}", "{'a', 'c'}"),
+        ("float('inf')", "float('nan')"),
+        ("b'a'", "'YQ=='"),
+        ("1 + 2j", "1 + 3j"),
+    ],
+)
+def test_constants_of_every_kind_count(compiled: Callable[[str], Any], before: str, after: str) -> None:
+    text = "RATE = {}\n\ndef f(x):\n    return RATE\n"
+    assert compiled(text.format(before)) != compiled(text.format(after))
+    assert compiled(text.format(before)) == compiled(text.format(before))
+
+
+def test_a_constant_that_holds_itself_is_none(compiled: Callable[[str], Any]) -> None:
+    assert compiled("LOOP = []\nLOOP.append(LOOP)\n\ndef f(x):\n    return LOOP\n")
+
+
+def test_what_decorates_a_function_counts_but_not_what_a_step_is_told(compiled: Callable[[str], Any]) -> None:
+    text = "class S:\n    def step(self, **_):\n        return lambda f: f\n\ns, cut = S(), S().step\n\n{}\ndef f(x):\n    return x\n"
+    assert compiled(text.format("@cut(most=1)")) != compiled(text.format("@cut(most=2)"))
+    assert compiled(text.format("@s.step(cache=True)")) == compiled(text.format("@s.step(cache=False)"))
+
+
+def test_what_is_named_through_a_module_of_the_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    sub = tmp_path / "pack_of_user" / "sub"
+    sub.mkdir(parents=True)
+    (sub.parent / "__init__.py").touch()
+    (sub / "__init__.py").touch()
+    (sub / "cleaning.py").write_text("RATE = 1\n\ndef clean(x):\n    return x * 1\n\ndef other(x):\n    return x * 2\n")
+    (sub.parent / "train.py").write_text(
+        "import pack_of_user.sub.cleaning\nfrom pack_of_user.sub import cleaning as c\n\n"
+        "def f(x):\n    return c.clean(x)\n\ndef g(x):\n    return pack_of_user.sub.cleaning.RATE\n"
+    )
+    train = importlib.import_module("pack_of_user.train")
+    of_f, of_g = code_of(train.f), code_of(train.g)
+    monkeypatch.setattr(train.c, "clean", train.c.other)
+    assert code_of(train.f) != of_f
+    assert code_of(train.g) == of_g
+    monkeypatch.setattr(train.c, "RATE", 2)
+    assert code_of(train.g) != of_g
+
+
+def test_a_module_without_a_file_and_a_text_that_is_no_path_are_refused() -> None:
+    for wrong in (sys, "x" * 5000, "a\0b"):
+        with pytest.raises(errors.InvalidArgumentError, match="^code: "):
+            code_of(wrong)

@@ -16,6 +16,7 @@ from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import aliases
 from mlmd.recorder.policy import policy_of
 from mlmd.recorder.retention import plan
+from mlmd.recorder.taint import taint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,3 +269,10 @@ def test_a_file_that_is_no_policy_is_wrong_usage(tmp_path: Any, data: bytes) -> 
     told = stores.run("-s", place, "retain", file)
     assert told.exit_code == 2
     assert str(file) in told.stderr
+
+
+def test_what_is_tainted_is_none_of_the_newest(store: MetadataStore) -> None:
+    good, bad, worse = versions(store, "taxi", 3)
+    taint(store, [f"art:{bad}", f"art:{worse}"], "label leak")
+    found = plan(store, {"keep": [{"type": "Model", "newest": 1}]})
+    assert good in found.kept

@@ -551,3 +551,44 @@ def test_opening_says_nothing_of_types_until_they_are_used(memory: Store) -> Non
     assert r.history("acc") == [Point(0, r.run.message.last_update_time_since_epoch, 1.0)]
     assert words.POINTS not in r.run.message.custom_properties
     assert mlmd.open is not open
+
+
+def test_a_run_that_read_what_was_tainted_meanwhile_leaves_it_tainted(s: Store) -> None:
+    with s.run("Gen") as gen:
+        gen.output("s3://taxi/1", "Dataset", name="taxi")
+    with s.run("Trainer") as r:
+        r.input("taxi")
+        r.output("s3://m/1", "Model", name="m")
+        s.taint("taxi:1", "label leak")
+    assert r.tainted == s.artifact("m:1").tainted == "label leak"
+    assert not s.cached("Trainer", ["taxi:1"])
+    s.untaint("taxi:1", "it was none")
+    assert r.tainted is s.artifact("m:1").tainted is None
+
+
+def test_what_a_run_makes_that_was_tainted_meanwhile_is_tainted(s: Store) -> None:
+    with s.run("Trainer") as r:
+        r.output("s3://m/1", "Model", name="m")
+        s.taint(f"run:{r.id}", "wrong machine")
+    assert r.tainted == s.artifact("m:1").tainted == "wrong machine"
+
+
+def test_several_versions_of_a_name_are_numbered_anew_after_those_of_another_writer(s: Store) -> None:
+    with s.run("Trainer") as r:
+        r.output("s3://m/1", "Model", name="m")
+        r.output("s3://m/2", "Model", name="m")
+        with s.run("Trainer") as other:
+            other.output("s3://m/3", "Model", name="m")
+    assert [one.label for one in r.outputs] == ["m:2", "m:3"]
+    assert [one.uri for one in s.versions("m")] == ["s3://m/2", "s3://m/1", "s3://m/3"]
+
+
+def test_a_parameter_and_a_tag_may_be_called_self(memory: Store) -> None:
+    with memory.run("Trainer", params={"self": 1}, tags={"self": "x"}) as r:
+        pass
+    assert (r.params, r.tags) == ({"self": 1}, {"self": "x"})
+
+
+def test_the_name_of_a_context_is_a_text(memory: Store) -> None:
+    with pytest.raises(errors.InvalidArgumentError, match="the name of the Experiment: 5 is a int: give a text"):
+        memory.run("Trainer", contexts={"Experiment": 5})  # type: ignore[dict-item]

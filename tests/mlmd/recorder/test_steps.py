@@ -97,7 +97,7 @@ def test_several_inputs_come_as_a_list(s: Store) -> None:
         return sum(one.version for one in parts) + sum(rest) + len(more)
 
     assert merge(["taxi:1", "taxi:2"], 10, a="b") == 14
-    assert [one.role for one in s.get_run(3).inputs] == ["parts", "parts"]
+    assert [one.role for one in s.get_run(3).inputs] == ["parts[0]", "parts[1]"]
     assert s.get_run(3).params == {"rest": [10], "more": {"a": "b"}}
 
 
@@ -198,3 +198,33 @@ def test_wrong_calls_and_returns_are_refused(s: Store) -> None:
     with pytest.raises(errors.InvalidArgumentError, match="train returned None"):
         train("taxi", None)
     assert s.get_run(3).state == "FAILED"
+
+
+def test_what_a_step_notes_besides_is_not_what_it_returns(s: Store) -> None:
+    @s.step(cache=True)
+    def train() -> tuple[mlmd.Out["Model"], mlmd.Out["Model"]]:
+        mlmd.this_run().output("s3://log", "Log")
+        mlmd.this_run().output("s3://second", "Model")
+        return "s3://first", "s3://second"
+
+    first, second = train(), train()
+    assert [one.uri for one in first] == [one.uri for one in second] == ["s3://first", "s3://second"]
+
+
+def test_a_step_that_returns_one_thing_twice_is_made_again(s: Store) -> None:
+    @s.step(cache=True)
+    def train() -> tuple[mlmd.Out["Model"], mlmd.Out["Model"]]:
+        return "s3://m", "s3://m"
+
+    assert [one.uri for one in train()] == [one.uri for one in train()] == ["s3://m", "s3://m"]
+
+
+def test_the_order_and_number_of_several_inputs_count(s: Store) -> None:
+    @s.step(cache=True)
+    def join(parts: mlmd.In["Dataset"]) -> mlmd.Out["Dataset"]:
+        return f"s3://{'+'.join(one.label for one in parts)}"  # type: ignore[attr-defined] # A list, as called.
+
+    calls = (["taxi:1", "taxi:2"], ["taxi:2", "taxi:1"], ["taxi:1", "taxi:1"], ["taxi:1"])
+    for _ in range(2):
+        assert [join(one).uri for one in calls] == [f"s3://{'+'.join(one)}" for one in calls]
+    assert [run.state for run in s.runs(types="join", sort="id")] == ["COMPLETE"] * 4 + ["CACHED"] * 4
