@@ -141,6 +141,11 @@ def test_a_key_cannot_steer_the_terminal_as_a_title(tmp_path: Path) -> None:
     assert len(shown.splitlines()) == 2
 
 
+def test_a_lineage_says_as_of_what_or_nothing(where: str) -> None:
+    said = run("-s", where, "lineage", "taxi-model:1").stderr
+    assert said == ("" if where.startswith("localhost:") else f"{said.strip()}\n")
+
+
 def test_what_differs_has_no_names_for_a_further_command(place: Path) -> None:
     found = run("-s", place, "-o", "id", "compare", "run:1", "run:2")
     assert (found.exit_code, found.stdout) == (2, "")
