@@ -181,6 +181,7 @@ class Evlog(click.Group):
         """Run a command line and exit; an error becomes one line and a hint."""
         if COMPLETING in os.environ:
             import_module("mlmd.cli.completing")  # Which has a word in how bash is told.
+        _fill_standard_files()
         try:
             code = super().main(args, *rest, standalone_mode=False, **extra)  # type: ignore[call-overload]
             sys.stdout.flush()
@@ -192,6 +193,12 @@ class Evlog(click.Group):
             code = _tell(Refusal(*_usage(error), error.exit_code))
         except Refusal as refusal:
             code = _tell(refusal)
+        except OSError as error:  # What no command wrote, such as help, or was written last.
+            refused = refusal_of(error, "evlog")
+            if refused is None:
+                raise
+            _hang_up()  # Else Python tries again at its end.
+            code = _tell(refused)
         if standalone_mode:
             sys.exit(code or OK)
         return code or OK
@@ -241,6 +248,13 @@ def _usage(error: click.ClickException) -> tuple[str, str]:
     if isinstance(error, click.BadOptionUsage) and error.option_name == "--at":
         text += "; a shell takes # for a comment, so quote an offset: --at '#31907'"
     return text[:1].lower() + text[1:], f"{ctx.command_path if ctx else 'evlog'} --help"
+
+
+def _fill_standard_files() -> None:
+    """Open the standard files that are closed, on nothing: else the next file opened, maybe the log, is where others write."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # In order: the lowest free number is taken.
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _hang_up() -> int:

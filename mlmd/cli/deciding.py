@@ -10,6 +10,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import REFUSED
+from mlmd.cli.settings import FORMATS, PARQUET
 from mlmd.cli.things import cell
 from mlmd.recorder.compare import compare as comparison_of
 from mlmd.recorder.impact import impact as impact_of
@@ -25,7 +26,7 @@ _REASON = click.option("--because", metavar="TEXT", help="Why, for the record.")
 _ALONE = click.option("--alone", is_flag=True, help="Only what is named, not what was made from it.")
 
 
-@command(looks_back=True, lists=True)
+@command(looks_back=True, formats=(*FORMATS, PARQUET), lists=True)  # No id: a difference has no name.
 @with_settings
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--md", is_flag=True, help="The same as -o md: a table for a pull request.")

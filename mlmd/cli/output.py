@@ -224,7 +224,7 @@ class Table:
         )
         if not any(self._widths):
             self._numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
-            titles = [name.replace("_", " ") for name in columns]
+            titles = [printable(name.replace("_", " ")) for name in columns]
             self._widen([titles, *cells])
             line = self._line(titles)
             click.echo(click.style(line, dim=True) if self._terminal and not os.environ.get("NO_COLOR") else line)

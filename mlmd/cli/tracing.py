@@ -102,7 +102,8 @@ def _show(settings: Settings, graph: Graph, pictures: dict[str, Path | None]) ->
         return
     if settings.form == "table":
         click.echo(replace(graph, note="").text())
-        talk(settings, graph.note)
+        if graph.note:  # A server tells none.
+            talk(settings, graph.note)
     elif settings.form == "json":
         click.echo(json.dumps(graph_row(graph), indent=1, ensure_ascii=False))
     else:

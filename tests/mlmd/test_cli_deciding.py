@@ -132,6 +132,25 @@ def test_compare_exits_1_where_runs_differ(where: str) -> None:
     assert run("-s", where, "compare", "run:1", "run:2", "--md").stdout.startswith("| what | key |")
 
 
+def test_a_key_cannot_steer_the_terminal_as_a_title(tmp_path: Path) -> None:
+    key = "\x1b[31mred\u202e\n\x07"
+    with mlmd.open(tmp_path / "store") as store, store.run("Trainer", params={key: 1}):
+        pass
+    shown = run("-s", tmp_path / "store", "-o", "table", "runs").stdout
+    assert r"p.\x1b[31mred\u202e \x07" in shown
+    assert len(shown.splitlines()) == 2
+
+
+def test_a_lineage_says_as_of_what_or_nothing(where: str) -> None:
+    said = run("-s", where, "lineage", "taxi-model:1").stderr
+    assert said == ("" if where.startswith("localhost:") else f"{said.strip()}\n")
+
+
+def test_what_differs_has_no_names_for_a_further_command(place: Path) -> None:
+    found = run("-s", place, "-o", "id", "compare", "run:1", "run:2")
+    assert (found.exit_code, found.stdout) == (2, "")
+
+
 def test_impact_names_what_is_live_first_and_the_next_command(where: str) -> None:
     found = run("-s", where, "impact", "taxi:1", "-o", "table")
     assert found.exit_code == 0, found.output

@@ -295,6 +295,32 @@ def test_a_reader_that_goes_away_ends_the_command_with_141(made: Path) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize(
+    "words", ["artifacts -o table", "artifacts -o csv", "artifacts -o json", "show art:1", "--help"]
+)
+def test_a_command_without_a_standard_output_writes_nothing_and_nowhere(place: Path, words: str) -> None:
+    """Else the first file that it opens, maybe the log, would stand where others write."""
+    line = f"{sys.executable} -m mlmd.cli -q -s {place} {words} >&-"
+    done = subprocess.run(["/bin/sh", "-c", line], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("words", ["--help", "artifacts --help", "--version", "artifacts -o json"])
+def test_a_full_disk_under_what_is_written_is_a_line(made: Path, words: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mlmd.cli", "-q", "-s", made, *words.split()],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("evlog: No space left on device\ntry: ")
+    assert done.stderr.count("\n") == 2
+
+
 def test_a_bar_is_drawn_on_a_terminal_and_only_for_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[int, int]] = []
 
