@@ -1,8 +1,8 @@
 """Which code ran: the digest of a function's source, the command line, the commit of git at hand. None of it runs anything.
 
 The digest of a function is that of its own source, of its defaults, and of what its code names: the source of those functions and
-classes which it calls, in the same module or one of the same package, and so on from there; and plain values (numbers, texts, lists, sets and dicts of them), as they are now.
-A module of the same package counts by what is named of it, as in `features.clean(x)`.
+classes which it calls, in modules of your own, and so on from there; and plain values (numbers, texts, lists, sets and dicts of them), as they are
+now. A module of your own, which is one of the same package or one that is not installed, counts by what is named of it, as in `features.clean(x)`.
 It is not that of installed libraries, of data, nor of what is found only while it runs (`getattr`, a method of an object that is handed in).
 """
 
@@ -14,9 +14,10 @@ import inspect
 import os
 import shlex
 import sys
+import sysconfig
 import textwrap
 import time
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +34,7 @@ _COMMAND_MAX: Final = 1_000
 _COMMIT_KEPT_S: Final = 5.0
 _HEX: Final = frozenset("0123456789abcdef")
 _HEX_SIZE: Final = 64
+_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})  # Folders of what is installed.
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -161,7 +163,7 @@ def _found(
             continue
         value = names[name]
         yield prefix + name, value
-        if isinstance(value, ModuleType) and value.__name__ not in seen and _same_package(value.__name__, start):
+        if isinstance(value, ModuleType) and value.__name__ not in seen and _is_own(value.__name__, start):
             seen.add(value.__name__)
             yield from _found(vars(value), wanted, start, f"{prefix}{name}.", seen)
 
@@ -174,12 +176,24 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _near(value: FunctionType | type, start: FunctionType | type) -> bool:
-    """Tell whether something is the user's own: of the module or package of the function."""
-    return _same_package(value.__module__ or "", start)
+    """Tell whether something is the user's own."""
+    return _is_own(value.__module__ or "", start)
 
 
-def _same_package(module: str, start: FunctionType | type) -> bool:
-    return (start.__module__ or "").partition(".")[0] == module.partition(".")[0]
+def _is_own(module: str, start: FunctionType | type) -> bool:
+    """Tell whether a module is the user's own: of the package of the function, or not installed, such as one beside a notebook."""
+    top = module.partition(".")[0]
+    return top == (start.__module__ or "").partition(".")[0] or not _is_installed(top)
+
+
+@cache
+def _is_installed(top: str) -> bool:
+    """Tell whether a package or module is of Python's library, installed, or ours; where it has no file it is taken for such."""
+    place = getattr(sys.modules.get(top), "__file__", None)
+    if place is None or top == __name__.partition(".")[0]:
+        return True
+    path = Path(place).resolve()
+    return not _INSTALLED.isdisjoint(path.parts) or path.is_relative_to(Path(sysconfig.get_path("stdlib")).resolve())
 
 
 def _constant(value: Any) -> str | None:

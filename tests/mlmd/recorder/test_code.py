@@ -207,6 +207,28 @@ def test_what_is_named_through_a_module_of_the_package_counts(tmp_path: Path, mo
     assert code_of(train.g) != of_g
 
 
+def test_a_module_beside_a_script_counts_and_what_is_installed_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "lib" / "site-packages"
+    installed.mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(installed)
+    (tmp_path / "helpers_of_user.py").write_text("def clean(x):\n    return x * 1\n\ndef other(x):\n    return x * 2\n")
+    (installed / "library_of_user.py").write_text("def load(x):\n    return x * 1\n\ndef other(x):\n    return x * 2\n")
+    (tmp_path / "script_of_user.py").write_text(
+        "import json\nimport helpers_of_user as h\nimport library_of_user as lib\nfrom helpers_of_user import clean\n\n"
+        "def f(x):\n    return clean(x)\n\ndef g(x):\n    return h.clean(x)\n\ndef k(x):\n    return json.dumps(lib.load(x))\n"
+    )
+    script = importlib.import_module("script_of_user")
+    before = [code_of(one) for one in (script.f, script.g, script.k)]
+    monkeypatch.setattr(script, "clean", script.h.other)
+    monkeypatch.setattr(script.h, "clean", script.h.other)
+    monkeypatch.setattr(script.lib, "load", script.lib.other)
+    after = [code_of(one) for one in (script.f, script.g, script.k)]
+    assert [old != new for old, new in zip(before, after, strict=True)] == [True, True, False]
+
+
 def test_a_module_without_a_file_and_a_text_that_is_no_path_are_refused() -> None:
     for wrong in (sys, "x" * 5000, "a\0b"):
         with pytest.raises(errors.InvalidArgumentError, match="^code: "):
