@@ -14,8 +14,7 @@ from mlmd.demo import SQL_QUESTIONS, ask, record_workflow
 from mlmd.engine import Engine
 from mlmd.opening import BODIES, VIEWS_FOLDER
 from mlmd.plain import plain
-from mlmd.proto import metadata_store_pb2 as pb
-from mlmd.store import MetadataStore
+from mlmd.recorder.opening import open_metadata
 from projections.errors import MissingLibraryError
 from projections.sqlite.view import View
 from replay.asof import as_of
@@ -27,15 +26,15 @@ if TYPE_CHECKING:
 
     from mlmd.cli.settings import Settings
     from mlmd.demo import Workflow
+    from mlmd.store import MetadataStore
 
     Say = Callable[[str], None]
 
 
 def walk(settings: Settings, folder: Path) -> None:
     """Record the workflow in a new store, ask about it, look back, rebuild the views, tell what happened."""
-    config = pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=str(folder)))
     say = say_of(settings)
-    store = MetadataStore(config)
+    store = open_metadata(folder)
     try:
         engine = store._backend  # noqa: SLF001 - the demo looks under the bonnet
         assert isinstance(engine, Engine), "a store in a folder"

@@ -253,6 +253,14 @@ def test_the_demo_speaks_to_programs_too(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("guide", [[], ["--guide"]])
+def test_the_demo_refuses_a_folder_that_no_store_can_be_in(tmp_path: Path, guide: list[str]) -> None:
+    result = run("demo", *guide, str(tmp_path / "a\udcff"))
+    assert result.exit_code == 1
+    assert "no text in UTF-8" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_demo_does_without_duckdb(tmp_path: Path) -> None:
     code = "import sys; sys.modules['duckdb'] = None\nfrom mlmd.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, "demo", "--guide", str(tmp_path / "demo")]
