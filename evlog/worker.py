@@ -65,6 +65,11 @@ class Worker:
             pass
 
 
+def processors() -> int:
+    """Return how many workers can work at once: the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run(module: str) -> None:
     """Be a worker: what the program of one begins with."""
     from importlib import import_module  # noqa: PLC0415 - no parent needs it

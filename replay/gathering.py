@@ -18,16 +18,16 @@ import msgspec
 from evlog.errors import LogError
 from evlog.files import RealFolder
 from evlog.log import Log
-from evlog.worker import Worker, say
+from evlog.worker import Worker, processors, say
 from projections.duck import arrow
-from projections.duck.batch import Batch, Columns, Met
-from projections.duck.view import CHUNK_BYTES, TAKEN_RECORDS, HistoryView
+from projections.duck.batch import Columns, Gathering, Met
+from projections.duck.view import HistoryView
 from replay.follow import bring_up
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
-    from evlog.records import Entry
+    from projections.duck.batch import Batch
     from replay.follow import Progress
 
 WORTH_RECORDS: Final = 32_768  # Less is done before the workers are there: they take a third of a second.
@@ -66,9 +66,7 @@ def fill(log: Log, view: HistoryView, stop: int, progress: Progress | None = Non
 
     What goes wrong with a worker is found out, and told, by who goes on without any: `bring_up`. Raises as that does.
     """
-    workers = min(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _WORKERS_MAX
-    )
+    workers = min(processors(), _WORKERS_MAX)
     if workers > 1 and stop - view.applied >= WORTH_RECORDS and isinstance(log.folder, RealFolder):
         with suppress(_WorkerFailedError):
             _fill(log, log.folder, view, stop, workers, progress)
@@ -134,29 +132,16 @@ def main() -> None:
     try:
         with closing(Log.open(Path(os.fsdecode(task.folder)), writable=False)) as log:
             for start in range(task.start, task.stop, task.every):
-                _gather(log.read(start, min(task.stop, start + task.stretch)), start)
+                gathering = Gathering(start, _send)
+                for entry in log.read(start, min(task.stop, start + task.stretch)):
+                    gathering.take(entry)
+                gathering.end()
     except (LogError, OverflowError, ValueError):
         say(msgspec.json.encode(_Sent(failed=True)))
 
 
-def _gather(entries: Iterator[Entry], start: int) -> None:
-    """Send records in batches: one, unless they are large."""
-    batch, taken, stop = Batch(start), [], start
-    for entry in entries:
-        taken.append(entry)
-        stop += 1
-        if len(taken) == TAKEN_RECORDS:
-            batch.add(taken)
-            taken.clear()
-            if batch.size > CHUNK_BYTES:
-                _send(batch, stop)
-                batch = Batch(stop)
-    batch.add(taken)
-    if batch.size:
-        _send(batch, stop)
-
-
 def _send(batch: Batch, stop: int) -> None:
+    """Send the records up to an offset: a stretch in one batch, unless they are large."""
     columns = batch.columns()
     tables = {kind: arrow.packed(table) for kind, table in columns.tables.items()}
     sizes = {kind: len(data) for kind, data in tables.items()}

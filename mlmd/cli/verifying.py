@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from evlog.tlog import anchors, review, tiles
 from evlog.tlog.note import encode64
 from evlog.upkeep import manifest
 from evlog.upkeep.restore import check
+from evlog.worker import processors
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.comparing import Views, compare_views, tell_state
 from mlmd.cli.evidence import actors_option, copies_in, identity_of, policy_option, read_policy
@@ -93,7 +93,7 @@ def verify(
     anchored, unread = _anchored(place, named)
     kept, faults = review.promises_of(tlog)  # Before the log is read: it only grows, and so do they.
     keys = read_policy(policy).logs if policy is not None else review.keys_of(tlog)
-    jobs = jobs or _cores()
+    jobs = jobs or processors()
     started = time.perf_counter()
     with progress_of(settings, "checking the log") as progress:
         report = verify_log(RealFolder(place / LOG_FOLDER), progress, [*named, *anchored, *kept], keys, jobs)
@@ -142,11 +142,6 @@ def verify(
         show_rows(settings, rows, ["severity", "what", "file", "segment", "position", "offset"])
     if damaged:
         raise click.exceptions.Exit(DAMAGE)
-
-
-def _cores() -> int:
-    """Return on how many cores this process may run."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _backup_findings(settings: Settings, folder: RealFolder, report: Report) -> list[Finding]:

@@ -33,6 +33,8 @@ _TABLES: Final[dict[type, str]] = {
     if issubclass(put, TypePut | NodePut)
 }
 VERSIONED: Final = tuple(dict.fromkeys(_TABLES.values()))
+TAKEN_RECORDS: Final = 128  # Gathered at once: enough to save work, and few, for each may be large.
+CHUNK_BYTES: Final = 8 * 1024 * 1024  # Handed on at once: some ten thousand records.
 _BYTES: Final = 200  # Of a row, about, without its texts.
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -138,6 +140,42 @@ class Batch:
             changes = {"kind": arrow.texts(columns["kinds"]), "id": arrow.numbers(columns["ids"])}
             made["changes"] = arrow.lists(columns["counts"], changes)
         return made
+
+
+class Gathering:
+    """Records taken one after the other, handed on in batches that are not too large."""
+
+    def __init__(self, start: int, hand_on: Callable[[Batch, int], None]) -> None:
+        """Begin at an offset. hand_on: given each batch, and the offset behind it."""
+        self._hand_on = hand_on
+        self._stop = start
+        self._batch = Batch(start)
+        self._taken: list[Entry] = []  # What the batch has yet to take.
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether all is handed on."""
+        return not self._taken and not self._batch.size
+
+    def take(self, entry: Entry) -> None:
+        """Take the record that comes next."""
+        self._taken.append(entry)
+        self._stop = entry.offset + 1
+        if len(self._taken) == TAKEN_RECORDS:
+            self._gather()
+            if self._batch.size > CHUNK_BYTES:
+                self.end()
+
+    def end(self) -> None:
+        """Hand on what is left."""
+        self._gather()
+        if self._batch.size:
+            batch, self._batch = self._batch, Batch(self._stop)
+            self._hand_on(batch, self._stop)
+
+    def _gather(self) -> None:
+        taken, self._taken = self._taken, []
+        self._batch.add(taken)
 
 
 def _is_node(kind: str) -> bool:

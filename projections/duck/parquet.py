@@ -18,6 +18,8 @@ from projections.errors import ExportError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from projections.duck.database import Connection
+
 MEMORY_BYTES: Final = 2 << 30
 FILE_RECORDS: Final = 1_000_000  # No file holds more of them, so that engines share the work, and progress shows.
 
@@ -74,6 +76,17 @@ TABLES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+def write(connection: Connection, query: str, file: Path) -> int:
+    """Write what a query answers as one file; return how many rows. Raises ExportError, such as for a full disk."""
+    sql = f"copy ({query}) to {literal(str(file))} (format parquet, compression zstd)"
+    try:
+        counted: list[Any] = connection.execute(sql).fetchall()
+    except duckdb.Error as error:
+        raise ExportError(f"{file}: {str(error).splitlines()[0]}") from error
+    count: int = counted[0][0]
+    return count
+
+
 class Stretch(NamedTuple):
     """The records [start, stop), all put in one month (UTC): "2026-03"."""
 
@@ -107,10 +120,4 @@ class Exporter:
         columns, offset = TABLES[table]
         # In the order in which they lie, which is that of the records: sorting would hold a whole file in memory.
         rows = f"select {columns} from {table} where {offset} >= {stretch.start} and {offset} < {stretch.stop}"
-        sql = f"copy ({rows}) to {literal(str(file))} (format parquet, compression zstd)"
-        try:
-            counted: list[Any] = self._connection.execute(sql).fetchall()
-        except duckdb.Error as error:
-            raise ExportError(f"{file}: {str(error).splitlines()[0]}") from error
-        count: int = counted[0][0]
-        return count
+        return write(self._connection, rows, file)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
+from projections.duck.parquet import write
 from projections.duck.wide import literal
-from projections.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,12 +32,7 @@ def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file: 
                 lines.write(json.dumps(told, ensure_ascii=False) + "\n")
         typed = ", ".join(f"{literal(name)}: {literal(form)}" for name, form in types.items())
         read = f"read_json({literal(str(source))}, format = 'newline_delimited', columns = {{{typed}}})"
-        try:
-            connection.execute(
-                f"copy (from {read}) to {literal(str(file))} (format parquet, compression zstd)"
-            ).fetchall()
-        except duckdb.Error as error:
-            raise ExportError(f"{file}: {str(error).splitlines()[0]}") from error
+        write(connection, f"from {read}", file)
 
 
 def _type_of(values: list[Any]) -> str:

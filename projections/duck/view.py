@@ -14,7 +14,7 @@ import duckdb
 
 from projections.duck import database
 from projections.duck.apply import known_of, load
-from projections.duck.batch import Batch
+from projections.duck.batch import Gathering
 from projections.duck.wide import make_views
 from projections.errors import ViewError, WrongViewError
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from evlog.records import Entry
     from projections.duck.batch import Columns
-
-TAKEN_RECORDS: Final = 128  # Gathered at once: enough to save work, and few, for each may be large.
-CHUNK_BYTES: Final = 8 * 1024 * 1024  # Handed over at once: some ten thousand records.
 
 
 class HistoryView:
@@ -57,8 +54,7 @@ class HistoryView:
             raise
         self._worker = ThreadPoolExecutor(1, "history view")
         self._loading: Future[bool] | None = None
-        self._batch = Batch(self.applied)
-        self._taken: list[Entry] = []  # What the batch has yet to take.
+        self._gathering = self._begin_gathering()
         self._types_changed = False
         self._applied_before = self.applied
 
@@ -74,26 +70,16 @@ class HistoryView:
 
     def apply(self, entry: Entry) -> None:
         """Take one record; see Projector."""
-        self._taken.append(entry)
-        if len(self._taken) == TAKEN_RECORDS:
-            self._gather()
+        self._gathering.take(entry)
 
     def take(self, columns: Columns, stop: int) -> None:
         """Take the records up to `stop`, gathered elsewhere, instead of `apply` for each of them."""
-        assert not self._taken, "a transaction is fed in one way or the other"
+        assert self._gathering.is_empty, "a transaction is fed in one way or the other"
         self._hand_over(lambda: columns)
         self.applied = stop
 
-    def _gather(self) -> None:
-        """Let the batch take the records that came, and hand it over once it is large."""
-        taken, self._taken = self._taken, []
-        self._batch.add(taken)
-        if self._batch.size > CHUNK_BYTES:
-            self._end_batch()
-
-    def _end_batch(self) -> None:
-        self._hand_over(self._batch.columns)
-        self._batch = Batch(self.applied)
+    def _begin_gathering(self) -> Gathering:
+        return Gathering(self.applied, lambda batch, _: self._hand_over(batch.columns))
 
     def _hand_over(self, columns: Callable[[], Columns]) -> None:
         """Let the thread make rows of columns; it has one batch at a time, so that memory stays bounded."""
@@ -115,9 +101,7 @@ class HistoryView:
     def commit(self, prev: bytes) -> None:
         """Make the rows visible, and the applied offset with them. prev: of the log at that offset."""
         try:
-            self._gather()
-            if self._batch.size:
-                self._end_batch()
+            self._gathering.end()
             self._wait()
             if self._types_changed:
                 make_views(self.connection, self._applied_before)
@@ -135,7 +119,7 @@ class HistoryView:
         with suppress(ViewError):
             self._wait()
         self.applied = self._applied_before
-        self._taken, self._batch, self._types_changed = [], Batch(self.applied), False
+        self._gathering, self._types_changed = self._begin_gathering(), False
         with suppress(duckdb.Error):  # After some errors the transaction is over already.
             self.connection.execute("rollback").fetchall()
 

@@ -13,7 +13,6 @@ from evlog.records import PersonalRule
 from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
 from projections.sqlite import lineage, offsets, properties, texts
 from projections.sqlite import listing as listings
-from projections.sqlite.properties import Property
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

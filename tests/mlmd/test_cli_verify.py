@@ -16,7 +16,7 @@ from commands import run
 
 from evlog import log as log_module
 from evlog import worker
-from mlmd.cli.verifying import _cores
+from evlog.worker import processors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,4 +174,4 @@ def test_wrong_usage_exits_with_2(place: Path, words: list[str], told: str) -> N
 
 
 def test_there_is_a_core_to_run_on() -> None:
-    assert _cores() >= 1
+    assert processors() >= 1

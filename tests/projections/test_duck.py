@@ -108,8 +108,8 @@ def test_the_rows_do_not_depend_on_how_many_are_gathered_and_handed_over(monkeyp
         changes = [[again], [again, records.artifact(number % 30 + 1, name="last")], [edge], []][number % 4]
         records.append(log, [records.record(*changes)])
     whole = in_memory(log, log.end)
-    monkeypatch.setattr("projections.duck.view.TAKEN_RECORDS", 3)
-    monkeypatch.setattr("projections.duck.view.CHUNK_BYTES", 4_000)
+    monkeypatch.setattr("projections.duck.batch.TAKEN_RECORDS", 3)
+    monkeypatch.setattr("projections.duck.batch.CHUNK_BYTES", 4_000)
     parts = in_memory(log, log.end)
     for (table,) in rows(whole, "select table_name from duckdb_tables()"):
         assert rows(whole, f"from {table} order by all") == rows(parts, f"from {table} order by all"), table

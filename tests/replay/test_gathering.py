@@ -31,7 +31,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """A log whose versions are replaced across stretches, whose types come late, some of whose records are large or empty."""
     monkeypatch.setattr(gathering, "WORTH_RECORDS", 8)
     monkeypatch.setattr(gathering, "STRETCH_RECORDS", 4)
-    monkeypatch.setattr(gathering.os, "sched_getaffinity", lambda _: range(3), raising=False)
+    monkeypatch.setattr(gathering, "processors", lambda: 3)
     monkeypatch.setattr(HistoryView, "batch_records", 12)
     log = Log.open(tmp_path / "log", create=True)
     records.append(log, [records.types()])
