@@ -94,8 +94,6 @@ class Active:
 
     def take_run(self, run: Run) -> None:
         """Move past ordinary records and SYNC frames that were found here, behind the header."""
-        if run.stop == 0:
-            return
         if run.hashes:
             to_next = -(self.tip.end - self.base) % segment.INDEX_STEP
             self.index += [self.position + at for at in run.positions[to_next :: segment.INDEX_STEP]]

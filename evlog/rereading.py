@@ -16,6 +16,7 @@ from evlog.merkle import HASH_SHA256, LEAF, LEAF_MAGIC, changes_root
 from evlog.tip import PREV_BYTES
 
 if TYPE_CHECKING:
+    from evlog.recovery import Active
     from evlog.tip import Link
 
 _crc32c, _extend = google_crc32c.value, google_crc32c.extend
@@ -83,3 +84,20 @@ def run(data: bytes, after: Link, count: int, *, seed: int) -> Run:
             break
         at = following
     return Run(leaves, hashes, positions, first_us, time_us, at, synced)
+
+
+def take_next(active: Active, count: int, *, size: int, seed: int, but: bytes | None = None) -> Run | None:
+    """Take the ordinary records that come next in a segment, `count` at most; None where none is to be taken like this.
+
+    size: how many bytes to read. but: a frame with these bytes in it is left.
+    """
+    if active.position == 0 or active.sealed:
+        return None
+    data = active.file.read(size, active.position)
+    if but is not None and (at := data.find(but)) >= 0:
+        data = data[:at]
+    found = run(data, active.tip, count, seed=seed)
+    if found.stop == 0:
+        return None
+    active.take_run(found)
+    return found

@@ -93,17 +93,13 @@ class Leaves:
 
     def _run(self, stop: int) -> bool:
         """Read ordinary records; tell whether there were any."""
-        active, kept = self._active, self._kept
-        if active.position == 0 or active.sealed:
-            return False
-        data = active.file.read(_SLICE_BYTES, active.position)
-        found = rereading.run(data, kept, stop - kept.end, seed=self._seed)
-        active.take_run(found)
-        if found.hashes:
+        kept = self._kept
+        found = rereading.take_next(self._active, stop - kept.end, size=_SLICE_BYTES, seed=self._seed)
+        if found is not None and found.hashes:
             kept.leaves += found.leaves
             kept.hashes += found.hashes
             time.sleep(_REST_S)
-        return found.stop > 0
+        return found is not None
 
     def _step(self, stop: int) -> None:
         """Read up to the next record with all care, across whatever comes before it."""

@@ -165,17 +165,10 @@ def _run(active: recovery.Active, wanted: Sequence[int], *, seed: int) -> bool:
 
     What may tell of an accepted loss is none: its frame is left.
     """
-    if active.position == 0 or active.sealed:
-        return False
     end = active.tip.end
     at = bisect_right(wanted, end)
     count = wanted[at] - end if at < len(wanted) else _SLICE_BYTES
-    data = active.file.read(_SLICE_BYTES, active.position)
-    if (loss := data.find(LOSS_ACCEPTED)) >= 0:
-        data = data[:loss]
-    found = rereading.run(data, active.tip, count, seed=seed)
-    active.take_run(found)
-    return found.stop > 0
+    return rereading.take_next(active, count, size=_SLICE_BYTES, seed=seed, but=LOSS_ACCEPTED) is not None
 
 
 def _step(active: recovery.Active, frame: Frame | BadFrame, losses: list[Loss]) -> BadFrame | None:
