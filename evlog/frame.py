@@ -111,6 +111,21 @@ def pack(
     return b"".join((MAGIC, _U32.pack(_extend(seed, checked)), checked, body, bytes(-size % ALIGNMENT)))
 
 
+def repack(frame: Frame, body: bytes, *, seed: int, prev: bytes | None = None) -> bytes:
+    """Return a frame with another body, its checksums right. prev: what it follows; what it followed if None."""
+    return pack(
+        frame.kind,
+        body,
+        changes=frame.changes,
+        offset=frame.offset,
+        time_us=frame.time_us,
+        synced=frame.synced,
+        prev=frame.prev if prev is None else prev,
+        seed=seed,
+        flags=frame.flags,
+    )
+
+
 def unpack(data: bytes, at: int, *, seed: int, position: int = 0) -> Frame | BadFrame:
     """Return the frame that starts at `at` in `data`, or why there is none.
 

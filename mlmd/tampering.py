@@ -45,17 +45,7 @@ def tampered_copy(place: Path, copy: Path, text: str) -> Tampered | None:
     old = chr(found.body[at])
     new = chr(ord(old) ^ 1)
     body = found.body[:at] + new.encode() + found.body[at + 1 :]
-    again = frame.pack(
-        found.kind,
-        body,
-        changes=found.changes,
-        offset=found.offset,
-        time_us=found.time_us,
-        synced=found.synced,
-        prev=found.prev,
-        seed=seed,
-        flags=found.flags,
-    )
+    again = frame.repack(found, body, seed=seed)
     file = copy / LOG_FOLDER / segment.name_of(base)
     data = bytearray(file.read_bytes())
     data[found.position : found.position + len(again)] = again

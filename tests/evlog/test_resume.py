@@ -267,16 +267,7 @@ def test_a_checkpoint_that_does_not_fit_is_damage(
     if fields["root"] is None:
         fields["root"] = Frontier(last.offset, fields["frontier"]).root()
     body = msgspec.msgpack.encode(fields)
-    new = frame.pack(
-        CHECKPOINT,
-        body,
-        changes=0,
-        offset=last.offset,
-        time_us=last.time_us,
-        synced=last.synced,
-        prev=last.prev,
-        seed=seed(tmp_path),
-    )
+    new = frame.repack(last, body, seed=seed(tmp_path))
     data = path.read_bytes()
     path.write_bytes(data[: last.position] + new + data[last.stop :])
     (tmp_path / head.NAME).unlink()  # Positions moved.

@@ -382,16 +382,7 @@ def test_a_record_changed_together_with_its_checksums_is_refused(log: Log) -> No
     second = frames(log)[2]
     body = second.body.replace(b"crash", b"trash")
     assert body != second.body
-    forged = frame.pack(
-        second.kind,
-        body,
-        changes=second.changes,
-        offset=second.offset,
-        time_us=second.time_us,
-        synced=second.synced,
-        prev=second.prev,
-        seed=log.seed,
-    )
+    forged = frame.repack(second, body, seed=log.seed)
     data = path.read_bytes()
     path.write_bytes(data[: second.position] + forged + data[second.position + len(forged) :])
     with following(log, Seen()) as follower:

@@ -31,7 +31,7 @@ from crash import numbers
 from evlog import head, identity
 from evlog.errors import FormatVersionError, LackingError, LogClosedError, RepairError, StorageError
 from evlog.files import RealFolder
-from evlog.frame import pack, unpack_body
+from evlog.frame import repack, unpack_body
 from evlog.log import Log
 from evlog.segment import name_of
 from evlog.tip import leaf_of
@@ -275,16 +275,7 @@ def forged(whole: MemoryFolder, offset: int) -> MemoryFolder:
         for one in range(base, base + 8):
             frame = log.frame(one)
             body = frame.body.replace(b"x" * 300, b"y" * 300) if one == offset else frame.body
-            stored += pack(
-                frame.kind,
-                body,
-                changes=frame.changes,
-                offset=one,
-                time_us=frame.time_us,
-                synced=frame.synced,
-                prev=tip.prev,
-                seed=log.seed,
-            )
+            stored += repack(frame, body, seed=log.seed, prev=tip.prev)
             tip.add(leaf_of(frame, *unpack_body(body, frame.changes)), frame.time_us)
         stored += data[len(stored) :]
     folder.files[name_of(base)] = bytearray(stored)
