@@ -31,7 +31,7 @@ from mlmd.cli.typelist import type_rows
 from mlmd.display.walk import lineage as lineage_of
 from mlmd.engine import Engine
 from mlmd.exchange.citation import Citation, cite
-from mlmd.kinds import KINDS
+from mlmd.kinds import KIND_NAMED
 from mlmd.marks import settled
 from mlmd.names import name_of
 from mlmd.opening import VIEWS_FOLDER, open_folder
@@ -140,7 +140,7 @@ class Questions:
             thing = look.named(object)
             if thing[0] == "type":
                 return look.answer([row for row in type_rows(look.store) if row["name"] == thing[1]])
-            kind = next(one for one in KINDS if one.name == thing[0])
+            kind = KIND_NAMED[thing[0]]
             row = node_in_full(look.store, kind, int(thing[1]))
             cut = {key: len(value) for key, value in row.items() if isinstance(value, list) and len(value) > _PART}
             for key in cut:

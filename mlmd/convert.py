@@ -24,7 +24,7 @@ from evlog.records import (
     TypePut,
     Value,
 )
-from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EVENT_TYPES, EXECUTION, PROPERTY_TYPES, Kind
+from mlmd.kinds import ARTIFACT, EVENT_NUMBERS, EVENT_TYPES, EXECUTION, KIND_NAMED, KINDS, PROPERTY_TYPES, Kind
 from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ _PLAIN_ARMS: Final[dict[type, str]] = {
 }
 _UNSET: Final = msgspec.msgpack.Ext(0, b"")  # A Value inside a Struct that holds nothing, not even null.
 
-_KIND_OF_PUT: Final[dict[type, Kind]] = {
-    put: kind for kind in (ARTIFACT, EXECUTION, CONTEXT) for put in (kind.put, kind.type_put)
-}
-_KIND_NAMED: Final[dict[str, Kind]] = {kind.name: kind for kind in (ARTIFACT, EXECUTION, CONTEXT)}
+_KIND_OF_PUT: Final[dict[type, Kind]] = {put: kind for kind in KINDS for put in (kind.put, kind.type_put)}
 
 
 # Values --------------------------------------------------------------------------------------------------------------
@@ -333,15 +330,15 @@ class Bodies:
 
     def type_of(self, kind: str, body: bytes) -> TypePut:
         """Return the record that a type was made from."""
-        if kind not in _KIND_NAMED:
+        if kind not in KIND_NAMED:
             raise ValueError(f"a type is of no kind, but {kind!r}")
-        return stored_type_put(_KIND_NAMED[kind], _parsed(_KIND_NAMED[kind].type_message, body))
+        return stored_type_put(KIND_NAMED[kind], _parsed(KIND_NAMED[kind].type_message, body))
 
     def node_of(self, kind: str, body: bytes) -> NodePut:
         """Return the record that a node was made from."""
-        message = _parsed(_KIND_NAMED[kind].message, body)
+        message = _parsed(KIND_NAMED[kind].message, body)
         try:
-            return stored_put(_KIND_NAMED[kind], message)
+            return stored_put(KIND_NAMED[kind], message)
         except AttributeError as error:  # Of no field: that of a property which holds none.
             raise ValueError("a body has a property without a value") from error
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evlog.records import AssociationPut, AttributionPut
 from mlmd import errors
 from mlmd.convert import ARMS, node_message, property_types, text_of, type_message, unframed
-from mlmd.kinds import KINDS, Kind
+from mlmd.kinds import KIND_NAMED, KINDS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +131,7 @@ class Draft:
 
     def type_name(self, kind: str, type_id: int) -> str:
         """Return the name of the type of a node that is put."""
-        found = self.type(next(one for one in KINDS if one.name == kind), type_id)
+        found = self.type(KIND_NAMED[kind], type_id)
         assert found is not None, "a node has a type"
         return found.name
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from evlog.records import Proto, Struct
 from mlmd.convert import unframed, value_of
 from mlmd.filter_query import filter_query
-from mlmd.kinds import KINDS
+from mlmd.kinds import KIND_NAMED
 from mlmd.methods import METHODS, Method
 from mlmd.proto import metadata_store_pb2 as pb
 from projections.query import Kind, Listing, OrderBy, Variable
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mlmd.kinds import Node
     from projections.sqlite.lookup import Lookup
 
-_KINDS: Final = {kind.name: kind for kind in KINDS}
 _FIELDS: Final = {
     OrderBy.ID: pb.ListOperationOptions.OrderByField.ID,
     OrderBy.CREATE_TIME: pb.ListOperationOptions.OrderByField.CREATE_TIME,
@@ -71,7 +70,7 @@ def _find(lookup: Lookup, wanted: Find) -> Found:
         page = lookup.page(listing) if wanted.limit != 0 else []
         total = lookup.number(listing) if wanted.counted else None
         everything = lookup.count(wanted.kind) if wanted.counted else None
-    read = _KINDS[wanted.kind].message.FromString
+    read = KIND_NAMED[wanted.kind].message.FromString
     return Found([read(unframed(one.body)) for one in page], total, everything)
 
 
@@ -114,7 +113,7 @@ def nodes_by_pages(
     send: Callable[[Method, Any], Any], wanted: Find, by: OrderBy = OrderBy.ID, stop: int | None = None
 ) -> Iterator[Node]:
     """Yield what a server finds, in an order of its own; stop: how many are enough."""
-    plural = _KINDS[wanted.kind].plural
+    plural = KIND_NAMED[wanted.kind].plural
     method = METHODS[f"Get{plural.capitalize()}"]
     request = method.request()
     options = request.options

@@ -87,6 +87,7 @@ CONTEXT: Final = Kind(
     _base_types(pb.ContextType),
 )
 KINDS: Final = (ARTIFACT, EXECUTION, CONTEXT)
+KIND_NAMED: Final[dict[str, Kind]] = {kind.name: kind for kind in KINDS}
 
 # The nine types that every store holds from the start, in the order of their ids.
 SYSTEM_TYPES: Final = [(kind, name) for kind in KINDS for _, name in sorted(kind.base_types.items())]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from mlmd import errors
 from mlmd.commands import put_nodes
 from mlmd.convert import unframed
-from mlmd.kinds import ARTIFACT, EXECUTION
+from mlmd.kinds import ARTIFACT, KIND_NAMED
 from mlmd.methods import METHODS, Method
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from mlmd.reaching import Ids
     from projections.query import Kind as KindName
     from projections.sqlite.lookup import Lookup
-
-_KINDS: Final = {"artifact": ARTIFACT, "execution": EXECUTION}
 
 
 class Taint(NamedTuple):
@@ -56,12 +54,12 @@ def _taint(draft: Draft, wanted: Taint) -> Tainted:
     known: Any = draft.known
     found = _things(wanted, lambda reach: walked(asking(known, downstream=True), reach))
     nodes = {
-        kind: [node for one in ids if (node := draft.node(_KINDS[kind], one)) is not None]
+        kind: [node for one in ids if (node := draft.node(KIND_NAMED[kind], one)) is not None]
         for kind, ids in found.items()
     }
     changed, answer = _changed(wanted, nodes)
     for kind, some in changed.items():
-        put_nodes(_KINDS[kind])(draft, _put_request(_KINDS[kind], some))
+        put_nodes(KIND_NAMED[kind])(draft, _put_request(KIND_NAMED[kind], some))
     return answer
 
 
@@ -72,7 +70,7 @@ def _foretell(lookup: Lookup, wanted: Taint) -> Tainted:
     """Answer what a Taint would do."""
     with lookup.snapshot():
         found = _things(wanted, lambda reach: walked(asking(lookup, downstream=True), reach))
-        read = {kind: _KINDS[kind].message.FromString for kind in found}
+        read = {kind: KIND_NAMED[kind].message.FromString for kind in found}
         nodes = {
             kind: [read[kind](unframed(body)) for body in lookup.nodes(kind, list(ids))] for kind, ids in found.items()
         }

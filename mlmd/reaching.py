@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION
+from mlmd.kinds import EVENT_TYPES, KIND_NAMED
 from mlmd.methods import METHODS, Method
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 CHUNK: Final = 10_000
 _PAGE: Final = 500  # Of ids that a server is asked for at once.
 _OTHER: Final[dict[Kind, Kind]] = {"artifact": "execution", "execution": "artifact"}
-_KINDS: Final = {"artifact": ARTIFACT, "execution": EXECUTION}
 
 
 class Reach(NamedTuple):
@@ -114,7 +113,7 @@ def types_of(send: Callable[[Method, Any], Any], kind: str, ids: Sequence[int]) 
 
 def nodes_of(send: Callable[[Method, Any], Any], kind: str, ids: Sequence[int]) -> Iterator[Any]:
     """Yield the nodes with these ids, a page at a time."""
-    plural = _KINDS[kind].plural
+    plural = KIND_NAMED[kind].plural
     method = METHODS[f"Get{plural.capitalize()}ByID"]
     for part in parts(ids, _PAGE):
         yield from getattr(send(method, method.request(**{f"{kind}_ids": part})), plural)

@@ -12,7 +12,7 @@ from mlmd.cli.reading import metadata_of
 from mlmd.cli.refusal import REFUSED, USAGE, Refusal
 from mlmd.cli.things import cell, node_row
 from mlmd.errors import InvalidArgumentError
-from mlmd.kinds import ARTIFACT, KINDS
+from mlmd.kinds import ARTIFACT, KIND_NAMED
 from mlmd.names import name_of
 from mlmd.recorder import search as searches
 from mlmd.recorder.rows import COLUMNS
@@ -132,9 +132,8 @@ def search(settings: Settings, text: str, limit: int) -> None:
             found = searches.search(store, text, limit=limit)
         except InvalidArgumentError as error:
             raise Refusal(str(error), "evlog search --help", USAGE) from error
-    kinds = {kind.name: kind for kind in KINDS}
     rows = [
-        {"thing": name_of((one.kind, one.node.id)), "found_in": one.field} | node_row(kinds[one.kind], one.node)
+        {"thing": name_of((one.kind, one.node.id)), "found_in": one.field} | node_row(KIND_NAMED[one.kind], one.node)
         for one in found
     ]
     show_rows(

@@ -28,7 +28,7 @@ from mlmd.cli.output import Row, in_words, rfc3339
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.convert import properties_of, property_types, state_of, text_of
 from mlmd.errors import InvalidArgumentError
-from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KINDS, Kind
+from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KIND_NAMED, Kind
 from mlmd.names import SHORT
 from mlmd.plain import plain
 from mlmd.recorder.standing import why_tainted
@@ -72,7 +72,7 @@ def object_of(metadata: MetadataStore, text: str) -> tuple[Kind, int]:
         kind, number = thing_of(metadata, text)
     except InvalidArgumentError as error:
         raise Refusal(str(error), "evlog artifacts", USAGE) from None
-    found = next((one for one in KINDS if one.name == kind), None)
+    found = KIND_NAMED.get(kind)
     if found is None:
         raise Refusal(f"{text}: a type; name an artifact, a run or a context, such as art:2", "evlog artifacts", USAGE)
     return found, int(number)

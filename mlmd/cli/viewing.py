@@ -21,7 +21,7 @@ from mlmd.cli.things import node_row
 from mlmd.display import walk
 from mlmd.display.pages import page
 from mlmd.display.tables import Table
-from mlmd.kinds import ARTIFACT, EXECUTION, KINDS
+from mlmd.kinds import ARTIFACT, EXECUTION, KIND_NAMED
 from mlmd.names import name_of
 from mlmd.recorder.references import thing_of
 from mlmd.recorder.things import Artifact, Run
@@ -77,7 +77,7 @@ def open_(settings: Settings, thing: str | None, path: Path | None, *, no_browse
 def _thing(store: Store | Served, text: str) -> tuple[str, _Parts]:
     """Return title and parts of the page of a thing."""
     thing = thing_of(store.metadata, text)
-    kind = next((one for one in KINDS if one.name == thing[0]), None)
+    kind = KIND_NAMED.get(thing[0])
     if kind not in (ARTIFACT, EXECUTION) or not isinstance(thing[1], int):
         raise Refusal(f"{name_of(thing)} has no page: artifacts and runs have", f"evlog show {name_of(thing)}")
     fields = node_in_full(store, kind, thing[1])
