@@ -94,5 +94,9 @@ SYSTEM_TYPES: Final = [(kind, name) for kind in KINDS for _, name in sorted(kind
 SYSTEM_TYPE_NAMES: Final = frozenset(name for _, name in SYSTEM_TYPES)
 
 EVENT_TYPES: Final = _states(pb.Event.Type)
+INPUTS: Final = frozenset({pb.Event.INPUT, pb.Event.DECLARED_INPUT, pb.Event.INTERNAL_INPUT})
+OUTPUTS: Final = frozenset(
+    {pb.Event.OUTPUT, pb.Event.DECLARED_OUTPUT, pb.Event.INTERNAL_OUTPUT, pb.Event.PENDING_OUTPUT}
+)
 EVENT_NUMBERS: Final = dict(pb.Event.Type.items())
 PROPERTY_TYPES: Final = _states(pb.PropertyType)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mlmd.kinds import EVENT_TYPES, KIND_NAMED
+from mlmd.kinds import INPUTS, KIND_NAMED
 from mlmd.methods import METHODS, Method
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def reach_by_events(send: Callable[[Method, Any], Any], wanted: Reach) -> Reache
         outputs = (kind == "execution") == wanted.downstream
         for part in parts(ids, _PAGE):
             for event in send(method, method.request(**{f"{kind}_ids": part})).events:
-                if EVENT_TYPES[event.type].endswith("INPUT") != outputs:
+                if (event.type in INPUTS) != outputs:
                     yield getattr(event, field)
 
     found = walked(ask, wanted)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from mlmd import errors
 from mlmd.display.graph import Edge, Node
 from mlmd.display.nodes import CACHED, LIVE, LOST, TAINTED
-from mlmd.kinds import ARTIFACT
+from mlmd.kinds import ARTIFACT, OUTPUTS
 from mlmd.names import name_of
 from mlmd.recorder import words
-from mlmd.recorder.things import OUTPUTS, Run, roles_of
+from mlmd.recorder.things import Run, roles_of
 from mlmd.store import ListOptions
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from mlmd import errors
 from mlmd.display.facts import edges_of, nodes_of
 from mlmd.display.folding import NODES_MAX
 from mlmd.display.graph import Graph
+from mlmd.kinds import OUTPUTS
 from mlmd.names import name_of
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder.references import thing_of
-from mlmd.recorder.things import OUTPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from mlmd import errors
-from mlmd.kinds import EXECUTION
+from mlmd.kinds import EXECUTION, INPUTS, OUTPUTS
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import alive, words
@@ -20,7 +20,7 @@ from mlmd.recorder.aliases import label_of
 from mlmd.recorder.artifacts import Finder, identity_of
 from mlmd.recorder.code import code_of
 from mlmd.recorder.standing import is_tainted, usable, why_tainted
-from mlmd.recorder.things import INPUTS, OUTPUTS, Run, roles_of
+from mlmd.recorder.things import Run, roles_of
 from mlmd.recorder.values import mapping_of, plain, put, quoted, text_of
 from mlmd.store import ListOptions, OrderByField
 

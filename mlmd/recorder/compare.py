@@ -10,12 +10,13 @@ from mlmd.display.nodes import ONLY
 from mlmd.display.tables import Table
 from mlmd.display.walk import among
 from mlmd.errors import InvalidArgumentError
+from mlmd.kinds import INPUTS
 from mlmd.names import name_of
 from mlmd.reaching import REACH, Reach
 from mlmd.recorder import words
 from mlmd.recorder.references import execution_of
 from mlmd.recorder.rows import label, noted
-from mlmd.recorder.things import INPUTS, Run, roles_of
+from mlmd.recorder.things import Run, roles_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

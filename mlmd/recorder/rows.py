@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.display.cells import time_of
 from mlmd.display.tables import Table
-from mlmd.kinds import EVENT_TYPES
+from mlmd.kinds import INPUTS
 from mlmd.names import name_of
 from mlmd.recorder import words
 from mlmd.recorder.standing import is_tainted
@@ -92,7 +92,7 @@ def _ends(store: MetadataStore, nodes: Sequence[Node]) -> tuple[dict[int, list[s
     read: dict[int, list[str]] = {}
     made: dict[int, list[str]] = {}
     for event in events:
-        ends = read if EVENT_TYPES[event.type].endswith("INPUT") else made
+        ends = read if event.type in INPUTS else made
         ends.setdefault(event.execution_id, []).append(
             labels.get(event.artifact_id, name_of(("artifact", event.artifact_id)))
         )

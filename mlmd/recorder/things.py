@@ -9,8 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from evlog.records import NodePut, Struct
 from mlmd import errors
-from mlmd.kinds import ARTIFACT, EXECUTION
-from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.kinds import ARTIFACT, EXECUTION, INPUTS, OUTPUTS
 from mlmd.recorder import alive, words
 from mlmd.recorder.aliases import Alias, aliases_of, label_of, own_name
 from mlmd.recorder.values import python_of
@@ -21,13 +20,10 @@ if TYPE_CHECKING:
 
     from mlmd.display.cards import Card
     from mlmd.kinds import Kind
+    from mlmd.proto import metadata_store_pb2 as pb
     from mlmd.store import MetadataStore
 
 LOST: Final = "LOST"
-INPUTS: Final = frozenset({pb.Event.INPUT, pb.Event.DECLARED_INPUT, pb.Event.INTERNAL_INPUT})
-OUTPUTS: Final = frozenset(
-    {pb.Event.OUTPUT, pb.Event.DECLARED_OUTPUT, pb.Event.INTERNAL_OUTPUT, pb.Event.PENDING_OUTPUT}
-)
 _FILE: Final = "file"
 _MS: Final = 1000
 
