@@ -12,7 +12,7 @@ from mlmd import errors
 from mlmd.kinds import ARTIFACT
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import digests, references, types, words
-from mlmd.recorder.aliases import own_name
+from mlmd.recorder.aliases import label_of, own_name
 from mlmd.recorder.things import Artifact
 from mlmd.recorder.values import name_of, plain, put, text_of
 
@@ -186,9 +186,7 @@ def checked_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_name(found: pb.Artifact, name: str | None) -> None:
     if name is not None and name != own_name(found):
-        raise errors.InvalidArgumentError(
-            f"{found.name or f'art:{found.id}'} is known already, and not as {name}: leave the name out"
-        )
+        raise errors.InvalidArgumentError(f"{label_of(found)} is known already, and not as {name}: leave the name out")
 
 
 def _external_id(type_name: str, name: str | None, digest: str | None, uri: str) -> str:

@@ -10,13 +10,13 @@ from mlmd.display.nodes import ONLY
 from mlmd.display.tables import Table
 from mlmd.display.walk import among
 from mlmd.errors import InvalidArgumentError
-from mlmd.kinds import INPUTS
 from mlmd.names import name_of
 from mlmd.reaching import REACH, Reach
 from mlmd.recorder import words
+from mlmd.recorder.aliases import label_of, own_name
 from mlmd.recorder.references import execution_of
-from mlmd.recorder.rows import label, noted
-from mlmd.recorder.things import Run, roles_of
+from mlmd.recorder.rows import noted
+from mlmd.recorder.things import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -171,14 +171,10 @@ def _facts(run: Run) -> dict[tuple[str, str], Any]:
 
 def _inputs(run: Run) -> dict[tuple[str, str], Any]:
     """Return what a run read, by role, else by name, else by type: the labels of the artifacts."""
-    events = [event for event in run.metadata.get_events_by_execution_ids([run.id]) if event.type in INPUTS]
-    artifacts = {one.id: one for one in run.metadata.get_artifacts_by_id({event.artifact_id for event in events})}
     found: dict[str, set[str]] = {}
-    for event in events:
-        one = artifacts[event.artifact_id]
-        own = one.custom_properties[words.NAME].string_value if words.NAME in one.custom_properties else ""
-        for key in roles_of(event) or [own or one.type]:
-            found.setdefault(key, set()).add(label(one))
+    for one in run.inputs:
+        key = one.role if one.role is not None else own_name(one.message) or one.type
+        found.setdefault(key, set()).add(one.label)
     return {("input", key): ", ".join(sorted(labels)) for key, labels in found.items()}
 
 
@@ -228,4 +224,4 @@ def _names(runs: Sequence[Run], parting: Parting) -> dict[tuple[str, int], str]:
     shown = [one for own in (parting.common, *parting.alone) for one in own[:_LABELS_SHOWN]]
     ids = {one for kind, one in shown if kind == "artifact"}
     stores = {id(run.metadata): run.metadata for run in runs}.values()
-    return {("artifact", one.id): label(one) for store in stores for one in store.get_artifacts_by_id(ids)}
+    return {("artifact", one.id): label_of(one) for store in stores for one in store.get_artifacts_by_id(ids)}

@@ -16,8 +16,8 @@ from mlmd.marking import aliased_of
 from mlmd.names import name_of
 from mlmd.reaching import REACH, Reach
 from mlmd.recorder import words
+from mlmd.recorder.aliases import label_of
 from mlmd.recorder.references import thing_of
-from mlmd.recorder.rows import label
 from mlmd.recorder.standing import is_tainted
 from mlmd.recorder.taint import taint
 
@@ -99,7 +99,7 @@ class Impact:
     def _row(self, node: Node) -> list[Any]:
         created = time_of(node.create_time_since_epoch)
         live = ", ".join(self.live.get(node.id, ()))
-        return [label(node), node.id, node.type, state_of(ARTIFACT, node), live, is_tainted(node), created]
+        return [label_of(node), node.id, node.type, state_of(ARTIFACT, node), live, is_tainted(node), created]
 
     def in_words(self) -> str:
         """Return how much there is: "9 Model (2 live), 31 runs, 4 pushes"."""

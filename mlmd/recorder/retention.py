@@ -23,7 +23,7 @@ from mlmd.marking import RETIRE, Retire
 from mlmd.names import name_of
 from mlmd.reaching import REACH, Reach
 from mlmd.recorder import words
-from mlmd.recorder.aliases import alias_of, aliases_of
+from mlmd.recorder.aliases import alias_of, aliases_of, own_name
 from mlmd.recorder.policy import Hold, Keep, Policy, checked
 from mlmd.recorder.search import every, filter_text
 from mlmd.recorder.standing import is_tainted
@@ -199,9 +199,9 @@ class _Newest:
 
     def add(self, node: Node) -> None:
         """Take one in; they come by ascending id."""
-        custom = node.custom_properties
-        own = custom[words.NAME].string_value if words.NAME in custom else str(node.name)
-        ids = self._of[node.id] = self._names.setdefault((node.type, own), [])
+        own = own_name(node)
+        name = str(node.name) if own is None else own
+        ids = self._of[node.id] = self._names.setdefault((node.type, name), [])
         if not is_tainted(node):  # Else a bad series would push out the last one that may be used.
             ids.append(node.id)
 

@@ -9,6 +9,7 @@ from mlmd.display.tables import Table
 from mlmd.kinds import INPUTS
 from mlmd.names import name_of
 from mlmd.recorder import words
+from mlmd.recorder.aliases import label_of
 from mlmd.recorder.standing import is_tainted
 from mlmd.recorder.things import Run
 from mlmd.recorder.values import python_of
@@ -32,11 +33,6 @@ def noted(node: Node) -> dict[str, Any]:
         for key in sorted(values)
         if not key.startswith(words.OURS)
     }
-
-
-def label(artifact: Node) -> str:
-    """Return an artifact as people call it: its name, or art:ID."""
-    return str(artifact.name) or name_of(("artifact", artifact.id))
 
 
 def differing(values: Sequence[dict[str, Any]]) -> list[str]:
@@ -88,7 +84,7 @@ def _ends(store: MetadataStore, nodes: Sequence[Node]) -> tuple[dict[int, list[s
     """Return what runs read and what they made, as labels, by the id of the run."""
     events = store.get_events_by_execution_ids([node.id for node in nodes]) if nodes else []
     ids = sorted({event.artifact_id for event in events})
-    labels = {artifact.id: label(artifact) for artifact in store.get_artifacts_by_id(ids)} if ids else {}
+    labels = {artifact.id: label_of(artifact) for artifact in store.get_artifacts_by_id(ids)} if ids else {}
     read: dict[int, list[str]] = {}
     made: dict[int, list[str]] = {}
     for event in events:

@@ -11,7 +11,7 @@ from evlog.records import NodePut, Struct
 from mlmd import errors
 from mlmd.kinds import ARTIFACT, EXECUTION, INPUTS, OUTPUTS
 from mlmd.recorder import alive, words
-from mlmd.recorder.aliases import Alias, aliases_of, label_of, own_name
+from mlmd.recorder.aliases import aliases_of, label_of, own_name
 from mlmd.recorder.values import python_of
 from replay.things import Thing  # noqa: TC001 - the type of a public property
 
@@ -188,10 +188,8 @@ class Artifact(_Node):
     @property
     def aliases(self) -> list[str]:
         """Return the aliases that stand for it: taxi-model@prod."""
-        return [alias.name for alias in self._aliases() if alias.artifact_id == self.id]
-
-    def _aliases(self) -> list[Alias]:
-        return aliases_of(self.metadata, own_name(self.message))
+        known = aliases_of(self.metadata, own_name(self.message))
+        return [alias.name for alias in known if alias.artifact_id == self.id]
 
     @property
     def producers(self) -> list[Run]:
@@ -358,11 +356,6 @@ class Run(_Node):
 def roles_of(event: pb.Event) -> list[str]:
     """Return the roles of an event: none, one, or several where a run read the same thing as several."""
     return [step.key for step in event.path.steps if step.HasField("key")]
-
-
-def role_of(event: pb.Event) -> str | None:
-    """Return the role of an event in one word, None where it has none."""
-    return ", ".join(roles_of(event)) or None
 
 
 def _time(time_ms: int) -> datetime:
