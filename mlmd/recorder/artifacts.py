@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from mlmd import errors
 from mlmd.kinds import ARTIFACT
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from mlmd.store import MetadataStore
 
-_LOCAL: Final = "file://"
 _DIGITS: Final = 64
 _RESERVED: Final = "the properties that begin with evlog. are the recorder's own"
 
@@ -86,10 +85,12 @@ class Finder:
             if type_name is None or not _is_place(value):
                 raise
             return self.described(value, type_name, None, None)
-        if found.name == value or words.DIGEST not in found.custom_properties or _place(value) is None:
+        if found.name == value or words.DIGEST not in found.custom_properties or references.place_of(value) is None:
             return found
         # A file, which may have changed. One that is called as an artifact is does not count: the name does.
-        return self.described(value, found.type, own_name(found), None) if found.uri == _uri(value) else found
+        return (
+            self.described(value, found.type, own_name(found), None) if found.uri == references.uri_of(value) else found
+        )
 
     # Outputs --------------------------------------------------------------------------------------------------------
 
@@ -217,9 +218,9 @@ def _located(value: Any) -> tuple[str, Path | None]:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     text = text_of(value, "uri", longest=8_000)
-    place = _place(text)
+    place = references.place_of(text)
     if place is not None:
-        return _uri(text), place
+        return references.uri_of(text), place
     if not references.is_uri(text) and not Path(text).is_absolute():
         raise errors.InvalidArgumentError(
             f"{text}: there is no such file or folder here: write it first, or give a URI such as s3://bucket/{text}"
@@ -227,23 +228,6 @@ def _located(value: Any) -> tuple[str, Path | None]:
     return text, None
 
 
-def _place(text: str) -> Path | None:
-    """Return the file or folder here that a path or a file: URI names, None where there is none."""
-    if text.startswith(_LOCAL):
-        parts = urlsplit(text)
-        path = Path(unquote(parts.path)) if parts.netloc in ("", "localhost") else None
-    else:
-        path = None if references.is_uri(text) else Path(text).expanduser()
-    try:
-        return path if path is not None and path.exists() else None
-    except (OSError, ValueError):  # Too long, or a zero byte.
-        return None
-
-
 def _is_place(text: str) -> bool:
     """Tell whether a text says where something is: a URI, an absolute path, or what is a file or folder here."""
-    return references.is_uri(text) or Path(text).is_absolute() or _place(text) is not None
-
-
-def _uri(text: str) -> str:
-    return text if references.is_uri(text) else Path(text).expanduser().absolute().as_uri()
+    return references.is_uri(text) or Path(text).is_absolute() or references.place_of(text) is not None

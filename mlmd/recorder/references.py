@@ -15,6 +15,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
 from mlmd import errors, names
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 FORMS: Final = "taxi:7, taxi@prod, taxi, art:3, run:5 or a URI"
 _BY_ID: Final = re.compile(r"(art|artifact|run|execution|ctx|context|type):.*", re.DOTALL)
 _VERSION: Final = re.compile(r"(.+):(\d{1,18})")
+_LOCAL: Final = "file://"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PAGE: Final = 20
 
@@ -265,12 +267,23 @@ def is_uri(text: str) -> bool:
     return _SCHEME.match(text) is not None
 
 
+def place_of(text: str) -> Path | None:
+    """Return the file or folder here that a path or a file: URI names, None where there is none."""
+    try:
+        if text.startswith(_LOCAL):
+            parts = urlsplit(text)
+            path = Path(unquote(parts.path)) if parts.netloc in ("", "localhost") else None
+        else:
+            path = None if is_uri(text) else Path(text).expanduser()
+        return path if path is not None and path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # Too long; no URL, or a zero byte; the home of nobody.
+        return None
+
+
 def uri_of(text: str) -> str:
     """Return the URI of a text: as it is, or that of the file or folder which it names here."""
-    if is_uri(text):
-        return text
-    path = Path(text).expanduser()
-    return path.absolute().as_uri() if path.exists() else text
+    place = None if is_uri(text) else place_of(text)
+    return text if place is None else place.absolute().as_uri()
 
 
 def at_uri(metadata: MetadataStore, text: str, type_name: str | None = None) -> pb.Artifact | None:

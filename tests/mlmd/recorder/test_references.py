@@ -69,6 +69,8 @@ def test_every_way_to_name_an_artifact(s: Store) -> None:
         ("run:1", errors.InvalidArgumentError, "'run:1' is no artifact: it is run:1"),
         ("s3://nowhere", errors.NotFoundError, "there is no artifact at s3://nowhere: give its type"),
         ("a'b\\`\n", errors.NotFoundError, "there is no a'b"),
+        ("x" * 5_000, errors.NotFoundError, "there is no xxx"),
+        ("~nobody-of-that-name/m", errors.NotFoundError, "there is no artifact at ~nobody-of-that-name/m: give its"),
         (3.5, errors.InvalidArgumentError, "3.5 names nothing: write taxi:7"),
         (True, errors.InvalidArgumentError, "True names nothing"),
         ("", errors.InvalidArgumentError, "'' names nothing: write taxi:7"),

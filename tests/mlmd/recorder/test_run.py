@@ -203,6 +203,7 @@ def test_wrong_calls_are_refused_with_what_to_do(memory: Store) -> None:
         (lambda r: r.output("s3://m", "Model", name="a:b"), "name: 'a:b' is none: letters"),
         (lambda r: r.output("s3://m", "Model", name="run"), "name: 'run' is none"),
         (lambda r: r.output("nowhere.bin", "Model"), "there is no such file or folder here: write it first"),
+        (lambda r: r.output("~nobody-of-that-name/m", "Model"), "there is no such file or folder here: write it first"),
         (lambda r: r.output("s3://m", "Model", digest="md5:1"), "digest: 'md5:1' is none"),
         (lambda r: r.output("s3://m", "Model", **{"evlog.name": "x"}), "the recorder's own"),
         (lambda r: r.output(7, "Model"), "uri: 7 is a int"),
