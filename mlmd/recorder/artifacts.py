@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from mlmd.store import MetadataStore
 
-_DIGITS: Final = 64
 _RESERVED: Final = "the properties that begin with evlog. are the recorder's own"
 
 
@@ -202,10 +201,10 @@ def _external_id(type_name: str, name: str | None, digest: str | None, uri: str)
 def _checked(digest: str | None) -> str | None:
     if digest is None:
         return None
-    digits = text_of(digest, "digest").removeprefix(digests.PREFIX)
-    if len(digits) != _DIGITS or not set(digits) <= set("0123456789abcdef"):
+    digits = digests.digits_of(text_of(digest, "digest"))
+    if digits is None:
         raise errors.InvalidArgumentError(
-            f"digest: {digest!r} is none: sha256: and {_DIGITS} hexadecimal digits, in small letters"
+            f"digest: {digest!r} is none: sha256: and 64 hexadecimal digits, in small letters"
         )
     return digests.PREFIX + digits
 

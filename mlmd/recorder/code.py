@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 _COMMAND_MAX: Final = 1_000
 _COMMIT_KEPT_S: Final = 5.0
-_HEX: Final = frozenset("0123456789abcdef")
-_HEX_SIZE: Final = 64
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})  # Folders of what is installed.
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
@@ -49,8 +47,8 @@ def code_of(code: Any) -> str | None:
     if code is None:
         return None
     if isinstance(code, str) and not _exists(code):
-        digest = code.removeprefix(digests.PREFIX)
-        if len(digest) != _HEX_SIZE or not _HEX.issuperset(digest):
+        digest = digests.digits_of(code)
+        if digest is None:
             raise InvalidArgumentError(
                 f"code: {code!r} is neither a file nor a SHA-256: give a function, a module, a path or sha256:HEX"
             )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PREFIX: Final = "sha256:"
+_HEX: Final = frozenset("0123456789abcdef")
+_HEX_SIZE: Final = 64
 _LOG: Final = logging.getLogger(__name__)
 _CHUNK: Final = 1 << 20
 _TELL_S: Final = 5.0
@@ -37,6 +39,12 @@ class Digest(NamedTuple):
 
     digest: str
     bytes: int
+
+
+def digits_of(text: str) -> str | None:
+    """Return the digits of "sha256:HEX", or of HEX alone, which are small letters; None for any other text."""
+    digits = text.removeprefix(PREFIX)
+    return digits if len(digits) == _HEX_SIZE and _HEX.issuperset(digits) else None
 
 
 class _Reader:
