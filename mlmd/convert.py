@@ -80,7 +80,7 @@ def set_values(messages: Any, values: Properties) -> None:
             setattr(messages[key], arm, value)
         elif isinstance(value, Struct):
             messages[key].struct_value.SetInParent()
-            _fill_struct(messages[key].struct_value, value.fields)
+            fill_struct(messages[key].struct_value, value.fields)
         elif isinstance(value, Proto):
             messages[key].proto_value.SetInParent()
             messages[key].proto_value.type_url, messages[key].proto_value.value = value.type_url, value.value
@@ -103,7 +103,8 @@ def _plain(value: struct_pb2.Value) -> Any:
     return getattr(value, arm)
 
 
-def _fill_struct(struct: struct_pb2.Struct, fields: Mapping[str, Any]) -> None:
+def fill_struct(struct: struct_pb2.Struct, fields: Mapping[str, Any]) -> None:
+    """Fill a struct with values of Python."""
     for key, item in fields.items():
         _fill(struct.fields[key], item)
 
@@ -117,7 +118,7 @@ def _fill(value: struct_pb2.Value, item: Any) -> None:
         value.string_value = item
     elif isinstance(item, dict):
         value.struct_value.SetInParent()
-        _fill_struct(value.struct_value, item)
+        fill_struct(value.struct_value, item)
     elif isinstance(item, list):
         value.list_value.SetInParent()
         for child in item:

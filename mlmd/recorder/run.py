@@ -15,6 +15,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mlmd import errors
+from mlmd.convert import fill_struct
 from mlmd.kinds import CONTEXT, EXECUTION
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import alive, artifacts, types, words
@@ -25,7 +26,7 @@ from mlmd.recorder.caching import key_of
 from mlmd.recorder.pulse import PULSE
 from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.recorder.things import Artifact, Run
-from mlmd.recorder.values import fill, mapping_of, number_of, plain, put, text_of
+from mlmd.recorder.values import mapping_of, number_of, plain, put, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -269,9 +270,7 @@ class Recording:
         for key, number in self._metrics.items():
             values[words.METRIC + key].double_value = number
         if self._points:
-            points = values[words.POINTS].struct_value
-            for key, several in self._points.items():
-                fill(points.fields[key], several)
+            fill_struct(values[words.POINTS].struct_value, self._points)
         elif words.POINTS in values:
             del values[words.POINTS]
 

@@ -7,12 +7,13 @@ import re
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf import struct_pb2
-
+from mlmd.convert import fill_struct
 from mlmd.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from google.protobuf import struct_pb2
 
     from mlmd.proto import metadata_store_pb2 as pb
 
@@ -170,28 +171,7 @@ def put(messages: Any, key: str, value: Any) -> None:
         struct = messages[key].struct_value
         struct.Clear()
         struct.SetInParent()
-        for name, item in (value if kind is dict else {WRAPPED: value}).items():
-            fill(struct.fields[name], item)
-
-
-def fill(message: struct_pb2.Value, item: Any) -> None:
-    """Fill a value of a struct."""
-    if item is None:
-        message.null_value = struct_pb2.NULL_VALUE
-    elif item.__class__ is bool:
-        message.bool_value = item
-    elif item.__class__ is str:
-        message.string_value = item
-    elif item.__class__ is dict:
-        message.struct_value.SetInParent()
-        for name, one in item.items():
-            fill(message.struct_value.fields[name], one)
-    elif item.__class__ is list:
-        message.list_value.SetInParent()
-        for one in item:
-            fill(message.list_value.values.add(), one)
-    else:
-        message.number_value = item
+        fill_struct(struct, value if kind is dict else {WRAPPED: value})
 
 
 def python_of(message: pb.Value) -> Any:
