@@ -12,6 +12,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mlmd.recorder.values import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,12 +37,6 @@ class Clause(NamedTuple):
     passes: Callable[[Any], bool]
     words: str = ""
     exact: bool = False
-
-
-def quoted(text: str) -> str:
-    """Return a text as the store's language writes it."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
-    return f"'{escaped}'"
 
 
 def named(prefix: str, key: str) -> str:

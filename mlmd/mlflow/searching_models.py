@@ -14,10 +14,11 @@ from mlflow.utils.validation import _parse_experiment_ids
 
 from mlmd.finding import Find
 from mlmd.mlflow import words
-from mlmd.mlflow.clauses import compare, quoted
+from mlmd.mlflow.clauses import compare
 from mlmd.mlflow.experiments import stage_of
 from mlmd.mlflow.metrics import compared
 from mlmd.mlflow.models import model_of
+from mlmd.recorder.values import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
