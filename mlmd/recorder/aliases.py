@@ -12,9 +12,9 @@ from evlog.records import NodePut
 from mlmd import errors
 from mlmd.display.cells import time_of
 from mlmd.display.tables import Table
-from mlmd.kinds import CONTEXT
 from mlmd.proto import metadata_store_pb2 as pb
-from mlmd.recorder import types, words
+from mlmd.recorder import words
+from mlmd.recorder.contexts import put_named
 from mlmd.recorder.standing import why_tainted
 from mlmd.recorder.values import name_of, quoted
 from mlmd.store import ListOptions, MetadataStore
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _FORM: Final = "write NAME@ALIAS, such as taxi-model@prod"
-_TRIES: Final = 5
 
 
 class Alias(NamedTuple):
@@ -72,30 +71,20 @@ def move(metadata: MetadataStore, text: str, artifact: pb.Artifact | None) -> Al
         raise errors.InvalidArgumentError(
             f"{text} follows from the versions themselves: choose another alias, such as {name}@prod"
         )
-    if artifact is not None and (known := own_name(artifact)) not in (None, name):
+    if artifact is not None and (own := own_name(artifact)) not in (None, name):
         raise errors.InvalidArgumentError(
-            f"{text} stands for versions of {name}, and art:{artifact.id} is one of {known}: {known}@{alias}"
+            f"{text} stands for versions of {name}, and art:{artifact.id} is one of {own}: {own}@{alias}"
         )
-    for attempt in range(_TRIES):
-        before = metadata.get_context_by_type_and_name(words.ALIAS_TYPE, text)
-        if artifact is None and (before is None or _alias(before).artifact_id is None):
-            raise errors.NotFoundError(f"there is no {text}{_others(metadata, name)}")
-        context = before or pb.Context(
-            type_id=types.id_of(metadata, CONTEXT, words.ALIAS_TYPE, {words.ALIAS_ARTIFACT: pb.INT}), name=text
-        )
+    if artifact is None and ((known := alias_of(metadata, text)) is None or known.artifact_id is None):
+        raise errors.NotFoundError(f"there is no {text}{_others(metadata, name)}")
+
+    def say(context: pb.Context) -> None:
         if artifact is None:
-            del context.properties[words.ALIAS_ARTIFACT]
+            context.properties.pop(words.ALIAS_ARTIFACT, None)
         else:
             context.properties[words.ALIAS_ARTIFACT].int_value = artifact.id
-        try:
-            [context_id] = metadata.put_contexts([context])
-        except errors.AlreadyExistsError:  # Another writer made it this very moment.
-            if attempt == _TRIES - 1:
-                raise
-            continue
-        [context] = metadata.get_contexts_by_id([context_id])
-        return _alias(context)
-    raise AssertionError("the loop returns or raises")
+
+    return _alias(put_named(metadata, words.ALIAS_TYPE, {words.ALIAS_ARTIFACT: pb.INT}, text, say))
 
 
 def aliases_of(metadata: MetadataStore, name: str | None = None) -> list[Alias]:

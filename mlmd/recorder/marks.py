@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlmd import errors
-from mlmd.kinds import CONTEXT
 from mlmd.moment import NOW
 from mlmd.moment import at as at_of
 from mlmd.proto import metadata_store_pb2 as pb
-from mlmd.recorder import types, words
+from mlmd.recorder import words
+from mlmd.recorder.contexts import put_named
 from mlmd.recorder.values import name_of
 
 if TYPE_CHECKING:
     from mlmd.moment import At
     from mlmd.store import MetadataStore
-
-_TRIES: Final = 5
 
 
 class Marked(NamedTuple):
@@ -36,22 +34,14 @@ def mark(store: MetadataStore, name: str, when: At | str = NOW) -> Marked:
     """
     name_of(name, "the mark")
     offset = _offset(store, when)
-    for attempt in range(_TRIES):
-        context = store.get_context_by_type_and_name(words.MARK_TYPE, name) or pb.Context(
-            type_id=types.id_of(store, CONTEXT, words.MARK_TYPE, {words.MARK_OFFSET: pb.INT}), name=name
-        )
+
+    def say(context: pb.Context) -> None:
         context.properties.clear()
         if offset is not None:
             context.properties[words.MARK_OFFSET].int_value = offset
         context.custom_properties[words.MARKED_MS].int_value = time.time_ns() // 1_000_000
-        try:
-            [context_id] = store.put_contexts([context])
-        except errors.AlreadyExistsError:  # Another made it this very moment.
-            if attempt == _TRIES - 1:
-                raise
-            continue
-        return _marked(store.get_contexts_by_id([context_id])[0])
-    raise AssertionError("the loop returns or raises")
+
+    return _marked(put_named(store, words.MARK_TYPE, {words.MARK_OFFSET: pb.INT}, name, say))
 
 
 def _offset(store: MetadataStore, when: At | str) -> int | None:

@@ -1,0 +1,40 @@
+"""Contexts of the recorder's own: aliases and marks, found by their names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mlmd import errors
+from mlmd.kinds import CONTEXT
+from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.recorder import types
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlmd.store import MetadataStore
+
+_TRIES: Final = 5
+
+
+def put_named(
+    metadata: MetadataStore, type_name: str, properties: Mapping[str, int], name: str, say: Callable[[pb.Context], None]
+) -> pb.Context:
+    """Put the context with a name, which is made where there is none; return it as it is then. One record.
+
+    properties: of the type, as of `types.id_of`. say: says in it what is to be said.
+    """
+    for attempt in range(_TRIES):
+        context = metadata.get_context_by_type_and_name(type_name, name) or pb.Context(
+            type_id=types.id_of(metadata, CONTEXT, type_name, properties), name=name
+        )
+        say(context)
+        try:
+            [context_id] = metadata.put_contexts([context])
+        except errors.AlreadyExistsError:  # Another writer made it this very moment.
+            if attempt == _TRIES - 1:
+                raise
+            continue
+        [context] = metadata.get_contexts_by_id([context_id])
+        return context
+    raise AssertionError("the loop returns or raises")
