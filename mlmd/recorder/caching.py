@@ -261,9 +261,14 @@ def reuse(run: Run, *, tags: Mapping[str, str] | None = None) -> Run:
         run = first
     if run.state != "COMPLETE":
         raise errors.InvalidArgumentError(f"{run.label} is {run.state}: a run that is COMPLETE can be used again")
-    metadata = run.metadata
-    if (why_not := _unusable(metadata, run.message)) is not None:
+    if (why_not := _unusable(run.metadata, run.message)) is not None:
         raise errors.InvalidArgumentError(f"{run.label} cannot be used again: {why_not}")
+    [found] = run.metadata.get_executions_by_id([put_reused(run, tags)])
+    return Run(run.metadata, found)
+
+
+def put_reused(run: Run, tags: Mapping[str, str] | None = None) -> int:
+    """Put the run that stands for one that may be used again, such as one that was just found by `cached`; return its id."""
     execution = pb.Execution(type_id=run.message.type_id, last_known_state=pb.Execution.CACHED)
     values = execution.custom_properties
     for key, value in run.message.custom_properties.items():
@@ -274,10 +279,9 @@ def reuse(run: Run, *, tags: Mapping[str, str] | None = None) -> Run:
     values[words.REUSES].int_value = run.id
     values[words.PROCESS].string_value = alive.this_process()
     pairs = []
-    for event in metadata.get_events_by_execution_ids([run.id]):
+    for event in run.metadata.get_events_by_execution_ids([run.id]):
         again = pb.Event(artifact_id=event.artifact_id, type=event.type)
         again.path.CopyFrom(event.path)
         pairs.append((None, again))
-    execution_id, _, _ = metadata.put_execution(execution, pairs, [])
-    [found] = metadata.get_executions_by_id([execution_id])
-    return Run(metadata, found)
+    execution_id, _, _ = run.metadata.put_execution(execution, pairs, [])
+    return execution_id

@@ -154,8 +154,8 @@ class _Step:
         params = {name: value for name, value in bound.arguments.items() if name not in self.form.inputs}
         return caching.Question(self.metadata, self.type, wanted, params, self.function), bound
 
-    def found(self, question: caching.Question) -> Run | None:
-        """Return the run that a call reuses, on record, None where it is to run."""
+    def found(self, question: caching.Question) -> list[Artifact] | None:
+        """Return what the run made that a call reuses, on record; None where it is to run."""
         if not self.cache:
             return None
         began = time.perf_counter()
@@ -164,12 +164,13 @@ class _Step:
         if not isinstance(hit, Run):
             self._say(f"runs: {hit}")
             return None
-        made, returned = len(hit.outputs), len(self.form.outputs)
-        if made < returned:  # It returned one thing twice, or is none of the step's.
-            self._say(f"runs: {hit.label} made {made}, a call returns {returned}")
+        made, returned = hit.outputs, len(self.form.outputs)
+        if len(made) < returned:  # It returned one thing twice, or is none of the step's.
+            self._say(f"runs: {hit.label} made {len(made)}, a call returns {returned}")
             return None
         self._say(f"cached from {hit.label} in {took_ms:.1f} ms")
-        return caching.reuse(hit, tags=self.tags)
+        caching.put_reused(hit, self.tags)
+        return made
 
     def _say(self, text: str) -> None:
         if self.cache == WHY:
@@ -222,9 +223,9 @@ class _Step:
     def _shaped(self, artifacts: list[Artifact]) -> Any:
         return tuple(artifacts) if self.form.several else artifacts[0]
 
-    def again(self, run: Run) -> Any:
-        """Return what the function would have, from the run that is reused."""
-        return self._shaped(run.outputs[: len(self.form.outputs)])
+    def again(self, made: list[Artifact]) -> Any:
+        """Return what the function would have, from what the run made that is reused."""
+        return self._shaped(made[: len(self.form.outputs)])
 
 
 def step_of(
@@ -252,7 +253,7 @@ def step_of(
 
         question, bound = await to_thread(step.question, args, kwargs)
         if (reused := await to_thread(step.found, question)) is not None:
-            return await to_thread(step.again, reused)
+            return step.again(reused)
         async with step.recording(question) as recording:
             with step.noting(recording, question, bound):
                 returned = await function(*bound.args, **bound.kwargs)
