@@ -37,10 +37,8 @@ from mlmd.names import name_of
 from mlmd.opening import VIEWS_FOLDER, open_folder
 from mlmd.plain import plain
 from mlmd.recorder import search as searches
-from mlmd.recorder import words
-from mlmd.recorder.alive import is_lost
 from mlmd.recorder.references import thing_of
-from mlmd.recorder.things import LOST
+from mlmd.recorder.things import LOST, is_lost
 from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of
 from replay.differences import diff as diff_between
@@ -282,22 +280,18 @@ def _limited(limit: int, most: int) -> int:
 
 def _run_row(run: Run, *, now: bool) -> Row:
     """Return a run in short. now: tell too whether the process of one that is running has died; of the past nobody knows."""
-    message = run.message
     row: Row = {
         "run": run.label,
         "type": run.type,
         "name": run.name,
         "state": run.state,
-        "created": rfc3339(message.create_time_since_epoch * 1000),
+        "created": rfc3339(run.message.create_time_since_epoch * 1000),
         "params": plain(run.params),
         "metrics": plain(run.metrics),
         "tags": run.tags,
     }
     if run.tainted is not None:
         row["tainted"] = run.tainted
-    process = (
-        message.custom_properties[words.PROCESS].string_value if words.PROCESS in message.custom_properties else ""
-    )
-    if now and process and run.state == "RUNNING" and is_lost(process, message.last_update_time_since_epoch):
+    if now and is_lost(run.message):
         row["state"] = LOST
     return row

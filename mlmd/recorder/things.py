@@ -235,11 +235,9 @@ class Run(_Node):
     @property
     def state(self) -> str:
         """Return RUNNING, COMPLETE, FAILED, CANCELED, CACHED, ..., or LOST: it was running when its process ended."""
-        state = EXECUTION.states[self.message.last_known_state]
-        if state != "RUNNING" or self.metadata.is_past:
-            return state
-        process = self._custom(words.PROCESS)
-        return LOST if process and alive.is_lost(process, self.message.last_update_time_since_epoch) else state
+        if not self.metadata.is_past and is_lost(self.message):
+            return LOST
+        return EXECUTION.states[self.message.last_known_state]
 
     @property
     def params(self) -> dict[str, Any]:
@@ -351,6 +349,14 @@ class Run(_Node):
         from mlmd.display.cards import run_card  # noqa: PLC0415 - only who looks at one needs it
 
         return run_card(self)
+
+
+def is_lost(execution: pb.Execution) -> bool:
+    """Tell whether an execution says that it is running, and its process has gone by now."""
+    values = execution.custom_properties
+    if EXECUTION.states[execution.last_known_state] != "RUNNING" or words.PROCESS not in values:
+        return False
+    return alive.is_lost(values[words.PROCESS].string_value, execution.last_update_time_since_epoch)
 
 
 def roles_of(event: pb.Event) -> list[str]:
