@@ -8,6 +8,7 @@ import random
 import time
 import weakref
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -187,7 +188,7 @@ class MetadataStore:
         first, last = _at(since), _at(until)
 
         def question(log: Log, view: View, end: int) -> replay.Diff:
-            settles = [view.ask(lambda lookup, at=at: settled(lookup, at)) for at in (first, last)]  # type: ignore[misc]
+            settles = [view.ask(partial(settled, at=at)) for at in (first, last)]
             start, stop = sorted(min(offset_of(log, moment), end) for moment in settles)
             return replay.diff(log, view, start, stop, types=[types] if isinstance(types, str) else types)
 

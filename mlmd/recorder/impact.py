@@ -14,7 +14,7 @@ from mlmd.errors import InvalidArgumentError, NotFoundError
 from mlmd.kinds import ARTIFACT
 from mlmd.marking import aliased_of
 from mlmd.names import name_of
-from mlmd.reaching import REACH, Reach
+from mlmd.reaching import REACH, Reach, parts
 from mlmd.recorder import words
 from mlmd.recorder.aliases import label_of
 from mlmd.recorder.references import thing_of
@@ -63,8 +63,8 @@ class Impact:
             for one in aliased_of([context]):
                 if one in self.artifacts and not context.name.endswith(f"@{words.LATEST}"):
                     found.setdefault(one, []).append(context.name)
-        for at in range(0, len(self.pushes), _PAGE):
-            for event in self._store.get_events_by_execution_ids(self.pushes[at : at + _PAGE]):
+        for part in parts(self.pushes, _PAGE):
+            for event in self._store.get_events_by_execution_ids(part):
                 if event.artifact_id in self.artifacts:
                     found.setdefault(event.artifact_id, []).append(name_of(("execution", event.execution_id)))
         return found
@@ -91,8 +91,7 @@ class Impact:
         return Table(("artifact", "id", "type", "state", "live", "tainted", "created"), rows, self.in_words())
 
     def _nodes(self, ids: list[int]) -> Iterator[Node]:
-        for at in range(0, len(ids), _PAGE):
-            part = ids[at : at + _PAGE]
+        for part in parts(ids, _PAGE):
             nodes = {node.id: node for node in self._store.get_artifacts_by_id(part)}
             yield from (nodes[one] for one in part)
 

@@ -11,7 +11,7 @@ import json
 import time
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlmd.convert import state_of
@@ -21,7 +21,7 @@ from mlmd.errors import NotFoundError
 from mlmd.kinds import ARTIFACT
 from mlmd.marking import RETIRE, Retire
 from mlmd.names import name_of
-from mlmd.reaching import REACH, Reach
+from mlmd.reaching import REACH, Reach, parts
 from mlmd.recorder import words
 from mlmd.recorder.aliases import alias_of, aliases_of, own_name
 from mlmd.recorder.policy import Hold, Keep, Policy, checked
@@ -79,7 +79,7 @@ class Plan:
     going: list[Stub]
     kept: Mapping[int, str]
     proof: Proof
-    done: bool = field(default=False)
+    done: bool = False
 
     def table(self, limit: int | None = None) -> Table:
         """Return what goes as a table. limit: how many, None for all."""
@@ -145,12 +145,12 @@ def plan(store: MetadataStore, policy: Policy | Mapping[str, Any], *, now_ms: in
     kept: dict[int, str] = {}
     candidates: list[tuple[Stub, Keep, int]] = []
     for node in every(store, "artifact"):
-        found = next(
-            ((number, rule) for number, rule in enumerate(rules.keep, 1) if rule.type in (None, node.type)), None
-        )
         if state_of(ARTIFACT, node) in _GONE:
             kept[node.id] = ALREADY
             continue
+        found = next(
+            ((number, rule) for number, rule in enumerate(rules.keep, 1) if rule.type in (None, node.type)), None
+        )
         if found is None:
             kept[node.id] = safe.get(node.id, NO_RULE)
             continue
@@ -260,9 +260,8 @@ def _proof(store: MetadataStore, going: Sequence[Stub]) -> Proof:
     for one in going:
         digest.update(one.line.encode(errors="surrogatepass") + b"\n")
     events, runs = 0, set()
-    ids = list(stubs)
-    for at in range(0, len(ids), _PAGE):
-        for event in store.get_events_by_artifact_ids(ids[at : at + _PAGE]):
+    for part in parts(list(stubs), _PAGE):
+        for event in store.get_events_by_artifact_ids(part):
             assert event.artifact_id in stubs, "asked for"
             events += 1
             runs.add(event.execution_id)
