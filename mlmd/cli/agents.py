@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mcp.server import MCPServer
 
-    from mlmd.agents import Questions
+    from mlmd.cli.questions import Questions
     from mlmd.cli.settings import Settings
 
 _ABOUT: Final = (
@@ -48,7 +48,7 @@ def mcp(settings: Settings) -> None:
         from mcp.server.mcpserver.exceptions import ToolError  # noqa: PLC0415
     except ImportError:
         raise MissingLibraryError("mcp", extra="mcp") from None
-    from mlmd.agents import Questions  # noqa: PLC0415 - `evlog mcp --help` asks nothing
+    from mlmd.cli.questions import Questions  # noqa: PLC0415 - `evlog mcp --help` asks nothing
 
     place = find_store(settings)
     questions = Questions(place, settings.at)

@@ -14,7 +14,7 @@ from exchanged import CACHED, DATA, FAILED, MODEL, TRAINED, odd_store
 from stores import opened, run
 
 from mlmd import moment
-from mlmd.agents import Questions
+from mlmd.cli.questions import Questions
 from mlmd.cli.refusal import Refusal
 from mlmd.proto import metadata_store_pb2 as pb
 
