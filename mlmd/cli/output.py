@@ -20,7 +20,7 @@ import click
 
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.settings import PARQUET
-from mlmd.display.cells import printable
+from mlmd.display.cells import NONE, cut, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,9 +33,7 @@ NAMED: Final = (*WORDS, "id")  # Where a row says art:1; elsewhere it has kind a
 _TIMES: Final = ("time", "created", "updated", "started")
 # What names a row in a further command: art:1, run:2, ctx:3, or a name.
 _NAMES: Final = ("thing", "artifact", "execution", "context", "run", "alias", "mark", "key", "name", "id")
-_CELL_MAX: Final = 60
 _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
-_NONE: Final = "-"
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 
 
@@ -189,7 +187,7 @@ def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
 def in_words(name: str, value: Any) -> str:
     """Return a value as a person reads it."""
     if value in _EMPTY:
-        return _NONE
+        return NONE
     if name in _TIMES and isinstance(value, str):
         return local_time(value)
     if isinstance(value, bool):
@@ -220,7 +218,7 @@ class Table:
         """Write rows, the titles before the first ones."""
         columns, cells = (
             self._columns,
-            [[_cut(in_words(name, row.get(name))) for name in self._columns] for row in rows],
+            [[cut(in_words(name, row.get(name))) for name in self._columns] for row in rows],
         )
         if not any(self._widths):
             self._numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in columns]
@@ -244,11 +242,6 @@ class Table:
         text = "  ".join(padded).rstrip()
         limit = shutil.get_terminal_size().columns if self._terminal else 0
         return text[: limit - 1] + "…" if limit and len(text) > limit else text
-
-
-def _cut(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _CELL_MAX else text[: _CELL_MAX - 1] + "…"
 
 
 def separated(names: Sequence[str], form: str) -> Callable[[Row], object]:
