@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +20,7 @@ import click
 
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.settings import PARQUET
-from mlmd.display.cells import NONE, cut, printable
+from mlmd.display.cells import NONE, calendar_time, cut, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -39,9 +39,8 @@ DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 
 def rfc3339(time_us: int) -> str:
     """Return a time, microseconds since 1970, as RFC 3339 in UTC; one that no calendar holds, as it is."""
-    try:
-        time = datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
-    except (ValueError, OverflowError, OSError):  # A caller may put any number as the time of an event.
+    time = calendar_time(time_us)
+    if time is None:
         return f"{time_us // 1000} ms"
     return time.isoformat(timespec="microseconds" if time_us % 1000 else "milliseconds").replace("+00:00", "Z")
 

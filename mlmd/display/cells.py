@@ -52,8 +52,13 @@ def moment_in_words(time: datetime) -> str:
 
 def time_of(time_ms: int) -> datetime | None:
     """Return a time of MLMD's, milliseconds since 1970, or None for 0, which is none, and for one that no calendar holds."""
+    return calendar_time(time_ms * 1000) if time_ms else None
+
+
+def calendar_time(time_us: int) -> datetime | None:
+    """Return a time, microseconds since 1970, in UTC; None for one that no calendar holds: an event bears whatever its caller said."""
     try:
-        return datetime.fromtimestamp(time_ms / 1000, UTC) if time_ms else None
+        return datetime.fromtimestamp(time_us // 1_000_000, UTC).replace(microsecond=time_us % 1_000_000)
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from evlog.records import Proto, Struct
 from mlmd.convert import properties_of, state_of, text_of
-from mlmd.exchange.selection import time_of
+from mlmd.display.cells import calendar_time
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION, Kind
 from mlmd.names import name_of
 from mlmd.plain import plain
@@ -107,12 +107,13 @@ class _Writer:
 
     def _activity(self, node: pb.Execution) -> None:
         state, custom = state_of(EXECUTION, node), properties_of(node.custom_properties)
-        ended: Any = custom.get(words.ENDED_MS)
-        if not isinstance(ended, int):
-            ended = node.last_update_time_since_epoch if state in _ENDED else None
-        started = time_of(node.create_time_since_epoch)
+        ended_ms: Any = custom.get(words.ENDED_MS)
+        if not isinstance(ended_ms, int):
+            ended_ms = node.last_update_time_since_epoch if state in _ENDED else None
+        started = calendar_time(node.create_time_since_epoch * 1000)
+        ended = None if ended_ms is None else calendar_time(ended_ms * 1000)
         name = self._id(EXECUTION, node.id)
-        self._made.activity(name, started, None if ended is None else time_of(ended), self._of(EXECUTION, node))
+        self._made.activity(name, started, ended, self._of(EXECUTION, node))
         reused = custom.get(words.REUSES)
         if isinstance(reused, int) and reused in self._found.executions:
             self._made.communication(name, self._id(EXECUTION, reused))
@@ -177,7 +178,7 @@ class _Writer:
             if event.artifact_id not in self._found.artifacts or event.execution_id not in self._found.executions:
                 continue  # Of a node at the edge of a lineage, which is not there.
             entity, activity = self._id(ARTIFACT, event.artifact_id), self._id(EXECUTION, event.execution_id)
-            name, time = EVENT_TYPES[event.type], time_of(event.milliseconds_since_epoch)
+            name, time = EVENT_TYPES[event.type], calendar_time(event.milliseconds_since_epoch * 1000)
             path = [step.key if step.HasField("key") else step.index for step in event.path.steps]
             said = self._attributes({"event": name, "path": json.dumps(path, ensure_ascii=False) if path else None})
             said += [(self._role, str(path[-1]))] if path else []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.convert import unframed
+from mlmd.display.cells import calendar_time
 from mlmd.exchange.citation import Citation, cite
 from mlmd.exchange.errors import NothingError
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, KINDS
@@ -128,17 +128,9 @@ def _lineage(lookup: Lookup, found: Selection, thing: Thing) -> None:
     found.parents = [(child, pb.Context.FromString(unframed(body)).id) for child, body in parents]
 
 
-def time_of(time_ms: int) -> datetime | None:
-    """Return a time, None for one that no calendar holds: an event bears whatever its caller said."""
-    try:
-        return datetime.fromtimestamp(time_ms // 1000, UTC).replace(microsecond=time_ms % 1000 * 1000)
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
 def time_text(time_ms: int) -> str:
     """Return a time as RFC 3339; one that no calendar holds as the nearest that one does."""
     held = min(max(time_ms, _TIME_MIN_MS), _TIME_MAX_MS)
-    time = time_of(held)
+    time = calendar_time(held * 1000)
     assert time is not None, "the bounds are those of the calendar"
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
