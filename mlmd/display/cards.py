@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.display.cells import NONE, cut, in_words, printable
-from mlmd.display.nodes import LIVE, TAINTED
+from mlmd.display.nodes import LIVE, TAINTED, UNREMARKABLE
 from mlmd.display.walk import lineage, moment_of
 from mlmd.names import name_of
 
@@ -117,14 +117,14 @@ def run_card(run: Run) -> Card:
 
 def artifact_card(artifact: Artifact) -> Card:
     """Return the card of an artifact."""
-    tainted = artifact.tainted
+    tainted, aliases = artifact.tainted, artifact.aliases
     return Card(
         f"{artifact.type} {artifact.label}",
-        _badges(artifact.state, tainted, live=bool(artifact.aliases)),
+        _badges(artifact.state, tainted, live=bool(aliases)),
         {
             "id": f"art:{artifact.id}",
             "uri": artifact.uri,
-            "aliases": ", ".join(artifact.aliases),
+            "aliases": ", ".join(aliases),
             "made": artifact.created,
             "tainted": tainted,
             "digest": artifact.digest,
@@ -143,7 +143,7 @@ def artifact_card(artifact: Artifact) -> Card:
 def _badges(state: str, tainted: str | None, *, live: bool = False) -> list[str]:
     said = [TAINTED] if tainted is not None else []
     said += [LIVE] if live else []
-    return [*said, *([state] if state not in ("", "UNKNOWN", "LIVE") else [])]
+    return [*said, *([state] if state not in UNREMARKABLE else [])]
 
 
 def _end(artifact: Artifact) -> str:

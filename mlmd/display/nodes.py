@@ -16,7 +16,7 @@ LOST: Final[str] = "lost"
 LIVE: Final[str] = "live"
 ONLY: Final = "only "  # And of which of several runs, where they are compared.
 _UNFINISHED: Final = frozenset({"NEW", "RUNNING", "PENDING"})
-_UNREMARKABLE: Final = frozenset({"", "UNKNOWN", "LIVE"})
+UNREMARKABLE: Final = frozenset({"", "UNKNOWN", "LIVE"})
 _DAY: Final = "%d %b %Y"
 _DAY_MS: Final = 86_400_000
 
@@ -34,7 +34,7 @@ def remarks(node: Node) -> list[str]:
     said += sorted(flag for flag in node.flags if flag.startswith(ONLY))
     if node.kind == "artifact":
         said.append(node.type)
-    if LOST not in node.flags and node.state not in _UNREMARKABLE:
+    if LOST not in node.flags and node.state not in UNREMARKABLE:
         said.append(node.state)
     if CACHED in node.flags and node.state != "CACHED":
         said.append(CACHED)
