@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 if TYPE_CHECKING:
     from evlog.log import Log
     from evlog.tip import Tip
+
+TERMS: Final = "urn:evlog:terms:"  # Of the words that documents have from us.
 
 
 class Citation(msgspec.Struct, frozen=True):
@@ -17,6 +19,11 @@ class Citation(msgspec.Struct, frozen=True):
     log: str
     offset: int
     root: str
+
+    @property
+    def namespace(self) -> str:
+        """Return what the URN of everything in the log begins with, the same in every document: artifact/2 comes behind it."""
+        return f"urn:evlog:log:{self.log}:"
 
 
 def cite(log: Log, end: int) -> Citation:

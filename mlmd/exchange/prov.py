@@ -26,6 +26,7 @@ from urllib.parse import quote
 from evlog.records import Proto, Struct
 from mlmd.convert import properties_of, state_of, text_of
 from mlmd.display.cells import calendar_time
+from mlmd.exchange.citation import TERMS
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION, Kind
 from mlmd.names import name_of
 from mlmd.plain import plain
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from replay.things import Provenance, Thing
 
 DERIVED_MAX: Final = 1_000  # Pairs of a run: a run that reads and makes thousands says it by its events.
-TERMS: Final = "urn:evlog:terms:"
 _ENDED: Final = ("COMPLETE", "FAILED", "CANCELED", "CACHED")
 _PENDING: Final = "PENDING_OUTPUT"
 
@@ -77,7 +77,7 @@ class _Writer:
 
         self._prov, self._label, self._role, self._type, self._literal = PROV, PROV_LABEL, PROV_ROLE, PROV_TYPE, Literal
         self._found, self._made = found, made
-        self._log = made.add_namespace("log", f"urn:evlog:log:{found.citation.log}:")
+        self._log = made.add_namespace("log", found.citation.namespace)
         self._terms = made.add_namespace("evlog", TERMS)
         self._maps = {
             "properties": made.add_namespace("property", f"{TERMS}property:"),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 from mlmd.convert import properties_of, state_of, text_of
+from mlmd.exchange.citation import TERMS
 from mlmd.exchange.selection import time_text
 from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION
 from mlmd.names import name_of
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 METADATA: Final = "ro-crate-metadata.json"
 PROFILE: Final = "https://w3id.org/ro/wfrun/process/0.5"
-_TERMS: Final = "urn:evlog:terms:"
 _SCHEMA: Final = "http://schema.org/"
 _STATUSES: Final = {
     "NEW": "PotentialActionStatus",
@@ -90,7 +90,7 @@ class _Crate:
         root = crate.root_dataset
         root["conformsTo"] = profile
         root["identifier"] = self._urn(EXECUTION, node.id)
-        crate.metadata.extra_terms.update({field: f"{_TERMS}{field}" for field in ("log", "offset", "root", "record")})
+        crate.metadata.extra_terms.update({field: f"{TERMS}{field}" for field in ("log", "offset", "root", "record")})
         for field in ("log", "offset", "root"):
             root[field] = getattr(cited, field)
         if tags := [f"{key}={value}" for key, value in self._named(words.TAG)]:
@@ -196,7 +196,7 @@ class _Crate:
         return self._crate.add(ContextEntity(self._crate, identifier, properties={"@type": kind, **said}))
 
     def _urn(self, kind: Kind, node_id: int) -> str:
-        return f"urn:evlog:log:{self._found.citation.log}:{kind.name}/{node_id}"
+        return f"{self._found.citation.namespace}{kind.name}/{node_id}"
 
 
 def _own(node: Node) -> list[tuple[str, Any]]:
