@@ -100,3 +100,4 @@ OUTPUTS: Final = frozenset(
 )
 EVENT_NUMBERS: Final = dict(pb.Event.Type.items())
 PROPERTY_TYPES: Final = _states(pb.PropertyType)
+ENDED: Final = frozenset({"COMPLETE", "FAILED", "CANCELED", "CACHED"})  # States of an execution that is over.

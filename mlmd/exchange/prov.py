@@ -27,7 +27,7 @@ from evlog.records import Proto, Struct
 from mlmd.convert import properties_of, state_of, text_of
 from mlmd.display.cells import calendar_time
 from mlmd.exchange.citation import TERMS
-from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_TYPES, EXECUTION, Kind
+from mlmd.kinds import ARTIFACT, CONTEXT, ENDED, EVENT_TYPES, EXECUTION, Kind
 from mlmd.names import name_of
 from mlmd.plain import plain
 from mlmd.recorder import words
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from replay.things import Provenance, Thing
 
 DERIVED_MAX: Final = 1_000  # Pairs of a run: a run that reads and makes thousands says it by its events.
-_ENDED: Final = ("COMPLETE", "FAILED", "CANCELED", "CACHED")
 _PENDING: Final = "PENDING_OUTPUT"
 
 
@@ -109,7 +108,7 @@ class _Writer:
         state, custom = state_of(EXECUTION, node), properties_of(node.custom_properties)
         ended_ms: Any = custom.get(words.ENDED_MS)
         if not isinstance(ended_ms, int):
-            ended_ms = node.last_update_time_since_epoch if state in _ENDED else None
+            ended_ms = node.last_update_time_since_epoch if state in ENDED else None
         started = calendar_time(node.create_time_since_epoch * 1000)
         ended = None if ended_ms is None else calendar_time(ended_ms * 1000)
         name = self._id(EXECUTION, node.id)

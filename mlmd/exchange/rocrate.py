@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 from mlmd.convert import properties_of, state_of, text_of
 from mlmd.exchange.citation import TERMS
 from mlmd.exchange.selection import time_text
-from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION
+from mlmd.kinds import ARTIFACT, ENDED, EVENT_TYPES, EXECUTION
 from mlmd.names import name_of
 from mlmd.plain import plain
 from mlmd.recorder import words
@@ -50,7 +50,6 @@ _STATUSES: Final = {
     "COMPLETE": "CompletedActionStatus",
     "CACHED": "CompletedActionStatus",
 }
-_ENDED: Final = ("COMPLETE", "FAILED", "CANCELED", "CACHED")
 _NO_ADDRESSES: Final = frozenset(
     {"javascript", "data", "vbscript", "blob", "about"}
 )  # Which a viewer would follow, and run.
@@ -110,7 +109,7 @@ class _Crate:
             "record": put[-1].offset,
         }
         ended = self._held.get(words.ENDED_MS)
-        if state in _ENDED:
+        if state in ENDED:
             said["endTime"] = time_text(ended if isinstance(ended, int) else node.last_update_time_since_epoch)
         if state in _STATUSES:
             said["actionStatus"] = {"@id": f"{_SCHEMA}{_STATUSES[state]}"}

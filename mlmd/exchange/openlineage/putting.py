@@ -23,7 +23,7 @@ from evlog.records import Properties, Struct
 from mlmd import commands, errors
 from mlmd.convert import properties_of, set_values, state_of, value_of
 from mlmd.exchange.openlineage import words
-from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION, Kind
+from mlmd.kinds import ARTIFACT, CONTEXT, ENDED, EVENT_NUMBERS, EXECUTION, Kind
 from mlmd.methods import Method
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.recorder import words as recorded
@@ -42,7 +42,6 @@ _STATES: Final = {
     "FAIL": "FAILED",
     "ABORT": "CANCELED",
 }
-_ENDS: Final = frozenset({"COMPLETE", "FAILED", "CANCELED", "CACHED"})
 _DECLARED: Final = {"namespace": "STRING", "name": "STRING"}  # Of contexts.
 
 
@@ -54,8 +53,7 @@ def _put(draft: Draft, event: Event) -> None:
     """Decide what an event changes. Raises Unchanged, StatusError."""
     put = _Put(draft, event)
     request = put.request()
-    for edge in put.edges():
-        request.event_edges.append(edge)
+    request.event_edges.extend(put.edges())
     commands.put_lineage_subgraph(draft, request)
     if not draft.changes:
         raise Unchanged("the store knows all that this event says")
@@ -158,7 +156,7 @@ class _Put:
         node = self._node(EXECUTION, _type_of(event.job), f"{words.RUN_ID}{event.run_id}", event.run_id)
         self._newer = self._is_newer_than(node)
         before, after = state_of(EXECUTION, node), _STATES.get(event.state)
-        ends, ended = after in _ENDS, before in _ENDS
+        ends, ended = after in ENDED, before in ENDED
         if after is not None and (before is None or (ends and (self._newer or not ended))):
             node.last_known_state = EXECUTION.state_numbers[after]
             if ends:
