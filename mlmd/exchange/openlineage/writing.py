@@ -231,7 +231,6 @@ class _Told:
     def _data(self, *, outputs: bool) -> Iterable[tuple[tuple[str, str], dict[str, Any]]]:
         """Yield the names and facets of what the run read or made, each once."""
         nodes = {node.id: node for node in self._graph.artifacts}
-        names = {event.artifact_id: EVENT_TYPES[event.type] for event in self._graph.events}
         wanted = (
             event.artifact_id
             for event in self._graph.events
@@ -239,7 +238,7 @@ class _Told:
             and EVENT_TYPES[event.type] != _PENDING
         )
         for artifact_id in dict.fromkeys(wanted):
-            if artifact_id in nodes and artifact_id in names:
+            if artifact_id in nodes:
                 yield dataset_of(nodes[artifact_id], self._writer.namespace)
 
     def _own(self, key: str, names: tuple[str, str]) -> dict[str, Any]:
