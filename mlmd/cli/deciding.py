@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.output import Row, show_one, show_rows, talk
+from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import REFUSED
 from mlmd.cli.settings import FORMATS, PARQUET
-from mlmd.cli.things import cell
+from mlmd.cli.things import table_rows
 from mlmd.recorder.compare import compare as comparison_of
 from mlmd.recorder.impact import impact as impact_of
 from mlmd.recorder.taint import foretell
@@ -47,8 +47,7 @@ def compare(ctx: click.Context, settings: Settings, runs: tuple[str, ...], md: b
     with metadata_of(settings) as store:
         found = comparison_of(store, *runs)
     table = found.table
-    rows = [{name: cell(value) for name, value in row.items()} for row in table.records()]
-    show_rows(settings, rows, table.columns, table.note)
+    show_rows(settings, table_rows(table), table.columns, table.note)
     if found:
         ctx.exit(REFUSED)
 
@@ -71,8 +70,7 @@ def impact(settings: Settings, thing: str, limit: int) -> None:
     with metadata_of(settings) as store:
         found = impact_of(store, thing)
         table = found.table(limit or None)
-    rows: list[Row] = [{name: cell(value) for name, value in row.items()} for row in table.records()]
-    show_rows(settings, rows, [name for name in table.columns if name != "id"], table.note)
+    show_rows(settings, table_rows(table), [name for name in table.columns if name != "id"], table.note)
     if found and settings.at is None:
         talk(settings, f"to mark them all: evlog taint {thing} --because '...'")
 

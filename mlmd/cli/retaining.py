@@ -12,7 +12,7 @@ from mlmd.cli.evidence import read_file
 from mlmd.cli.output import show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import USAGE, Refusal
-from mlmd.cli.things import cell
+from mlmd.cli.things import table_rows
 from mlmd.errors import InvalidArgumentError
 from mlmd.recorder.policy import TEXT_MAX, Policy, policy_of
 from mlmd.recorder.retention import Plan, plan
@@ -72,5 +72,4 @@ def _policy_in(file: Path) -> Policy:
 
 def _show(settings: Settings, found: Plan, limit: int, *, kept: bool) -> None:
     table = found.kept_table(limit or None) if kept else found.table(limit or None)
-    rows = [{name: cell(value) for name, value in row.items()} for row in table.records()]
-    show_rows(settings, rows, [name for name in table.columns if name not in ("id", "name")], table.note)
+    show_rows(settings, table_rows(table), [name for name in table.columns if name not in ("id", "name")], table.note)

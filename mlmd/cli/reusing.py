@@ -12,7 +12,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import local_time, show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import REFUSED
-from mlmd.cli.things import cell
+from mlmd.cli.things import cell, table_rows
 from mlmd.display.cells import printable
 from mlmd.recorder import aliases, caching, references
 from mlmd.recorder.aliases import label_of
@@ -172,8 +172,7 @@ def alias(settings: Settings, name: str | None, thing: str | None, remove: bool,
                 },
             )
             return
-    rows = [{key: cell(value) for key, value in row.items()} for row in table.records()]
-    show_rows(settings, rows, table.columns, table.note)
+    show_rows(settings, table_rows(table), table.columns, table.note)
 
 
 def _move(settings: Settings, name: str, thing: str | None) -> None:

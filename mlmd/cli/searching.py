@@ -10,7 +10,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import NAMED, WORDS, Row, show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of
 from mlmd.cli.refusal import REFUSED, USAGE, Refusal
-from mlmd.cli.things import cell, node_row
+from mlmd.cli.things import node_row, table_rows
 from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, KIND_NAMED
 from mlmd.names import name_of
@@ -78,7 +78,7 @@ def runs(
 
 
 def _rows(settings: Settings, table: Table) -> list[Row]:
-    rows = [{name: cell(value) for name, value in record.items()} for record in table.records()]
+    rows = table_rows(table)
     if settings.form in NAMED:
         for row in rows:
             row["run"] = name_of(("execution", row["run"]))

@@ -36,6 +36,7 @@ from replay.things import kind_of, provenance_of
 
 if TYPE_CHECKING:
     from evlog.records import Change, Entry
+    from mlmd.display.tables import Table
     from mlmd.kinds import Node, Type
     from mlmd.store import MetadataStore
     from replay.things import Difference, FieldChange, Provenance, Thing
@@ -218,6 +219,11 @@ def thing_in_short(change: Change) -> str:
         return f"erased {change.subject or 'lost keys'}"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
+
+
+def table_rows(table: Table) -> list[Row]:
+    """Return the rows of a table."""
+    return [{name: cell(value) for name, value in row.items()} for row in table.records()]
 
 
 def cell(value: Any) -> Any:
