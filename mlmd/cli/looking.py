@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from evlog import ballast, head, segment, storage
 from evlog.files import RealFolder
-from evlog.log import LOCK_NAME, Log
+from evlog.log import LOCK_NAME
 from evlog.tlog import anchors, keys
 from evlog.tlog.archive import CHECKPOINT
 from mlmd.cli.evidence import identity_of
 from mlmd.cli.examining import Checked
-from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, acknowledged_by, newest_checkpoint
+from mlmd.cli.reading import opened_log
+from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, newest_checkpoint
 from projections.errors import ViewError
 from projections.generations import HISTORY
 from projections.sqlite.view import View
@@ -115,7 +116,7 @@ def _program(pid: int) -> str:
 
 def _log(place: Path) -> Iterator[Checked]:
     folder = RealFolder(place / LOG_FOLDER)
-    with closing(_opened(place)) as log:
+    with closing(opened_log(place)) as log:
         bases = segment.bases(folder)
         yield Checked("log", "ok", f"opens; {log.end:,} records in {len(bases):,} segments, id {log.id.hex()}")
         mark = head.read(folder, seed=log.seed)
@@ -146,14 +147,9 @@ def _log(place: Path) -> Iterator[Checked]:
             )
 
 
-def _opened(place: Path) -> Log:
-    folder = RealFolder(place / LOG_FOLDER)
-    return Log.open(folder, writable=False, acknowledged=acknowledged_by(place / VIEWS_FOLDER, folder))
-
-
 def _view(place: Path) -> Iterator[Checked]:
     views, replay = place / VIEWS_FOLDER, f"evlog -s {place} replay"
-    with closing(_opened(place)) as log:
+    with closing(opened_log(place)) as log:
         try:
             view = fitting(log, View.open(views, log.id, BODIES, writable=False))
         except ViewError as error:
@@ -173,7 +169,7 @@ def _history(place: Path) -> Iterator[Checked]:
         return
     from replay.analytics import shown  # noqa: PLC0415 - DuckDB is slow to import, and need not be installed
 
-    with closing(_opened(place)) as log:
+    with closing(opened_log(place)) as log:
         found = shown(log, place / VIEWS_FOLDER)
     if found is None:
         yield Checked("history view", "note", "of another history or release; the next question in SQL makes it anew")
@@ -200,7 +196,7 @@ def _signing(place: Path) -> Iterator[Checked]:
             f"evlog -s {place} checkpoint",
         )
         return
-    with closing(_opened(place)) as log:
+    with closing(opened_log(place)) as log:
         uncovered = log.end - signed.size
     age_s = time.time() - (tlog / CHECKPOINT).stat().st_mtime
     told = f"over {signed.size:,} records, {_age(age_s)} old, {uncovered:,} records not covered"
@@ -223,7 +219,7 @@ def _anchors(place: Path) -> Iterator[Checked]:
 
 
 def _subjects(place: Path) -> Iterator[Checked]:
-    with closing(_opened(place)) as log:
+    with closing(opened_log(place)) as log:
         held = log.subject_keys
         if ids := held.ids():
             read = sum(held.key(one) is not None for one in ids)  # One that is damaged ends this look.

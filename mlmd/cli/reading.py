@@ -197,13 +197,14 @@ def putting_of(settings: Settings) -> Iterator[MetadataStore]:
 @contextmanager
 def log_of(settings: Settings) -> Iterator[Log]:
     """Open the log of the store for reading, without its view; close it at the end."""
-    place = find_store(settings)
-    folder = RealFolder(place / LOG_FOLDER)
-    log = Log.open(folder, writable=False, acknowledged=acknowledged_by(place / VIEWS_FOLDER, folder))
-    try:
+    with closing(opened_log(find_store(settings))) as log:
         yield log
-    finally:
-        log.close()
+
+
+def opened_log(place: Path) -> Log:
+    """Open the log of the store in a folder for reading, held to what view, checkpoint and anchors say was acknowledged."""
+    folder = RealFolder(place / LOG_FOLDER)
+    return Log.open(folder, writable=False, acknowledged=acknowledged_by(place / VIEWS_FOLDER, folder))
 
 
 def _reached(log: Log, end: int) -> str:
