@@ -10,12 +10,13 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
+from mlmd import marks
 from mlmd.cli.copies import note_copy
 from mlmd.cli.following import Feed, feed_reader
 from mlmd.cli.output import talk
 from mlmd.cli.program import State
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import find_store, settled
+from mlmd.cli.reading import find_store
 from mlmd.engine import Engine
 from mlmd.exchange.newfile import fresh
 from mlmd.exchange.openlineage import sending
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mlmd.cli.exporting import Asked
     from mlmd.cli.output import Row
     from mlmd.exchange.openlineage.sending import Send
+    from mlmd.moment import Moment
 
 _STDOUT: Final = "-"
 _STATE_RECORDS: Final = 1_000  # Without an event, after which the state is kept all the same.
@@ -68,6 +70,10 @@ def _target(asked: Asked, stack: ExitStack) -> tuple[Send, IO[bytes] | None]:
     return sending.to_lines(file, asked.target), file
 
 
+def _offset(engine: Engine, when: Moment) -> int:
+    return offset_of(engine.log, engine.view.ask(lambda lookup: marks.settled(lookup, when.at)))
+
+
 class _Emitter:
     """One run of the command."""
 
@@ -75,9 +81,7 @@ class _Emitter:
         self._asked, self._engine, self._send, self._file = asked, engine, send, file
         at = asked.settings.at
         self._stop = engine.log.end if at is None else engine.offset_at(at.at)
-        begin = (
-            0 if asked.start is None else min(self._stop, offset_of(engine.log, settled(asked.settings, asked.start)))
-        )
+        begin = 0 if asked.start is None else min(self._stop, _offset(engine, asked.start))
         self._state = State(asked.state_file, engine.log, begin)
         if self._state.applied != begin:
             talk(asked.settings, f"going on at #{self._state.applied:,}, as {asked.state_file} says")

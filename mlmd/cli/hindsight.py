@@ -12,7 +12,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.history import refuse_unknown, refuse_unknown_types
 from mlmd.cli.output import WORDS, local_time, rfc3339, show_rows
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import settled, store_of
+from mlmd.cli.reading import store_of
 from mlmd.cli.settings import When
 from mlmd.cli.things import RECORD_FIELDS, difference_in_words, difference_row, parse_named, provenance_row
 from mlmd.plain import plain
@@ -63,7 +63,7 @@ def diff(settings: Settings, since: Moment | None, until: Moment | None, types: 
     """
     first, last = _moments(settings, since, until)
     with store_of(settings) as store, progress_of(settings, "comparing") as progress:
-        start, stop = sorted(min(offset_of(store.log, settled(settings, one)), store.end) for one in (first, last))
+        start, stop = sorted(min(offset_of(store.log, store.settled(one)), store.end) for one in (first, last))
         names = store.ask(Lookup.type_names)
         refuse_unknown_types(store, types)
         found = diff_between(store.log, store.view, start, stop, types=types or None, progress=progress)

@@ -37,6 +37,7 @@ from replay.versions import history, was_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
+    from datetime import datetime
 
     from evlog.log import Log
     from evlog.records import Entry, Envelope
@@ -111,7 +112,7 @@ def log(
     if thing is not None and types:
         raise click.UsageError("--type is for the records of all things, and one is named")
     with store_of(settings) as store, progress_of(settings, "reading records") as progress:
-        start, stop = _range(settings, store, since, until)
+        start, stop = _range(store, since, until)
         if thing is not None:
             told = _life(store, parse_named(thing), start, stop, newest_first=not reverse, progress=progress)
             of_thing = list(islice((one for one in told if wanted(one[0].by)), limit or None))
@@ -144,19 +145,17 @@ def _reported(found: Iterable[Entry], total: int, progress: Progress | None) -> 
         yield entry
 
 
-def _range(settings: Settings, store: Store, since: Moment | None, until: Moment | None) -> tuple[int, int]:
+def _range(store: Store, since: Moment | None, until: Moment | None) -> tuple[int, int]:
     """Return the records [start, stop) that were asked for. Raises FutureError for a start that the log has not reached."""
     stop = store.end
     if until is not None:
         with contextlib.suppress(FutureError):  # Nothing was put in the future: until then is until now.
-            stop = min(stop, offset_of(store.log, settled(settings, until)))
-    return _start(settings, store.log, since), stop
+            stop = min(stop, offset_of(store.log, store.settled(until)))
+    return 0 if since is None else _start(store.log, store.settled(since)), stop
 
 
-def _start(settings: Settings, log: Log, since: Moment | None) -> int:
-    if since is None:
-        return 0
-    at = settled(settings, since)
+def _start(log: Log, at: int | datetime) -> int:
+    """Return the offset of the first record since a moment."""
     # An offset counts the records up to a time, and what was put at that very time was put since then.
     return offset_of(log, at if isinstance(at, int) else at - timedelta(microseconds=1))
 
@@ -174,7 +173,7 @@ def _follow(
         return record_row(entry) | ({"changes": in_short(entry.record.changes)} if settings.form == "table" else {})
 
     with log_of(settings) as log:
-        start, end = _start(settings, log, since), log.end
+        start, end = 0 if since is None else _start(log, settled(settings, since)), log.end
         stream = RowStream(settings, _COLUMNS)
         if limit:
             found = (row for entry in read_backward(log, start, end) if (row := row_of(entry)) is not None)

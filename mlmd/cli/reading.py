@@ -53,6 +53,10 @@ class Store:
         """Return the answer to a question to the view, as of the moment; at: as of another offset."""
         return self.view.ask(question, self._at if at is None else at)
 
+    def settled(self, when: Moment) -> int | datetime:
+        """Return a moment as an offset or a time; a mark is looked up as of now, whatever the store is looked at. Raises StatusError."""
+        return self.view.ask(lambda lookup: marks.settled(lookup, when.at))
+
     def get(self, method: str, **fields: Any) -> Any:
         """Return the answer to a get of `mlmd.methods`. Raises StatusError."""
         found = METHODS[method]
@@ -149,7 +153,10 @@ def store_of(settings: Settings) -> Iterator[Store]:
 
 
 def settled(settings: Settings, when: Moment) -> int | datetime:
-    """Return a moment as an offset or a time; which one a mark stands for, only the store knows. Raises StatusError, Refusal."""
+    """Return a moment as an offset or a time, for who has the log open and no view. Raises StatusError, Refusal.
+
+    Which one a mark stands for, only the view knows: for one, the store is opened.
+    """
     if not isinstance(when.at, Mark):
         return when.at
     opened = open_folder(find(settings), writable=False)
