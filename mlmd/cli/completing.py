@@ -21,7 +21,6 @@ from click.shell_completion import (
 from mlmd import places
 from mlmd.cli import COMPLETING
 from mlmd.cli.command import command
-from mlmd.cli.grammar import plain_metavar
 from mlmd.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -214,5 +213,10 @@ _OFFERS: Final[dict[str, Callable[[click.Context, str], Iterator[CompletionItem[
 
 def offered(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem[Any]]:
     """Return what a parameter is completed with, by what the help calls it. For click's `shell_complete`."""
-    offer = _OFFERS.get(plain_metavar(param.metavar))
+    offer = _OFFERS.get(_plain(param.metavar))
     return [] if offer is None else [*offer(ctx, typed)]
+
+
+def _plain(metavar: str | None) -> str:
+    """Return what the help calls a parameter, without what says that it may be left out or repeated."""
+    return (metavar or "").strip("[]").removesuffix("...").strip("[]")

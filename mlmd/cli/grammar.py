@@ -12,23 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mlmd.cli.command import Command
+from mlmd.cli.settings import offer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMED: Final = (
-    "OBJECT",
-    "A",
-    "B",
-    "RUN",
-    "NAME",
-    "NAME@ALIAS",
-    "TYPE",
-    "FILTER",
-    "WHEN",
-    "FROM",
-    "TO",
-)  # As `completing` offers.
 FILE: Final = Path(__file__).with_name("grammar.json")
 
 
@@ -85,7 +73,7 @@ def _param(told: Mapping[str, Any]) -> click.Parameter:
     elif "path" in told:
         form = click.Path(file_okay=told["path"] == "file")
     metavar, nargs = told.get("metavar"), told.get("nargs", 1)
-    offered = _offered if form is None and plain_metavar(metavar) in NAMED else None
+    offered = offer if form is None else None
     if told["kind"] == "argument":
         return click.Argument(
             told["words"], type=form, metavar=metavar, nargs=nargs, required=False, shell_complete=offered
@@ -102,14 +90,3 @@ def _param(told: Mapping[str, Any]) -> click.Parameter:
         help=told.get("help"),
         shell_complete=offered,
     )
-
-
-def plain_metavar(metavar: str | None) -> str:
-    """Return what the help calls a parameter, without what says that it may be left out or repeated."""
-    return (metavar or "").strip("[]").removesuffix("...").strip("[]")
-
-
-def _offered(ctx: click.Context, param: click.Parameter, typed: str) -> Any:
-    from mlmd.cli.completing import offered  # noqa: PLC0415 - a cycle: the command that completes is one of the commands
-
-    return offered(ctx, param, typed)

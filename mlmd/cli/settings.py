@@ -70,7 +70,8 @@ class When(click.ParamType):  # type: ignore[type-arg] # Generic from click 8.4 
             self.fail(str(error), param, ctx)
 
 
-def _moments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+def offer(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    """Let the shell offer what `completing` knows for a parameter."""
     from mlmd.cli.completing import offered  # noqa: PLC0415 - for who presses Tab
 
     return offered(ctx, param, incomplete)
@@ -107,7 +108,7 @@ def shared_options() -> list[click.Option]:
             ["--at"],
             type=When(),
             metavar="WHEN",
-            shell_complete=_moments,
+            shell_complete=offer,
             help="Look at the store as it was: '#31907' (the first 31,907 records), 2026-03-01T09:30, yesterday, 3d, 2h, mark:NAME.",
             expose_value=False,
             callback=_remember,
