@@ -33,7 +33,7 @@ NAMED: Final = (*WORDS, "id")  # Where a row says art:1; elsewhere it has kind a
 _TIMES: Final = ("time", "created", "updated", "started")
 # What names a row in a further command: art:1, run:2, ctx:3, or a name.
 _NAMES: Final = ("thing", "artifact", "execution", "context", "run", "alias", "mark", "key", "name", "id")
-_EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
+EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 
 
@@ -82,7 +82,7 @@ def show_rows(
     else:
         held = [{name: row[name] for name in columns if name in row} for row in rows]
         if held or every_column:
-            shown = [name for name in columns if every_column or any(row.get(name) not in _EMPTY for row in held)]
+            shown = [name for name in columns if every_column or any(row.get(name) not in EMPTY for row in held)]
             if settings.form == "md":
                 _write_markdown(held, shown)
             else:
@@ -172,7 +172,7 @@ def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
         show_rows(settings, [row], list(row))
     else:
         [row] = picked(settings, [row])
-        told = {name: value for name, value in row.items() if settings.fields or value not in _EMPTY}
+        told = {name: value for name, value in row.items() if settings.fields or value not in EMPTY}
         width = max((len(name) for name in told), default=0)
         for name, value in told.items():
             lines = _lines(name, value)
@@ -185,7 +185,7 @@ def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
 
 def in_words(name: str, value: Any) -> str:
     """Return a value as a person reads it."""
-    if value in _EMPTY:
+    if value in EMPTY:
         return NONE
     if name in _TIMES and isinstance(value, str):
         return local_time(value)

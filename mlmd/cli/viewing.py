@@ -6,13 +6,13 @@ import tempfile
 import webbrowser
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.evidence import write_file
-from mlmd.cli.output import show_one, talk
+from mlmd.cli.output import EMPTY, show_one, talk
 from mlmd.cli.reading import Served, Store, gets_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.showing import node_in_full
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _NEWEST: Final = 20
 _LISTS: Final = ("events", "versions")
-_NONE: Final[tuple[Any, ...]] = (None, "", [], {})
 _Parts = list[tuple[str, str]]
 
 
@@ -101,12 +100,12 @@ def _store(store: Store | Served) -> tuple[str, _Parts]:
 
 def _fields(row: Row) -> str:
     """Return the fields of a thing as a table, but for those that have one of their own."""
-    told = [(name.replace("_", " "), value) for name, value in row.items() if name not in _LISTS and value not in _NONE]
+    told = [(name.replace("_", " "), value) for name, value in row.items() if name not in _LISTS and value not in EMPTY]
     return Table(("field", "value"), told)._repr_html_()
 
 
 def _rows(rows: Sequence[Row]) -> str:
-    columns = dict.fromkeys(name for row in rows for name, value in row.items() if value not in _NONE)
+    columns = dict.fromkeys(name for row in rows for name, value in row.items() if value not in EMPTY)
     return Table(list(columns), [[row.get(name) for name in columns] for row in rows])._repr_html_()
 
 
