@@ -10,7 +10,7 @@ import click
 from mlmd.cli.command import Command, command, with_settings
 from mlmd.cli.output import NAMED, show_rows, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import Served, gets_of
+from mlmd.cli.reading import Served, gets_of, types_of
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.things import node_row
 from mlmd.convert import unframed
@@ -131,8 +131,7 @@ def _type_ids(store: Store | Served, kind: Kind, name: str | None) -> list[int] 
     """Return the ids of all versions of a type; of none where no type was named."""
     if name is None:
         return [None]
-    types = getattr(store.get(f"Get{kind.name.capitalize()}Types"), f"{kind.name}_types")
-    found = [one.id for one in types if one.name == name]
+    found = [one.id for one in types_of(store, kind) if one.name == name]
     if not found:
         raise Refusal(f"there is no {kind.name} type {name!r}", f"evlog -s {store.place} types")
     return found

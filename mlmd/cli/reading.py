@@ -25,10 +25,11 @@ from mlmd.store import MetadataStore
 from projections.sqlite.view import peek
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from mlmd.cli.settings import Settings
+    from mlmd.kinds import Kind, Type
     from mlmd.moment import At, Moment
     from mlmd.places import Place
     from projections.sqlite.lookup import Lookup
@@ -81,6 +82,12 @@ class Served:
     def close(self) -> None:
         """Close the connection."""
         self._remote.close()
+
+
+def types_of(store: Store | Served, kind: Kind) -> Sequence[Type]:
+    """Return the types of a kind, without those that every store has."""
+    types: Sequence[Type] = getattr(store.get(f"Get{kind.name.capitalize()}Types"), f"{kind.name}_types")
+    return types
 
 
 def place_of(settings: Settings) -> Place:

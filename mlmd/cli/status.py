@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evlog import segment, storage
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, local_time, rfc3339, show_one
-from mlmd.cli.reading import Served, Store, gets_of
+from mlmd.cli.reading import Served, Store, gets_of, types_of
 from mlmd.kinds import KINDS, SYSTEM_TYPES
 from mlmd.names import SHORT
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, anchored_size, newest_checkpoint
@@ -91,8 +91,7 @@ def _of_server(store: Served) -> Row:
     """Return what a server tells of its store: its types, and what was put last of each kind."""
     row: Row = {"store": str(store.place), "types": 0}
     for kind in KINDS:
-        types = getattr(store.get(f"Get{kind.name.capitalize()}Types"), f"{kind.name}_types")
-        row["types"] += len(types)
+        row["types"] += len(types_of(store, kind))
         options = ListOptions(limit=1, order_by=OrderByField.UPDATE_TIME, is_asc=False)
         last = getattr(store.metadata, f"get_{kind.plural}")(list_options=options)
         row[f"last_{kind.name}"] = [

@@ -8,7 +8,7 @@ import click
 
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_rows
-from mlmd.cli.reading import Served, gets_of
+from mlmd.cli.reading import Served, gets_of, types_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.things import type_row
 from mlmd.convert import unframed
@@ -50,8 +50,7 @@ def type_rows(store: Store | Served) -> list[Row]:
     rows = []
     for kind in KINDS:
         if isinstance(store, Served):
-            found = getattr(store.get(f"Get{kind.name.capitalize()}Types"), f"{kind.name}_types")
-            rows += [type_row(kind, message) for message in found]
+            rows += [type_row(kind, message) for message in types_of(store, kind)]
             continue
         for body in store.ask(lambda lookup, kind=kind: lookup.types(kind.name)):  # type: ignore[misc]
             row = type_row(kind, kind.type_message.FromString(unframed(body)))
