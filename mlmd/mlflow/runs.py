@@ -51,18 +51,28 @@ STATES: Final = {
 STATUSES: Final = {**{state: status for status, state in STATES.items()}, pb.Execution.CACHED: "FINISHED"}
 
 
+def status_of(run: pb.Execution) -> str:
+    """Return a run's status."""
+    return STATUSES.get(run.last_known_state, "RUNNING")
+
+
+def name_of(run: pb.Execution) -> str | None:
+    """Return a run's name, also one whose tag is gone."""
+    return string(run, TAG + MLFLOW_RUN_NAME) or string(run, words.RUN_NAME)
+
+
 def info_of(run: pb.Execution) -> RunInfo:
     """Return what MLflow says of a run itself."""
     return RunInfo(
         run_id=run.external_id,
         experiment_id=string(run, words.EXPERIMENT),
         user_id=string(run, words.USER),
-        status=STATUSES.get(run.last_known_state, "RUNNING"),
+        status=status_of(run),
         start_time=integer(run, words.START_MS),
         end_time=integer(run, ENDED_MS),
         lifecycle_stage=stage_of(run),
         artifact_uri=string(run, words.ARTIFACT_URI),
-        run_name=string(run, TAG + MLFLOW_RUN_NAME) or string(run, words.RUN_NAME),
+        run_name=name_of(run),
     )
 
 

@@ -25,7 +25,7 @@ from mlmd.mlflow.clauses import Clause, compare, named, number_clause, text_clau
 from mlmd.mlflow.inputs import input_tags
 from mlmd.mlflow.metrics import shown
 from mlmd.mlflow.nodes import integer, string
-from mlmd.mlflow.runs import STATUSES
+from mlmd.mlflow.runs import STATUSES, name_of, status_of
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder.words import ENDED_MS, METRIC, NAME, PARAMETER, TAG
 from projections.query import Variable
@@ -58,19 +58,9 @@ def metric(key: str, run: pb.Execution) -> float | None:
     return shown(run.custom_properties[name].double_value) if name in run.custom_properties else None
 
 
-def status(run: pb.Execution) -> str:
-    """Return a run's status."""
-    return STATUSES.get(run.last_known_state, "RUNNING")
-
-
 def run_id(run: pb.Execution) -> str:
     """Return what MLflow calls a run."""
     return run.external_id
-
-
-def run_name(run: pb.Execution) -> str | None:
-    """Return a run's name, also one whose tag is gone."""
-    return string(run, TAG + MLFLOW_RUN_NAME) or string(run, words.RUN_NAME)
 
 
 class Key(NamedTuple):
@@ -105,7 +95,7 @@ def key_of(kind: str, key: str, *, ascending: bool) -> Key:
     if key in _PROPERTIES:
         name = _PROPERTIES[key]
         return Key(partial(integer_of if key in SearchUtils.NUMERIC_ATTRIBUTES else string_of, name), ascending, name)
-    return Key({"status": status, "run_id": run_id, "run_name": run_name}[key], ascending)
+    return Key({"status": status_of, "run_id": run_id, "run_name": name_of}[key], ascending)
 
 
 def string_of(name: str, run: pb.Execution) -> str | None:
@@ -249,7 +239,7 @@ def _status_clause(comparator: str, wanted: Any) -> Clause:
     """Return the clause of a status: the store is asked for the states whose names pass."""
 
     def passes(run: pb.Execution) -> bool:
-        return compare(status(run), comparator, wanted)
+        return compare(status_of(run), comparator, wanted)
 
     states = [pb.Execution.State.Name(state) for state, name in STATUSES.items() if compare(name, comparator, wanted)]
     if not states:

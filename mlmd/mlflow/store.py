@@ -20,7 +20,7 @@ from mlmd.mlflow.address import address_of
 from mlmd.mlflow.batches import Batches
 from mlmd.mlflow.experiments import Experiments
 from mlmd.mlflow.inputs import Inputs
-from mlmd.mlflow.metrics import Point, compared, history
+from mlmd.mlflow.metrics import Point, history
 from mlmd.mlflow.models import Models
 from mlmd.mlflow.nodes import Nodes, string
 from mlmd.mlflow.runs import Runs
@@ -55,8 +55,11 @@ _INHERITED: Final = (
     "log_batch_async",
     "log_metric_async",
     "log_param_async",
+    "set_tag_async",
+    "end_async_logging",
+    "flush_async_logging",
+    "shut_down_async_logging",
 )
-_INHERITED_TOO: Final = ("set_tag_async", "end_async_logging", "flush_async_logging", "shut_down_async_logging")
 
 
 class TrackingStore(AbstractStore):
@@ -319,7 +322,7 @@ class TrackingStore(AbstractStore):
 
 
 def _by_step(points: list[Point]) -> list[Point]:
-    return sorted(points, key=lambda point: (point.step, point.time_ms, compared(point.value)))
+    return sorted(points, key=lambda point: point.rank)
 
 
 def _of_run(run_id: str, key: str, points: Iterable[Point]) -> list[MetricWithRunId]:
@@ -353,7 +356,7 @@ def _absent(name: str) -> Callable[..., Any]:
 
 def absent() -> list[str]:
     """Return the methods of AbstractStore that are refused."""
-    known = {*vars(TrackingStore), *_INHERITED, *_INHERITED_TOO}
+    known = {*vars(TrackingStore), *_INHERITED}
     names = (name for name in dir(AbstractStore) if not name.startswith(("_", "supports_")))
     return [name for name in names if name not in known and callable(getattr(AbstractStore, name))]
 
