@@ -16,10 +16,9 @@ from mlflow.utils.validation import (
     _validate_experiment_tag,
 )
 
-from mlmd import errors
 from mlmd.kinds import CONTEXT, EXECUTION
 from mlmd.mlflow import words
-from mlmd.mlflow.nodes import integer, string
+from mlmd.mlflow.nodes import doubles, integer, string
 from mlmd.recorder.words import TAG
 
 if TYPE_CHECKING:
@@ -38,10 +37,12 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def tags_of(node: Any) -> dict[str, str]:
-    """Return the tags of a node by key."""
+def texts_of(node: Any, prefix: str) -> dict[str, str]:
+    """Return the tags of a node, or its parameters, by key. prefix: what their properties begin with."""
     properties = node.custom_properties
-    return {key.removeprefix(TAG): properties[key].string_value for key in sorted(properties) if key.startswith(TAG)}
+    return {
+        key.removeprefix(prefix): properties[key].string_value for key in sorted(properties) if key.startswith(prefix)
+    }
 
 
 def stage_of(node: Any) -> str:
@@ -62,7 +63,7 @@ def experiment_of(context: pb.Context) -> Experiment:
         name=context.name,
         artifact_location=string(context, words.ARTIFACT_LOCATION) or append_to_uri_path(root, id_of(context)),
         lifecycle_stage=stage_of(context),
-        tags=[ExperimentTag(key, value) for key, value in tags_of(context).items()],
+        tags=[ExperimentTag(key, value) for key, value in texts_of(context, TAG).items()],
         creation_time=context.create_time_since_epoch,
         last_update_time=integer(context, words.UPDATED_MS) or context.create_time_since_epoch,
     )
@@ -110,15 +111,9 @@ class Experiments:
         if words.ARTIFACT_LOCATION in values:
             del values[words.ARTIFACT_ROOT]
         context = self._nodes.new(CONTEXT, words.EXPERIMENT_TYPE, values, name=name, **fields)
-        try:
+        told = f"Experiment(name={name}) already exists: take another name, or restore it if it was deleted"
+        with doubles(told, codes.RESOURCE_ALREADY_EXISTS):
             return self._nodes.make(CONTEXT, [context])[0]
-        except MlflowException as error:
-            if isinstance(error.__cause__, errors.AlreadyExistsError):
-                raise MlflowException(
-                    f"Experiment(name={name}) already exists: take another name, or restore it if it was deleted",
-                    codes.RESOURCE_ALREADY_EXISTS,
-                ) from error
-            raise
 
     def context(self, experiment_id: str | int | None, view_type: int = ViewType.ALL) -> pb.Context:
         """Return the context of an experiment. Raises MlflowException: RESOURCE_DOES_NOT_EXIST."""
@@ -160,12 +155,10 @@ class Experiments:
         context = self.context(experiment_id)
         if stage_of(context) != LifecycleStage.ACTIVE:
             raise MlflowException("Cannot rename a non-active experiment.", codes.INVALID_STATE)
-        try:
+        with doubles(
+            f"There is an experiment {name!r} already", codes.BAD_REQUEST
+        ):  # As MLflow answers a database's refusal.
             self._nodes.update(CONTEXT, [context.id], {words.UPDATED_MS: now_ms()}, name=name)
-        except MlflowException as error:
-            if isinstance(error.__cause__, errors.AlreadyExistsError):  # As MLflow answers a database's refusal.
-                raise MlflowException(f"There is an experiment {name!r} already", codes.BAD_REQUEST) from error
-            raise
 
     def delete(self, experiment_id: str) -> None:
         """Mark an experiment and its runs as deleted."""

@@ -17,10 +17,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos import databricks_pb2 as codes
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-from mlmd.errors import AlreadyExistsError
 from mlmd.kinds import ARTIFACT
 from mlmd.mlflow import words
-from mlmd.mlflow.nodes import string
+from mlmd.mlflow.nodes import doubles, string
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder.words import NAME
 
@@ -88,6 +87,11 @@ def outputs_of(events: Iterable[pb.Event], artifacts: Mapping[int, pb.Artifact])
         if event.type in _OUTPUTS and event.artifact_id in artifacts
         if artifacts[event.artifact_id].type == words.MODEL_TYPE
     ]
+
+
+def no_model(model_id: str) -> MlflowException:
+    """Return the refusal of a logged model that is not there."""
+    return MlflowException(f"Logged model with ID '{model_id}' not found.", codes.RESOURCE_DOES_NOT_EXIST)
 
 
 class Inputs:
@@ -158,14 +162,8 @@ class Inputs:
             self._link([], edges)
 
     def _link(self, artifacts: Sequence[pb.Artifact], edges: Sequence[Any]) -> list[int]:
-        try:
+        with doubles("another process logged the same just now: log it again", codes.TEMPORARILY_UNAVAILABLE):
             return self._nodes.link(artifacts, edges)
-        except MlflowException as error:
-            if isinstance(error.__cause__, AlreadyExistsError):
-                raise MlflowException(
-                    "another process logged the same just now: log it again", codes.TEMPORARILY_UNAVAILABLE
-                ) from error
-            raise
 
     def _linked(self, run: pb.Execution, types: Sequence[int]) -> set[int]:
         return {event.artifact_id for event in self._nodes.events_of_runs([run.id]) if event.type in types}
@@ -197,7 +195,7 @@ class Inputs:
         }
         for model_id in model_ids:
             if model_id not in found:
-                raise MlflowException(f"Logged model with ID '{model_id}' not found.", codes.RESOURCE_DOES_NOT_EXIST)
+                raise no_model(model_id)
         return [found[model_id] for model_id in model_ids]
 
 

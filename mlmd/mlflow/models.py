@@ -23,7 +23,8 @@ from evlog.records import Struct
 from mlmd.convert import properties_of
 from mlmd.kinds import ARTIFACT
 from mlmd.mlflow import words
-from mlmd.mlflow.experiments import experiment_of, id_of, now_ms, refuse_deleted, stage_of, tags_of
+from mlmd.mlflow.experiments import experiment_of, id_of, now_ms, refuse_deleted, stage_of, texts_of
+from mlmd.mlflow.inputs import no_model
 from mlmd.mlflow.nodes import integer, string
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder.words import NAME, PARAMETER, TAG
@@ -41,12 +42,6 @@ _POINTS: Final = "points"
 
 def model_of(artifact: pb.Artifact) -> LoggedModel:
     """Return a logged model as MLflow has it."""
-    properties = artifact.custom_properties
-    params = {
-        key.removeprefix(PARAMETER): properties[key].string_value
-        for key in sorted(properties)
-        if key.startswith(PARAMETER)
-    }
     created_ms = integer(artifact, words.CREATED_MS) or artifact.create_time_since_epoch
     return LoggedModel(
         experiment_id=string(artifact, words.EXPERIMENT),
@@ -58,8 +53,8 @@ def model_of(artifact: pb.Artifact) -> LoggedModel:
         model_type=string(artifact, words.KIND),
         source_run_id=string(artifact, words.SOURCE_RUN),
         status=LoggedModelStatus(string(artifact, words.STATUS) or LoggedModelStatus.READY.value),
-        tags=tags_of(artifact) or None,
-        params=params or None,
+        tags=texts_of(artifact, TAG) or None,
+        params=texts_of(artifact, PARAMETER) or None,
         metrics=[metric_of(artifact.external_id, point) for point in points_of(artifact)] or None,
     )
 
@@ -132,14 +127,14 @@ class Models:
         """Return the artifact of a model, deleted or not. Raises MlflowException: RESOURCE_DOES_NOT_EXIST."""
         found = self._nodes.external(ARTIFACT, words.MODEL_TYPE, model_id) if isinstance(model_id, str) else None
         if found is None:
-            raise MlflowException(f"Logged model with ID '{model_id}' not found.", codes.RESOURCE_DOES_NOT_EXIST)
+            raise no_model(model_id)
         return found
 
     def get(self, model_id: str, *, allow_deleted: bool) -> LoggedModel:
         """Return a model."""
         artifact = self.artifact(model_id)
         if stage_of(artifact) != LifecycleStage.ACTIVE and not allow_deleted:
-            raise MlflowException(f"Logged model with ID '{model_id}' not found.", codes.RESOURCE_DOES_NOT_EXIST)
+            raise no_model(model_id)
         return model_of(artifact)
 
     def delete(self, model_id: str) -> None:

@@ -59,6 +59,17 @@ def refusals() -> Iterator[None]:
         raise MlflowException.invalid_parameter_value(f"this cannot be stored: {error}") from error
 
 
+@contextmanager
+def doubles(what: str, code: int) -> Iterator[None]:
+    """Let the refusal of what is there already go on in words of MLflow's, and with its code."""
+    try:
+        yield
+    except MlflowException as error:
+        if isinstance(error.__cause__, errors.AlreadyExistsError):
+            raise MlflowException(what, code) from error
+        raise
+
+
 def string(node: Any, key: str) -> str | None:
     """Return a custom property that is a text, None where it is not there. To ask a map for what it lacks puts it there."""
     return node.custom_properties[key].string_value if key in node.custom_properties else None
