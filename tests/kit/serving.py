@@ -12,7 +12,7 @@ import grpc
 from mlmd import errors
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
-from mlmd.opening import open_memory
+from mlmd.opening import open_folder, open_memory
 from mlmd.server import Options, Server
 from mlmd.service import NAME
 
@@ -34,6 +34,18 @@ def served(engine: Engine | None = None, **options: Any) -> Iterator[Server]:
         server.stop(5)
         if own:
             engine.close()
+
+
+@contextmanager
+def reached(place: Path, by: str) -> Iterator[str]:
+    """Return what `-s` names a store by: its folder, or a server of it. by: folder or server."""
+    if by == "folder":
+        yield str(place)
+        return
+    engine = Engine(open_folder(place))
+    with served(engine) as server:
+        yield f"localhost:{server.port}"
+    engine.close()
 
 
 class Process:

@@ -35,24 +35,12 @@ NAMES = [name for group in COMMANDS.values() for name in group]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("cli") / "demo"
-    assert run("demo", "--guide", str(place)).exit_code == 0
-    return place
-
-
-@pytest.fixture(scope="module")
 def told(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What examples speak of: the guide's workflow, and behind it the three pipelines of `evlog demo`."""
     place = Path(shutil.copytree(made, tmp_path_factory.mktemp("told") / "store", symlinks=True))
     with mlmd.open(place) as store:
         record_story(store)
     return place
-
-
-@pytest.fixture
-def place(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "store", symlinks=True))
 
 
 def fine(*words: str) -> str:

@@ -6,12 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from serving import served
+from serving import reached
 from stores import run
 
 import mlmd
-from mlmd.engine import Engine
-from mlmd.opening import open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +40,8 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["folder", "server"])
 def where(request: pytest.FixtureRequest, place: Path) -> Iterator[str]:
-    if request.param == "folder":
-        yield str(place)
-        return
-    engine = Engine(open_folder(place))
-    with served(engine) as server:
-        yield f"localhost:{server.port}"
-    engine.close()
+    with reached(place, request.param) as name:
+        yield name
 
 
 def rows(*words: Any) -> list[dict[str, Any]]:

@@ -23,17 +23,11 @@ from mlmd.cli import examining, looking
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("doctor") / "store"
-    assert run("demo", "--guide", str(place)).exit_code == 0
-    return place
-
-
 @pytest.fixture
-def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of a user who has no keys."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    return Path(shutil.copytree(made, tmp_path / "store", symlinks=True))
+    return place
 
 
 def told(place: Path | str, *, exit_code: int = 0) -> dict[str, list[dict[str, Any]]]:

@@ -35,18 +35,6 @@ ESCAPE = "evil\x1b]0;title\x07\x1b[31m\x9b\n"
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("edges") / "demo"
-    assert run("demo", "--guide", str(place)).exit_code == 0
-    return place
-
-
-@pytest.fixture
-def place(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "store", symlinks=True))
-
-
 def data(place: Path, *words: str) -> Any:
     result = run("-s", str(place), "-o", "json", *words)
     assert result.exit_code == 0, result.output

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +23,8 @@ from mlmd.proto import metadata_store_pb2 as pb
 from replay.asof import as_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tally import Tally
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -52,18 +52,6 @@ for step in range(int(puts)):
     store.put_artifacts([one])
 store.close()
 """
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("keeping") / "store"
-    assert run("demo", "--guide", str(place)).exit_code == 0
-    return place
-
-
-@pytest.fixture
-def place(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "store", symlinks=True))
 
 
 @pytest.fixture

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
-from serving import served
+from serving import reached
 
 import mlmd
 from mlmd.cli import cli
-from mlmd.engine import Engine
-from mlmd.opening import open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,13 +33,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             r.output("s3://m/1", "Model", name="m")
         s.alias("taxi@prod", "taxi:1")
         s.alias("taxi@prod", "taxi:2")
-    if request.param == "folder":
-        yield str(folder)
-        return
-    engine = Engine(open_folder(folder))
-    with served(engine) as server:
-        yield f"localhost:{server.port}"
-    engine.close()
+    with reached(folder, request.param) as name:
+        yield name
 
 
 def run(place: str, *words: str) -> Result:

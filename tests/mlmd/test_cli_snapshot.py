@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -21,18 +20,7 @@ from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("made") / "demo"
-    assert CliRunner().invoke(cli, ["demo", "--guide", str(place)]).exit_code == 0
-    return place
-
-
-@pytest.fixture
-def place(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "store", symlinks=True))
+    from pathlib import Path
 
 
 def run(place: Path, *words: str) -> Result:

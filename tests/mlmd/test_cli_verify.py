@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -31,11 +30,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert run("demo", "--guide", str(place)).exit_code == 0
     assert run("-s", str(place), "replay", "--view", "history").exit_code == 0
     return place
-
-
-@pytest.fixture
-def place(made: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(made, tmp_path / "store", symlinks=True)
 
 
 def verified(place: Path, *words: str, code: int = 0) -> Any:
