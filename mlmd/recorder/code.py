@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _COMMAND_MAX: Final = 1_000
 _COMMIT_KEPT_S: Final = 5.0
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})  # Folders of what is installed.
+_TEXT: Final = (
+    "<string>"  # Where code says it is from that came as a text. Python may know lines by this name, of another text.
+)
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -101,10 +104,25 @@ def _undecorated(value: Any) -> Any:
 def _source(one: FunctionType | type) -> str:
     """Return the source as its meaning: without comments, docstrings and layout. Where there is none, the compiled code."""
     try:
+        if any(function.__code__.co_filename == _TEXT for function in _functions(one)):
+            return _bare(one)
         text = textwrap.dedent(inspect.getsource(one))
         return ast.dump(_without_docstrings(ast.parse(text)))
     except (OSError, TypeError, SyntaxError, IndentationError):
-        return _compiled(one.__code__) if isinstance(one, FunctionType) else one.__qualname__
+        return _bare(one)
+
+
+def _functions(one: FunctionType | type) -> list[FunctionType]:
+    """Return the function, or the methods of a class in their order."""
+    if isinstance(one, FunctionType):
+        return [one]
+    values = (getattr(value, "__func__", value) for value in vars(one).values())
+    return [value for value in values if isinstance(value, FunctionType)]
+
+
+def _bare(one: FunctionType | type) -> str:
+    """Return what was compiled: all that there is of code that came as a text."""
+    return repr([(function.__name__, _compiled(function.__code__)) for function in _functions(one)])
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
@@ -136,10 +154,8 @@ def _named(one: FunctionType | type, start: FunctionType | type) -> Iterator[tup
     if isinstance(one, type):
         for base in one.__bases__:
             yield f"base {base.__name__}", base
-        for value in vars(one).values():
-            function = getattr(value, "__func__", value)
-            if isinstance(function, FunctionType):
-                yield from _named(function, start)
+        for function in _functions(one):
+            yield from _named(function, start)
         return
     for name, value in (*enumerate(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).items()):
         yield f"default {name}", value

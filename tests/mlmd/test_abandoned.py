@@ -36,15 +36,16 @@ def names(store: MetadataStore) -> list[str]:
 
 def test_a_dropped_store_gives_back_its_files_at_once_and_loses_nothing(tmp_path: Path) -> None:
     put(opened(tmp_path / "store"), "first")
+    gc.collect()  # What other tests left is not to go meanwhile.
     before = descriptors()
     for number in range(20):
         put(opened(tmp_path / "store"), str(number))
-        assert descriptors() == before
+        assert descriptors() <= before
     store = opened(tmp_path / "store")
     assert names(store) == ["first", *map(str, range(20))]
     check_store(store)
     store.close()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_a_store_in_memory_is_gone_when_it_is_dropped() -> None:

@@ -114,6 +114,18 @@ def test_a_function_without_source_has_the_digest_of_what_was_compiled() -> None
     assert first == second != third
 
 
+@pytest.mark.parametrize("text", ["def f(x):\n    return {0}\n", "class f:\n    def m(self, x):\n        return {0}\n"])
+def test_code_that_came_as_a_text_is_not_taken_for_lines_of_the_command(text: str) -> None:
+    """From 3.13 on, Python knows the lines of `python -c` by the name that all code from texts has."""
+    command = (
+        "import sys\nfrom mlmd.recorder.code import code_of\nfor value in sys.argv[2:]:\n    space = {'__name__': '__main__'}\n"
+        "    exec(sys.argv[1].format(value), space)\n    print(code_of(space['f']))\n"
+    )
+    words = [sys.executable, "-c", command, text, "x", "x", "x + 1"]
+    first, second, third = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    assert first == second != third
+
+
 def test_what_is_no_code_is_refused() -> None:
     for wrong in (7, object(), len, functools.partial(len), "not/there.py", "sha256:xyz"):
         with pytest.raises(errors.InvalidArgumentError, match="^code: "):
