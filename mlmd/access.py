@@ -11,6 +11,7 @@ Files are removed after 90 days, or as many as EVLOG_ACCESS_DAYS says.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
@@ -97,6 +98,7 @@ class Access:
             if self._thread is None and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._run, name="access", daemon=True)
                 self._thread.start()
+                atexit.register(self.close)  # For who forgets.
         self._wake.set()
 
     def close(self) -> None:
@@ -105,6 +107,7 @@ class Access:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+            atexit.unregister(self.close)
 
     def _run(self) -> None:
         while not self._closed.is_set():

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from mlmd.tokens import Role, Token
 
 AUTHORIZATION: Final = "authorization"
+# How HTTP says what the door says.
+HTTP_STATUS: Final = {
+    errors.INVALID_ARGUMENT: 400,
+    errors.UNAUTHENTICATED: 401,
+    errors.PERMISSION_DENIED: 403,
+    errors.RESOURCE_EXHAUSTED: 429,
+    errors.UNAVAILABLE: 503,
+}
 AUTH: Final = "token"  # In the envelope of what is put with one.
 _SCHEME: Final = "bearer"
 _LOG: Final = logging.getLogger(__name__)

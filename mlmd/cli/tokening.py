@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mlmd.tokens import Role, Token
 
 _COLUMNS = ("name", "role", "ends_with", "created", "expires", "state")
+_USUAL = 50
 _USES = ("time", "actor", "role", "where", "what", "result", "peer", "times")
 
 
@@ -51,7 +53,9 @@ class _Ahead(click.ParamType):  # type: ignore[type-arg] # As in `settings`.
     "--expires", "expires_ms", metavar="30d", type=_Ahead(), help="For `add`: when it ends by itself; 12h, or a date."
 )
 @click.option("--reason", metavar="TEXT", help="For `add` and `rm`: why, for the record; else EVLOG_REASON.")
-@click.option("-n", "limit", type=click.IntRange(1), metavar="N", help="For `uses`: the last so many; 50 if not given.")
+@click.option(
+    "-n", "limit", type=click.IntRange(0), metavar="N", help="For `uses`: the last so many; 50 if not given, 0 for all."
+)
 def token(
     settings: Settings,
     action: str,
@@ -85,7 +89,7 @@ def token(
             raise click.UsageError("`token ls` lists all tokens: it takes no name")
         _list(settings)
     elif action == "uses":
-        _uses(settings, name, limit or 50)
+        _uses(settings, name, _USUAL if limit is None else limit or sys.maxsize)
     elif name is None:
         raise click.UsageError(f"which token? evlog token {action} NAME")
     elif action == "rm":
