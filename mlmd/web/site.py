@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from mlmd import errors
-from mlmd.exchange.citation import Citations
+from mlmd.exchange.citation import Citations, cite
 from mlmd.web import headers, words
 from mlmd.web.guard import Guard, OpenGuard
 from mlmd.web.page import FORMS, rendered
@@ -101,12 +101,16 @@ class Site:
         """Return the citation of the first `offset` records."""
         with self._lock:
             if offset not in self._cited:
-                if self._citations is None or self._citations.tip.end > offset:
-                    self._citations = Citations(self.engine.log, offset)
-                self._cited[offset] = self._citations.cite(offset)
+                self._cited[offset] = self._citation(offset)
                 if len(self._cited) > _CITED_MAX:
                     self._cited.popitem(last=False)
             return self._cited[offset]
+
+    def _citation(self, offset: int) -> Citation:
+        """Return a citation that was not asked for before: cheap for what was just put, a walk along one segment for what is older."""
+        if self._citations is None:
+            self._citations = Citations(self.engine.log, offset)
+        return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
 
     # Answers --------------------------------------------------------------------------------------------------------
 
