@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from mlmd import errors
 from mlmd.access import Access
-from mlmd.tokens import REACHES, Tokens, tokens_of
+from mlmd.tokens import REACHES, Tokens, TokensError, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ class Gate:
     """The door of one store in a folder. Takes up tokens as they are added and removed."""
 
     def __init__(self, tokens: Tokens) -> None:
-        """Make the door. Raises DataLossError where the tokens cannot be told, InvalidArgumentError for a setting that is none."""
+        """Make the door. Raises TokensError, InvalidArgumentError for a setting that is none."""
         tokens.known()
         self._tokens, self._access = tokens, Access(tokens.store)
         self._complained = ""
@@ -117,7 +117,7 @@ class Gate:
     def _told(self, look: Callable[[], _Found]) -> _Found:
         try:
             return look()
-        except errors.DataLossError as error:
+        except TokensError as error:
             if self._complained != error.message:  # Once, not with each request.
                 self._complained = error.message
                 _LOG.error("%s", error.message)
@@ -125,7 +125,7 @@ class Gate:
 
 
 def gate_of(engine: Engine) -> Gate | None:
-    """Return the door of an open store, None for one in memory. Raises DataLossError, InvalidArgumentError."""
+    """Return the door of an open store, None for one in memory. Raises TokensError, InvalidArgumentError."""
     tokens = tokens_of(engine)
     return None if tokens is None else Gate(tokens)
 

@@ -120,7 +120,7 @@ class Server:
     """A store's server. The engine is the caller's, to be closed after `stop`."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
-        """Listen. Raises ListenError, DataLossError where the store's tokens cannot be told."""
+        """Listen. Raises ListenError, TokensError."""
         self._gate = gate_of(engine)
         settings = [
             ("grpc.max_receive_message_length", options.message_bytes_max),

@@ -58,6 +58,16 @@ _SECRET_MAX: Final = 200  # Characters. Longer texts are no secret of ours, and 
 _TAIL: Final = 4
 
 
+class TokensError(errors.DataLossError):
+    """Which tokens a store has cannot be told: their file is damaged, or gone."""
+
+    def __init__(self, file: Path, what: str) -> None:
+        super().__init__(
+            f"{file}: {what}; nobody is let in: put a copy of it back, or remove it and add the tokens anew"
+        )
+        self.file = file
+
+
 class Token(msgspec.Struct, frozen=True):
     """A token. hash: SHA-256 of its secret, hexadecimal; "" opens nothing: its removal is not on record yet. tail: the secret's last characters."""
 
@@ -94,7 +104,7 @@ class Tokens:
         self._read: tuple[tuple[int, ...], Sequence[Token]] | None = None  # Of the last look; set as a whole.
 
     def known(self) -> Sequence[Token] | None:
-        """Return all tokens, None where the store never had one. Raises DataLossError where they cannot be told."""
+        """Return all tokens, None where the store never had one. Raises TokensError."""
         read = self._read
         try:
             if read is not None and _mark(self.file.stat()) == read[0]:
@@ -104,27 +114,22 @@ class Tokens:
         except FileNotFoundError:
             if read is None:
                 return None
-            raise self._lost("is gone, and was here") from None
+            raise TokensError(self.file, "is gone, and was here") from None
         except OSError as error:
-            raise self._lost(error.strerror or "cannot be read") from None
+            raise TokensError(self.file, error.strerror or "cannot be read") from None
         try:
             tokens = parse(data)
         except ValueError as error:
-            raise self._lost(str(error)) from None
+            raise TokensError(self.file, str(error)) from None
         self._read = mark, tokens
         return tokens
 
-    def _lost(self, what: str) -> errors.DataLossError:
-        return errors.DataLossError(
-            f"{self.file}: {what}; nobody is let in: put a copy of it back, or remove it and add the tokens anew"
-        )
-
     def find(self, secret: str) -> Token | None:
-        """Return the token of a secret, be it over or not; None for a secret that is none. Raises DataLossError."""
+        """Return the token of a secret, be it over or not; None for a secret that is none. Raises TokensError."""
         return self.hashed(_hash(secret)) if len(secret) <= _SECRET_MAX else None
 
     def hashed(self, asked: str) -> Token | None:
-        """Return the token whose secret has a hash, None where there is none. Raises DataLossError."""
+        """Return the token whose secret has a hash, None where there is none. Raises TokensError."""
         found = None
         for token in self.known() or ():  # All of them, so that the time tells nothing.
             if hmac.compare_digest(token.hash, asked):

@@ -211,10 +211,9 @@ def _moments(ctx: click.Context, typed: str) -> Iterator[CompletionItem[Any]]:
 def _tokens(ctx: click.Context, typed: str) -> Iterator[CompletionItem[Any]]:
     place = _folder(ctx)
     if place is not None:
-        from mlmd.errors import DataLossError  # noqa: PLC0415 - as in _names
-        from mlmd.tokens import Tokens  # noqa: PLC0415 - as in _names
+        from mlmd.tokens import Tokens, TokensError  # noqa: PLC0415 - as in _names
 
-        with suppress(DataLossError):
+        with suppress(TokensError):
             known = Tokens(place).known() or ()
             yield from (CompletionItem(one.name, help=one.role) for one in known if one.name.startswith(typed))
 

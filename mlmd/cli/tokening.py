@@ -14,9 +14,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
-from mlmd.cli.refusal import DAMAGE, Refusal
 from mlmd.engine import Engine
-from mlmd.errors import DataLossError
 from mlmd.opening import open_folder
 
 if TYPE_CHECKING:
@@ -104,7 +102,7 @@ def _add(settings: Settings, name: str, role: Role, expires_ms: int | None, reas
     place = find_store(settings)
     with closing(_engine(settings, place, reason)) as engine:
         first = tokens.Tokens(place).known() is None
-        made = _loud(place, lambda: tokens.add(engine, name, role, expires_ms))
+        made = tokens.add(engine, name, role, expires_ms)
     show_one(settings, {"name": name, "role": role, "expires": _time(expires_ms), "secret": made.secret})
     talk(settings, "the secret is shown this once, and kept nowhere: clients take it from EVLOG_TOKEN")
     if first:
@@ -114,7 +112,7 @@ def _add(settings: Settings, name: str, role: Role, expires_ms: int | None, reas
 def _remove(settings: Settings, name: str, reason: str | None) -> None:
     place = find_store(settings)
     with closing(_engine(settings, place, reason)) as engine:
-        left = _loud(place, lambda: tokens.remove(engine, name))
+        left = tokens.remove(engine, name)
     show_rows(settings, map(_row, left), _COLUMNS)
     if not left:
         file = tokens.Tokens(place).file
@@ -126,7 +124,7 @@ def _remove(settings: Settings, name: str, reason: str | None) -> None:
 
 def _list(settings: Settings) -> None:
     place = find_store(settings)
-    known = _loud(place, tokens.Tokens(place).known)
+    known = tokens.Tokens(place).known()
     none = "servers ask nobody" if known is None else "servers let nobody in"
     footer = None if known else f"there is no token, so {none}: evlog token add NAME --role reader"
     show_rows(settings, map(_row, known or ()), _COLUMNS, footer)
@@ -151,16 +149,6 @@ def _engine(settings: Settings, place: Path, reason: str | None) -> Engine:
     with progress_of(settings, "making a view") as progress:
         opened = open_folder(place, progress=progress)
     return Engine(opened, Author(reason=reason))
-
-
-def _loud(place: Path, ask: Any) -> Any:
-    """Return what is asked of tokens. Raises Refusal where they cannot be told."""
-    try:
-        return ask()
-    except DataLossError as error:
-        raise Refusal(
-            error.message, f"rm {tokens.Tokens(place).file}, then evlog -s {place} token add", DAMAGE
-        ) from error
 
 
 def _row(one: Token) -> Row:

@@ -1,0 +1,5 @@
+import { islands } from "./shared/island";
+
+islands("lineage", (root) => {
+  root.hidden = false;
+});
