@@ -105,10 +105,11 @@ class Gate:
             raise
         return bearer
 
-    def note(self, bearer: Bearer | None, asked: Asked, code: int) -> None:
-        """Put a use into the access record. code: how it ended, as of mlmd.errors."""
+    def note(self, bearer: Bearer | None, asked: Asked, result: int | str) -> None:
+        """Put a use into the access record. result: how it ended, as of mlmd.errors, or in the words of who was asked."""
         actor, role = (None, None) if bearer is None else bearer
-        self._access.note(actor, role, asked.where, asked.what, errors.NAMES[code], asked.peer)
+        told = errors.NAMES[result] if isinstance(result, int) else result
+        self._access.note(actor, role, asked.where, asked.what, told, asked.peer)
 
     def close(self) -> None:
         """Write what waits to be recorded."""
