@@ -28,9 +28,15 @@ def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | 
     # Imported here: it needs an extra, and other commands need none of it.
     from mlmd.http_server import HttpServer  # noqa: PLC0415
     from mlmd.web.site import Site, application  # noqa: PLC0415
+    from mlmd.web.verified import UNCHECKED  # noqa: PLC0415
+    from mlmd.web.watch import Watch  # noqa: PLC0415
 
     place = Path(name) if engine.views is not None else None
-    return HttpServer(application(Site(engine, Path(name).name or name, place=place)), host, port, tls)
+    watch = Watch(place) if place is not None else None
+    site = Site(
+        engine, Path(name).name or name, place=place, watch=watch.verified if watch is not None else lambda: UNCHECKED
+    )
+    return HttpServer(application(site), host, port, tls, beside=watch)
 
 
 @command()

@@ -5,6 +5,7 @@
 | /tlog/checkpoints/SIZE            | one that is kept                                                                      |
 | /tlog/policy                      | the keys that signed                                                                  |
 | /tlog/tile/LEVEL/N[.p/WIDTH]      | hashes of the tree; LEVEL `entries`: its leaves                                       |
+| /verified.json                    | what the chip says; for every reader                                                   |
 | /tlog/records/OFFSET              | the frame of a record as it stands in the log: what its leaf is made of (docs/format.md) |
 
 Nothing is made here: what the store has published is served as it lies there, tampered with or not, and what it has not is a 404 that says
@@ -17,6 +18,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,11 +30,15 @@ from evlog.tlog.shelf import FolderShelf
 from evlog.tlog.tiles import FOLDER, WIDTH
 from mlmd import errors
 from mlmd.opening import TLOG_FOLDER
+from mlmd.web.headers import json_response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from starlette.requests import Request
 
     from evlog.log import Log
+    from mlmd.web.guard import Role
     from mlmd.web.site import Site
 
 MOUNT: Final = "/tlog"
@@ -50,6 +56,10 @@ _NEW: Final = "no-store"  # Who verifies wants what is there now.
 def routes(site: Site) -> list[Route]:
     """Return the routes of a site."""
     return [
+        Route(
+            "/verified.json",
+            _answering(site, lambda _: json_response(msgspec.to_builtins(site.watch())), role="reader"),
+        ),
         Route(f"{MOUNT}/checkpoint", _answering(site, lambda _: _note(site, CHECKPOINT))),
         Route(f"{MOUNT}/policy", _answering(site, lambda _: _note(site, POLICY))),
         Route(f"{MOUNT}/checkpoints/{{size}}", _answering(site, lambda asked: _kept(site, asked["size"]))),
@@ -58,14 +68,13 @@ def routes(site: Site) -> list[Route]:
     ]
 
 
-def _answering(site: Site, answer: Any) -> Any:
+def _answering(site: Site, answer: Callable[[Mapping[str, str]], Response], role: Role = "auditor") -> Any:
     async def endpoint(request: Request) -> Response:
         try:
-            await site.guard.who(request, "auditor")
-            found: Response = await run_in_threadpool(answer, request.path_params)
+            await site.guard.who(request, role)
+            return await run_in_threadpool(answer, request.path_params)
         except Exception as error:  # noqa: BLE001 - every failure is an answer, in JSON: a program asks
             return site.refused(request, "json", error)
-        return found
 
     return endpoint
 
@@ -93,7 +102,9 @@ def _tile(site: Site, name: str) -> Response:
     """Return a tile. Only the names that the specification gives are looked for: none leads out of the folder."""
     partial = _PARTIAL.fullmatch(name)
     if partial is None and not _FULL.fullmatch(name):
-        raise errors.NotFoundError(f"{name[:100]!r} is no name of a tile: LEVEL/N or LEVEL/N.p/WIDTH, as c2sp.org/tlog-tiles has it")
+        raise errors.NotFoundError(
+            f"{name[:100]!r} is no name of a tile: LEVEL/N or LEVEL/N.p/WIDTH, as c2sp.org/tlog-tiles has it"
+        )
     if partial is not None and int(partial[1]) >= WIDTH:
         raise errors.NotFoundError(f"a partial tile has at most {WIDTH - 1} hashes")
     data = _shelf(site).read(f"{FOLDER}/{name}")

@@ -18,7 +18,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from evlog import identity, segment
 from evlog.errors import LogError, LostRecordsError, ReplacedLogError
@@ -35,12 +35,12 @@ from evlog.tlog.shelf import FolderShelf
 from evlog.upkeep import audit
 from evlog.upkeep.audit import Fault
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER
+from mlmd.web.verified import Status, Verified
+from mlmd.web.words import took
 
 if TYPE_CHECKING:
     from evlog.tlog.checkpoint import Checkpoint
     from evlog.tlog.review import Promise
-
-Status = Literal["verified", "checking", "unsigned", "broken"]
 
 _LOG: Final = logging.getLogger(__name__)
 SHARE: Final = 0.05  # Of one processor.
@@ -76,6 +76,48 @@ class State:
     swept: float | None = None
     outside: Outside | None = None
     findings: tuple[Fault, ...] = ()
+
+    def verified(self) -> Verified:
+        """Return it as pages show it, as of now."""
+        now, outside = time.time(), self.outside
+        return Verified(
+            self.status,
+            self._in_words(now),
+            self.checked,
+            self.end,
+            self.signed,
+            None if self.swept is None else max(0.0, now - self.swept),
+            None if outside is None else max(0.0, now - outside.time),
+            "" if outside is None else outside.place,
+            [_finding(one) for one in self.findings],
+        )
+
+    def _in_words(self, now: float) -> str:
+        if self.status == "broken":
+            first = self.findings[0]
+            return f"broken: record {first.offset:,}, {Path(first.file).name}"
+        if self.status == "checking":
+            return f"checked {self.checked:,} of {self.end:,} records"
+        if self.status == "unsigned":
+            return f"{self.checked:,} records checked, unsigned"
+        copy = (
+            "no copy elsewhere"
+            if self.outside is None
+            else f"copy elsewhere {took(max(0.0, now - self.outside.time))} old"
+        )
+        return f"{self.checked:,} records verified, {copy}"
+
+
+def _finding(fault: Fault) -> dict[str, Any]:
+    """Return what is wrong as a page shows it; segment: the base of the one in which it is, None where it is in another file."""
+    base = segment.base_of(Path(fault.file).name)
+    return {
+        "what": fault.reason,
+        "file": fault.file,
+        "segment": base,
+        "position": fault.position,
+        "record": fault.offset,
+    }
 
 
 class Watch:
@@ -114,6 +156,10 @@ class Watch:
             self._thread.join()
             self._thread = None
         self._let_go()
+
+    def verified(self) -> Verified:
+        """Return what is known, for pages."""
+        return self.state.verified()
 
     def _run(self) -> None:
         with suppress(_StoppedError):

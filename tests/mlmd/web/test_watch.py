@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from insider import position_of, swap
-from stores import opened, put, run
+from stores import put, run
 
 from evlog import log, segment
 from evlog.frame import HEADER
@@ -106,7 +106,11 @@ def test_every_file_of_the_log_and_of_the_tree_is_watched(place: Path, watch: Wa
     files = [
         *(place / "log").glob("*.seg*"),
         place / "log" / "LOGID",
-        *(file for file in (place / "tlog").rglob("*") if file.is_file() and file.name not in ("LOCK", "resume", "5", "10")),
+        *(
+            file
+            for file in (place / "tlog").rglob("*")
+            if file.is_file() and file.name not in ("LOCK", "resume", "5", "10")
+        ),
     ]  # Tiles of 5 and 10 leaves were for older checkpoints: a wider one took their place.
     assert len(files) >= 9
     for file in files:
