@@ -178,14 +178,12 @@ def growth_around(lookup: Lookup, end: int, wanted: Wanted) -> Growth:
     most = max(wanted.nodes_max, min(_OVER * wanted.nodes_max, NODES_LIMIT))
     ask = _asking(lookup, most)
     ways = ((UPSTREAM, wanted.up), (DOWNSTREAM, wanted.down))
-    with lookup.snapshot():
-        found = [reached(ask, wanted.roots, direction, hops, enough=_OVER * most) for direction, hops in ways]
-        kept = nearest(wanted.roots, found, most)
-        for thing in wanted.opened:
-            for direction in (UPSTREAM, DOWNSTREAM):
-                kept.update((far, None) for _, far in ask([thing], direction, 1))
-        made = growth_of(lookup, end, wanted.roots, [*kept][: max(most, NODES_LIMIT)])
-    return made
+    found = [reached(ask, wanted.roots, direction, hops, enough=_OVER * most) for direction, hops in ways]
+    kept = nearest(wanted.roots, found, most)
+    for thing in wanted.opened:
+        for direction in (UPSTREAM, DOWNSTREAM):
+            kept.update((far, None) for _, far in ask([thing], direction, 1))
+    return growth_of(lookup, end, wanted.roots, [*kept][: max(most, NODES_LIMIT)])
 
 
 def growth_of(lookup: Lookup, end: int, roots: Iterable[Thing], things: Iterable[Thing]) -> Growth:
