@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ _Answer = TypeVar("_Answer")
 class Past:
     """An engine as of a moment. `offset`: how many records had been put."""
 
-    is_past: Final = True
+    is_past = True
 
     def __init__(self, engine: Engine, at: At, *, owns: bool = False) -> None:
         """Settle which records that were. Raises StatusError for a moment that the store has not reached.
@@ -51,3 +51,12 @@ class Past:
         """Let go of the engine, if it is ours: see Engine.abandon."""
         if self._owns:
             self.engine.abandon()
+
+
+class Present(Past):
+    """An engine as of its end when this is made, for who asks several things that must agree. What is known of now alone, such as lost runs, is told."""
+
+    is_past = False
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, engine.review(lambda _log, _view, end: end))

@@ -27,8 +27,10 @@ HOMES = {
     "openlineage": "mlmd/exchange/openlineage",
     "attr": "mlmd/exchange/openlineage/facets.py",  # Comes with openlineage; its classes are made with it.
     "requests": "mlmd/exchange/openlineage/sending.py",  # Comes with openlineage; its transport raises its errors.
-    "starlette": "mlmd/exchange/openlineage/endpoint.py",
-    "uvicorn": "mlmd/exchange/openlineage/endpoint.py",
+    "starlette": "mlmd",
+    "jinja2": "mlmd/web",
+    "markupsafe": "mlmd/web",  # Comes with jinja2: texts that are markup already.
+    "uvicorn": "mlmd/http_server.py",
     "click": "mlmd/cli",
     "rich": "mlmd/cli",
     "google_crc32c": "evlog",

@@ -15,7 +15,7 @@ const entries = Object.fromEntries(
 
 export default defineConfig({
   base: "./",
-  publicDir: false,
+  publicDir: here("public"),
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     outDir: here("../mlmd/web/static"),

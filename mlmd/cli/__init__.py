@@ -85,6 +85,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
         "snapshot": Entry("snapshotting", "Write the history as Parquet files for DuckDB, Polars, Spark."),
     },
     "Serve": {
+        "ui": Entry("browsing", "Show the store in the browser: runs, lineage through time, SQL, the evidence."),
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
         "mcp": Entry("agents", "Serve read-only tools to agents, by the Model Context Protocol."),
     },

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from mlmd.cli.browsing import web_server
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.progress import progress_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlmd.cli.settings import Settings
-    from mlmd.exchange.openlineage.endpoint import Endpoint
+    from mlmd.http_server import HttpServer
     from mlmd.opening import Opened
     from mlmd.proto import metadata_store_pb2 as pb
     from mlmd.server import Options, Tls
@@ -67,6 +68,13 @@ def _published_flags(function: Callable[..., None]) -> Callable[..., None]:
     metavar="PORT",
     help="Take events of OpenLineage too, over HTTP, as Marquez does; 0: any free port.",
 )
+@click.option(
+    "--ui",
+    "ui_port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="Show the store in a browser too; 0: any free port.",
+)
 @click.option("--read-only", is_flag=True, help="Refuse every put.")
 @click.option("--workers", type=click.IntRange(1, 1_000), default=32, show_default=True, help="Calls at a time.")
 @click.option(
@@ -91,6 +99,7 @@ def serve(settings: Settings, **given: Any) -> None:
     Examples:
     evlog -s STORE serve                                       on 127.0.0.1:8080
     evlog -s STORE serve --openlineage 5000                    then OPENLINEAGE_URL=http://127.0.0.1:5000
+    evlog -s STORE serve --ui 8081                             and http://127.0.0.1:8081 in a browser
     evlog -s STORE serve --host 0.0.0.0 --tls-key K --tls-cert C
     evlog serve --metadata_store_server_config_file F --grpc_port 8080
 
@@ -109,58 +118,82 @@ def serve(settings: Settings, **given: Any) -> None:
         raise Refusal(str(error), "evlog serve --help") from None
     name, opened = _open(settings, config, writable=not given["read_only"])
     engine = Engine(opened)
-    endpoint = None
+    http: dict[str, HttpServer] = {}
     try:
-        endpoint = _endpoint(engine, given, options)
+        for what in _HTTP:
+            if given[what.parameter] is not None:
+                http[what.option] = _listening(what, engine, name, given, options)
         server = Server(engine, options)
         server.start()
     except BaseException as error:
-        if endpoint is not None:
-            endpoint.stop()
+        for one in http.values():
+            one.stop()
         engine.close()
         if isinstance(error, ListenError):
             raise Refusal(str(error), f"evlog -s {name} serve --grpc 0") from None
         raise
     try:
         with told_to_end() as wait:  # Before anybody knows that the server is there to be ended.
-            if endpoint is not None:
-                endpoint.start()
-            _tell(settings, name, server.host, server.port, endpoint)
+            for one in http.values():
+                one.start()
+            _tell(settings, name, server.host, server.port, http)
             wait()
     finally:
         talk(settings, "draining")
-        if endpoint is not None:
-            endpoint.stop()
+        for one in http.values():
+            one.stop()
         server.stop()
         engine.close()
 
 
-def _endpoint(engine: Engine, given: dict[str, Any], options: Options) -> Endpoint | None:
-    """Return the endpoint for events of OpenLineage, listening, None where none was asked for. Raises Refusal."""
-    port = given["events_port"]
-    if port is None:
-        return None
-    from mlmd.exchange.openlineage import endpoint  # noqa: PLC0415 - most serve none, and it needs an extra
+class _Http(NamedTuple):
+    """What is served over HTTP beside gRPC: by which option, and what is said of it."""
+
+    option: str
+    parameter: str
+    said: str
+
+
+_HTTP: Final = (
+    _Http("openlineage", "events_port", "taking events of OpenLineage on"),
+    _Http("ui", "ui_port", "showing it on"),
+)
+
+
+def _listening(what: _Http, engine: Engine, name: str, given: dict[str, Any], options: Options) -> HttpServer:
+    """Return what was asked for, listening. Raises Refusal."""
+    # Imported here: most serve none, and each needs an extra.
+    from mlmd.http_server import HttpServer, ListenError, TlsFiles  # noqa: PLC0415
 
     tls = None
     if given["tls_key"] is not None:
-        tls = endpoint.TlsFiles(given["tls_key"], given["tls_cert"], given["tls_ca"])
+        tls = TlsFiles(given["tls_key"], given["tls_cert"], given["tls_ca"])
     elif options.tls is not None:
-        raise Refusal("--openlineage: name the certificates by --tls-key and --tls-cert, not in a configuration file")
+        raise Refusal(
+            f"--{what.option}: name the certificates by --tls-key and --tls-cert, not in a configuration file"
+        )
     try:
-        return endpoint.Endpoint(engine, options.host, port, tls)
-    except endpoint.ListenError as error:
-        raise Refusal(f"--openlineage: {error}", "evlog serve --openlineage 0") from None
+        if what.option == "ui":
+            return web_server(engine, name, options.host, given[what.parameter], tls)
+        from mlmd.exchange.openlineage.endpoint import application  # noqa: PLC0415 - as above
+
+        return HttpServer(application(engine), options.host, given[what.parameter], tls)
+    except ListenError as error:
+        raise Refusal(f"--{what.option}: {error}", f"evlog serve --{what.option} 0") from None
 
 
-def _tell(settings: Settings, name: str, host: str, port: int, endpoint: Endpoint | None) -> None:
+def _tell(settings: Settings, name: str, host: str, port: int, http: dict[str, HttpServer]) -> None:
     if settings.form == "table":
         click.echo(f"evlog serving {name} on {host}:{port}")
-        if endpoint is not None:
-            click.echo(f"taking events of OpenLineage on {host}:{endpoint.port}")
+        for what in _HTTP:
+            if what.option in http:
+                served = http[what.option]
+                click.echo(f"{what.said} {served.url if what.option == 'ui' else f'{host}:{served.port}'}")
     else:
-        row = {"store": name, "host": host, "port": port}
-        show_one(settings, row if endpoint is None else row | {"openlineage": endpoint.port})
+        show_one(
+            settings,
+            {"store": name, "host": host, "port": port} | {option: one.port for option, one in http.items()},
+        )
     sys.stdout.flush()  # Whoever started us waits for this line.
 
 

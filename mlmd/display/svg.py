@@ -83,7 +83,7 @@ def picture(graph: Graph, nodes_max: int = NODES_MAX) -> str:
     parts = [
         f'<svg xmlns="{_XMLNS}" class="evlog-lineage" role="img" {size} viewBox="0 0 {width:g} {height:g}" font-family="{_FONT}">',
         f"<title>{escape(_name(graph))}</title><desc>{escape('. '.join(feet))}</desc>",
-        f"<style>{_dark()}</style>",
+        f"<style>{STYLE}</style>",
         f"<rect {_look('g0')} {size}/>",
     ]
     routed = [
@@ -128,6 +128,9 @@ def _dark() -> str:
         for name, (fill, stroke) in _CLASSES.items()
     )
     return f"@media (prefers-color-scheme:dark){{{rules}}}"
+
+
+STYLE: Final = _dark()  # The same in every picture, so that who shows one can let it through by its hash.
 
 
 def _text(text: str, x: float, y: float, look: str, size: float, *, anchor: str = "", weight: str = "") -> str:

@@ -15,10 +15,7 @@ Marquez has no batch; the path is that of OpenLineage's own specification. An an
 from __future__ import annotations
 
 import logging
-import socket
-import threading
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -33,34 +30,25 @@ from mlmd.exchange.openlineage.reading import EVENT_BYTES_MAX, read_event
 from projections.errors import MissingLibraryError
 
 try:
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 except ImportError:
-    raise MissingLibraryError("starlette and uvicorn", extra="openlineage") from None
+    raise MissingLibraryError("starlette", extra="openlineage") from None
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from starlette.requests import Request
 
     from mlmd.engine import Engine
 
 PATH: Final = "/api/v1/lineage"
 BATCH_BYTES_MAX: Final = 64 << 20
-_WAITING_MAX: Final = 256  # Requests at a time; one more is answered with 503.
-_STOP_S: Final = 10.0
 _ACTOR: Final = "x-evlog-actor"
 _REASON: Final = "x-evlog-reason"
 _BUSY: Final = frozenset({errors.UNAVAILABLE, errors.ABORTED, errors.RESOURCE_EXHAUSTED, errors.DEADLINE_EXCEEDED})
 _GZIP: Final = 31  # zlib's word for a gzip header and the largest window.
 _LOG: Final = logging.getLogger(__name__)
-
-
-class ListenError(Exception):
-    """The endpoint cannot listen where it was told to, or not with these certificates."""
 
 
 class _Refused(Exception):  # noqa: N818 - an answer, not a fault
@@ -180,67 +168,3 @@ def _unpacked(data: bytes, bytes_max: int) -> bytes:
 
 def _too_large(bytes_max: int) -> _Refused:
     return _Refused(413, f"the body is larger than {bytes_max:,} bytes")
-
-
-# The server -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class TlsFiles:
-    """PEM files. ca: of the callers' certificates; given, callers must prove one."""
-
-    key: Path
-    certificate: Path
-    ca: Path | None = None
-
-
-class Endpoint:
-    """The endpoint at work, in a thread of its own. `port`: where it listens."""
-
-    def __init__(self, engine: Engine, host: str, port: int, tls: TlsFiles | None = None) -> None:
-        """Listen. port: 0 for any free one. Raises ListenError."""
-        import ssl  # noqa: PLC0415 - most listen without
-
-        certificates: dict[str, Any] = {}
-        if tls is not None:
-            certificates = {"ssl_keyfile": str(tls.key), "ssl_certfile": str(tls.certificate)}
-            if tls.ca is not None:
-                certificates |= {"ssl_ca_certs": str(tls.ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
-        config = uvicorn.Config(
-            application(engine),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            http="h11",
-            loop="asyncio",
-            server_header=False,
-            proxy_headers=False,  # Who calls is who connects.
-            limit_concurrency=_WAITING_MAX,
-            timeout_graceful_shutdown=int(_STOP_S),
-            **certificates,
-        )
-        try:
-            config.load()
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.create_server((host, port), family=family)
-        except (OSError, ValueError) as error:  # An SSLError is an OSError.
-            raise ListenError(
-                f"{host}:{port}: cannot listen there: {getattr(error, 'strerror', None) or error}"
-            ) from None
-        self.port: int = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="openlineage", daemon=True
-        )
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Let requests that run finish, then let go of the port."""
-        self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join(2 * _STOP_S)
-        self._socket.close()

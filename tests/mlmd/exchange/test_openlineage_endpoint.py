@@ -27,7 +27,8 @@ client = pytest.importorskip("openlineage.client", reason="needs the extra `open
 from openlineage.client import event_v2  # noqa: E402
 from openlineage.client.transport.http import HttpCompression, HttpConfig, HttpTransport  # noqa: E402
 
-from mlmd.exchange.openlineage.endpoint import EVENT_BYTES_MAX, PATH, Endpoint, ListenError, TlsFiles  # noqa: E402
+from mlmd.exchange.openlineage.endpoint import EVENT_BYTES_MAX, PATH, application  # noqa: E402
+from mlmd.http_server import HttpServer, ListenError, TlsFiles  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +42,8 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture
-def endpoint(engine: Engine) -> Iterator[Endpoint]:
-    made = Endpoint(engine, "127.0.0.1", 0)
+def endpoint(engine: Engine) -> Iterator[HttpServer]:
+    made = HttpServer(application(engine), "127.0.0.1", 0)
     made.start()
     yield made
     made.stop()
@@ -100,7 +101,7 @@ def test_the_real_client_sends_to_a_real_server_and_it_is_durable_when_answered(
         check_store(store)
 
 
-def test_an_event_is_taken_once(engine: Engine, endpoint: Endpoint) -> None:
+def test_an_event_is_taken_once(engine: Engine, endpoint: HttpServer) -> None:
     assert [post(endpoint.port, one)[0] for one in a_run() * 2] == [201] * 6
     assert engine.log.end == 4
     said = {"x_evlog_actor": "air%20flow", "x_evlog_reason": "nightly"}
@@ -109,7 +110,7 @@ def test_an_event_is_taken_once(engine: Engine, endpoint: Endpoint) -> None:
     assert (envelope.actor, envelope.reason) == ("air flow", "nightly")
 
 
-def test_many_senders_at_once_lose_nothing(engine: Engine, endpoint: Endpoint) -> None:
+def test_many_senders_at_once_lose_nothing(engine: Engine, endpoint: HttpServer) -> None:
     """Each of eight senders says something of its own of the same run, over the same data."""
     answers: list[int] = []
 
@@ -130,7 +131,7 @@ def test_many_senders_at_once_lose_nothing(engine: Engine, endpoint: Endpoint) -
     check_store(engine)
 
 
-def test_a_batch_is_taken_event_by_event(engine: Engine, endpoint: Endpoint) -> None:
+def test_a_batch_is_taken_event_by_event(engine: Engine, endpoint: HttpServer) -> None:
     good = a_run()
     assert post(endpoint.port, good, f"{PATH}/batch") == (200, {"received": 3})
     assert post(endpoint.port, [], f"{PATH}/batch") == (200, {"received": 0})
@@ -166,7 +167,7 @@ def test_a_batch_is_taken_event_by_event(engine: Engine, endpoint: Endpoint) -> 
     ],
 )
 def test_what_is_wrong_is_answered_with_the_reason(
-    engine: Engine, endpoint: Endpoint, body: Any, headers: dict[str, str], status: int, said: str
+    engine: Engine, endpoint: HttpServer, body: Any, headers: dict[str, str], status: int, said: str
 ) -> None:
     answer = post(endpoint.port, body, **headers)
     assert (answer[0], said in answer[1]["message"], answer[1]["code"]) == (status, True, status)
@@ -180,7 +181,7 @@ def test_tls_keeps_out_who_proves_no_certificate(engine: Engine, tmp_path: Path)
     pems = (*authority.issue("localhost"), authority.pem, *authority.issue("airflow"))
     for path, pem in zip(files.values(), pems, strict=True):
         path.write_bytes(pem)
-    made = Endpoint(engine, "127.0.0.1", 0, TlsFiles(files["key"], files["certificate"], files["ca"]))
+    made = HttpServer(application(engine), "127.0.0.1", 0, TlsFiles(files["key"], files["certificate"], files["ca"]))
     made.start()
     trusting = ssl.create_default_context(cadata=authority.pem.decode())
     try:
@@ -198,7 +199,7 @@ def test_tls_keeps_out_who_proves_no_certificate(engine: Engine, tmp_path: Path)
     assert engine.log.end == 2
 
 
-def test_other_paths_and_methods_are_not_there(endpoint: Endpoint) -> None:
+def test_other_paths_and_methods_are_not_there(endpoint: HttpServer) -> None:
     assert post(endpoint.port, {}, "/api/v1/namespaces")[0] == 404
     connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=60)
     with closing(connection):
@@ -206,14 +207,14 @@ def test_other_paths_and_methods_are_not_there(endpoint: Endpoint) -> None:
         assert connection.getresponse().status == 405
 
 
-def test_a_store_that_cannot_take_it_says_so(engine: Engine, endpoint: Endpoint) -> None:
+def test_a_store_that_cannot_take_it_says_so(engine: Engine, endpoint: HttpServer) -> None:
     engine.log.close()
     assert post(endpoint.port, event("START", 1))[0] in (500, 503)
 
 
-def test_a_port_that_is_taken_is_refused(engine: Engine, endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_refused(engine: Engine, endpoint: HttpServer, tmp_path: Path) -> None:
     with pytest.raises(ListenError):
-        Endpoint(engine, "127.0.0.1", endpoint.port)
+        HttpServer(application(engine), "127.0.0.1", endpoint.port)
     place = tmp_path / "store"
     run("init", place)
     result = run("-s", place, "serve", "--grpc", "0", "--openlineage", str(endpoint.port))

@@ -28,7 +28,8 @@ pytest.importorskip("starlette", reason="needs the extra `openlineage`")
 from openlineage.client import event_v2
 
 from mlmd.exchange.openlineage import moments
-from mlmd.exchange.openlineage.endpoint import Endpoint
+from mlmd.exchange.openlineage.endpoint import application
+from mlmd.http_server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def receiver() -> Iterator[tuple[Engine, str]]:
     with closing(Engine(open_memory())) as engine:
-        endpoint = Endpoint(engine, "127.0.0.1", 0)
+        endpoint = HttpServer(application(engine), "127.0.0.1", 0)
         endpoint.start()
         yield engine, f"http://127.0.0.1:{endpoint.port}"
         endpoint.stop()

@@ -1,0 +1,89 @@
+"""`ui`."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlmd.cli.command import command, with_settings
+from mlmd.cli.output import show_one, talk
+from mlmd.cli.progress import progress_of
+from mlmd.cli.reading import find_store
+from mlmd.cli.refusal import Refusal
+from mlmd.engine import Engine
+from mlmd.opening import open_folder
+
+if TYPE_CHECKING:
+    from mlmd.cli.settings import Settings
+    from mlmd.http_server import HttpServer, TlsFiles
+    from mlmd.opening import Opened
+
+
+def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | None) -> HttpServer:
+    """Return the server of a store's pages, listening. Raises ListenError, MissingLibraryError."""
+    # Imported here: it needs an extra, and other commands need none of it.
+    from mlmd.http_server import HttpServer  # noqa: PLC0415
+    from mlmd.web.site import Site, application  # noqa: PLC0415
+
+    place = Path(name) if engine.views is not None else None
+    return HttpServer(application(Site(engine, Path(name).name or name, place=place)), host, port, tls)
+
+
+@command()
+@with_settings
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Where to listen; any free port by default.")
+@click.option("--no-browser", is_flag=True, help="Open no browser.")
+@click.option("--read-only", is_flag=True, help="Refuse every form that puts something.")
+def ui(settings: Settings, *, host: str, port: int, no_browser: bool, read_only: bool) -> None:
+    """Show the store in the browser: runs, comparisons, lineage through time, SQL, and the evidence. Ends on Ctrl-C.
+
+    It listens on this machine alone, and reads beside whoever puts. A running server shows the same with `evlog serve --ui PORT`.
+
+    Examples:
+    evlog ui                                     any free port, and the browser
+    evlog -s STORE ui --port 8081 --no-browser   http://127.0.0.1:8081
+
+    """
+    from mlmd.http_server import ListenError  # noqa: PLC0415 - as above
+    from mlmd.server import told_to_end  # noqa: PLC0415 - as above
+
+    place = find_store(settings)
+    with progress_of(settings, "bringing the view up to the log") as progress:
+        opened = _opened(settings, place, progress, writable=not read_only)
+    engine = Engine(opened)
+    try:
+        served = web_server(engine, str(place), host, port, None)
+    except BaseException as error:
+        engine.close()
+        if isinstance(error, ListenError):
+            raise Refusal(str(error), f"evlog -s {place} ui --port 0") from None
+        raise
+    try:
+        with told_to_end() as wait:
+            served.start()
+            if settings.form == "table":
+                click.echo(f"showing {place} on {served.url}")
+            else:
+                show_one(settings, {"store": str(place), "url": served.url, "port": served.port})
+            sys.stdout.flush()  # Whoever started us waits for this line.
+            if not no_browser and sys.stdout.isatty() and not webbrowser.open(served.url):
+                talk(settings, f"no browser could be opened: open {served.url} in one")
+            wait()
+    finally:
+        served.stop()
+        engine.close()
+
+
+def _opened(settings: Settings, place: Path, progress: object, *, writable: bool) -> Opened:
+    """Open the store, for reading where it cannot be written: what is broken has to be seen."""
+    if writable:
+        try:
+            return open_folder(place, create=False, progress=progress)  # type: ignore[arg-type] # as everywhere
+        except Exception as error:  # noqa: BLE001 - the next line says what it was, and that opening raises what is worse
+            talk(settings, f"for reading only: {error}")
+    return open_folder(place, writable=False, progress=progress)  # type: ignore[arg-type] # as everywhere

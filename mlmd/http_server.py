@@ -1,0 +1,90 @@
+"""An HTTP server in a thread of its own: it listens, answers by an ASGI application, and drains when told to stop."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from projections.errors import MissingLibraryError
+
+try:
+    import uvicorn
+except ImportError:
+    raise MissingLibraryError("uvicorn", extra="ui") from None
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
+_WAITING_MAX: Final = 256  # Requests at a time; one more is answered with 503.
+_STOP_S: Final = 10.0
+
+
+class ListenError(Exception):
+    """The server cannot listen where it was told to, or not with these certificates."""
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """PEM files. ca: of the callers' certificates; given, callers must prove one."""
+
+    key: Path
+    certificate: Path
+    ca: Path | None = None
+
+
+class HttpServer:
+    """A server at work. `host`, `port`: where it listens; `url`: as a browser is told."""
+
+    def __init__(self, application: ASGIApp, host: str, port: int, tls: TlsFiles | None = None) -> None:
+        """Listen. port: 0 for any free one. Raises ListenError."""
+        import ssl  # noqa: PLC0415 - most listen without
+
+        certificates: dict[str, Any] = {}
+        if tls is not None:
+            certificates = {"ssl_keyfile": str(tls.key), "ssl_certfile": str(tls.certificate)}
+            if tls.ca is not None:
+                certificates |= {"ssl_ca_certs": str(tls.ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            loop="asyncio",
+            server_header=False,
+            proxy_headers=False,  # Who calls is who connects.
+            limit_concurrency=_WAITING_MAX,
+            timeout_graceful_shutdown=int(_STOP_S),
+            **certificates,
+        )
+        try:
+            config.load()
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family)
+        except (OSError, ValueError) as error:  # An SSLError is an OSError.
+            raise ListenError(
+                f"{host}:{port}: cannot listen there: {getattr(error, 'strerror', None) or error}"
+            ) from None
+        self.host, self.port = host, int(self._socket.getsockname()[1])
+        named = f"[{host}]" if ":" in host else host
+        self.url = f"{'http' if tls is None else 'https'}://{named}:{self.port}/"
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let requests that run finish, then let go of the port."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(2 * _STOP_S)
+        self._socket.close()

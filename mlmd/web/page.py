@@ -1,0 +1,105 @@
+"""What a page holds. Its forms are all made of this, so that they never disagree: HTML, JSON, CSV, Parquet, SVG."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from mlmd.errors import NotFoundError
+from mlmd.plain import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlmd.display.graph import Graph
+    from mlmd.display.tables import Table
+    from mlmd.web.view import View
+
+FORMS: Final = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+    "svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page before it is drawn.
+
+    template: in `templates/`; it sees the facts by name. facts: plain values, which are the JSON as they stand. table: the CSV and
+    Parquet. graph, or picture where it is drawn otherwise: the SVG. command, python: what shows the same elsewhere. islands: names of
+    scripts in `static/`.
+    """
+
+    template: str
+    title: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    table: Table | None = None
+    graph: Graph | None = None
+    picture: Callable[[], str] | None = None
+    command: str = ""
+    python: str = ""
+    islands: tuple[str, ...] = ()
+    status: int = 200
+
+    @property
+    def forms(self) -> list[str]:
+        """Return the forms there are of it, beside HTML."""
+        there = {"json": True, "csv": self.table, "parquet": self.table, "svg": self.graph or self.picture}
+        return [form for form, has in there.items() if has]
+
+
+def rendered(page: Page, form: str, view: View) -> bytes:
+    """Return a page in a form of FORMS. Raises NotFoundError where it has none such."""
+    if form == "json":
+        return as_json(page, view)
+    if form not in page.forms:
+        raise NotFoundError(f"this page has no .{form}: it has .{', .'.join(page.forms)}")
+    if form == "svg":
+        return (page.picture() if page.picture is not None else page.graph.svg()).encode()  # type: ignore[union-attr] # `forms` says so
+    assert page.table is not None, "`forms` says so"
+    return as_csv(page.table) if form == "csv" else as_parquet(page.table)
+
+
+def as_json(page: Page, view: View) -> bytes:
+    """Return the facts, with what they cite."""
+    told = {"title": page.title, "at": view.at, **view.cited, "facts": page.facts}
+    return msgspec.json.format(msgspec.json.encode(plain(told)), indent=1)
+
+
+def as_csv(table: Table) -> bytes:
+    """Return a table as CSV; lists and dicts in it as JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    for row in table.rows:
+        writer.writerow([_cell(value) for value in row])
+    return text.getvalue().encode(errors="backslashreplace")
+
+
+def as_parquet(table: Table) -> bytes:
+    """Return a table as a file of Parquet. Raises MissingLibraryError, ExportError."""
+    from projections.duck.rows import write_rows  # noqa: PLC0415 - DuckDB takes 90 ms, and need not be installed
+
+    rows = [{name: _cell(value) for name, value in record.items()} for record in table.records()]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.parquet"
+        write_rows(rows, list(table.columns), file)
+        return file.read_bytes()
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a cell of a file has it: times as RFC 3339, what has parts as JSON."""
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, list | tuple | dict):
+        return msgspec.json.encode(plain(value)).decode()
+    return plain(value)

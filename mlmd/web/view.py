@@ -1,0 +1,170 @@
+"""One request: the store as of one offset, what was asked of it, and links that stay at that moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode
+
+from mlmd import moment
+from mlmd.errors import InvalidArgumentError
+from mlmd.past import Past, Present
+from mlmd.recorder.store import Store
+from mlmd.store import MetadataStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from evlog.author import Caller
+    from mlmd.web.site import Site
+
+TEXT_MAX: Final = 2_000
+AT: Final = "at"
+_YES: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "": False}
+
+
+@dataclass(frozen=True)
+class Param:
+    """What may be asked of a page in its query, or sent with a form. Its type is that of the default: str, int, bool, or a tuple of str for several.
+
+    least, most: of a number, or of how many there are of several.
+    """
+
+    name: str
+    about: str
+    default: str | int | bool | tuple[str, ...] = ""
+    least: int = 0
+    most: int = 2**53
+    choices: tuple[str, ...] = ()
+    longest: int = TEXT_MAX
+
+    def read(self, given: Sequence[str]) -> Any:
+        """Return the value of what was given, the default where nothing was. Raises InvalidArgumentError."""
+        if isinstance(self.default, tuple):
+            if len(given) > self.most:
+                raise InvalidArgumentError(f"{self.name}: {len(given):,} of them; {self.most:,} at most")
+            return tuple(self._text(one) for one in given) or self.default
+        if not given:
+            return self.default
+        if len(given) > 1:
+            raise InvalidArgumentError(f"{self.name}: given {len(given)} times; once is right")
+        if isinstance(self.default, bool):
+            if given[0].lower() not in _YES:
+                raise InvalidArgumentError(f"{self.name}={given[0]!r}: 1 or 0")
+            return _YES[given[0].lower()]
+        return self._number(given[0]) if isinstance(self.default, int) else self._text(given[0])
+
+    def _text(self, text: str) -> str:
+        if len(text) > self.longest:
+            raise InvalidArgumentError(f"{self.name}: {len(text):,} characters; {self.longest:,} at most")
+        if self.choices and text and text not in self.choices:
+            raise InvalidArgumentError(f"{self.name}={text!r}: one of {', '.join(self.choices)}")
+        return text
+
+    def _number(self, text: str) -> int:
+        if not text:  # A field of a form that was left empty.
+            assert isinstance(self.default, int), "the caller asked"
+            return self.default
+        digits = text.removeprefix("-")
+        if digits.isascii() and digits.isdecimal() and len(digits) <= len(str(self.most)) + 1:
+            number = int(text)
+            if self.least <= number <= self.most:
+                return number
+        raise InvalidArgumentError(f"{self.name}={text!r}: a whole number from {self.least:,} to {self.most:,}")
+
+
+class View:
+    """What a page is made from. `store`: pinned, so that all that a page reads is of one moment."""
+
+    def __init__(
+        self,
+        site: Site,
+        path: str,
+        named: Mapping[str, str],
+        params: Sequence[Param],
+        asked: Mapping[str, Any],
+        who: Caller,
+    ) -> None:
+        """Pin the store. named: what the path names. asked: of `params` and "at", a moment as of `mlmd.moment`, "" for now.
+
+        Raises InvalidArgumentError, OutOfRangeError.
+        """
+        self.site, self.path, self.named, self.who = site, path, named, who
+        self._params, self._asked = params, asked
+        self.at: str = asked[AT]
+        at = self.at
+        if at:
+            try:
+                when = moment.parse(at)
+            except ValueError as error:
+                raise InvalidArgumentError(f"at: {error}") from None
+            past = Past(site.engine, when.at)
+        else:
+            past = Present(site.engine)
+        self.offset = past.offset
+        self.store = Store(MetadataStore.over(past))
+
+    def __getitem__(self, name: str) -> Any:
+        """Return what was asked by a parameter of the page, its default where it was not."""
+        return self._asked[name]
+
+    @property
+    def is_past(self) -> bool:
+        """Tell whether the page is of a moment that was asked for."""
+        return bool(self.at)
+
+    @property
+    def cited(self) -> dict[str, Any]:
+        """Return what the page cites: the log, how many of its records, the root of their tree."""
+        found = self.site.citation(self.offset)
+        return {"log": found.log, "offset": found.offset, "root": found.root}
+
+    def link(self, path: str, **query: Any) -> str:
+        """Return a link to a page of the same moment. Of the query, what is None, "" or False is left out; a list is given several times."""
+        if self.at and AT not in query:
+            query = {**query, AT: self.at}
+        pairs = _pairs(query)
+        return f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
+
+    def here(self, **other: Any) -> str:
+        """Return a link to this very page, with some of what was asked in other words."""
+        return self.link(self.path, **{**self._asked_beside_default(), **other})
+
+    def form(self, suffix: str) -> str:
+        """Return a link to this page in another form, such as "csv"."""
+        path = "/index" if self.path == "/" else self.path
+        return self.link(f"{path}.{suffix}", **self._asked_beside_default())
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        """Return what was asked, as a form of this page repeats it in hidden fields."""
+        return _pairs(self._asked_beside_default())
+
+    @property
+    def permanent(self) -> str:
+        """Return the link under which this page stays as it is."""
+        return self.here(**{AT: f"#{self.offset}"})
+
+    def _asked_beside_default(self) -> dict[str, Any]:
+        return {one.name: self._asked[one.name] for one in self._params if self._asked[one.name] != one.default}
+
+
+def _pairs(query: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a query or form holds as pairs of text; several of one name, one after the other."""
+    found: list[tuple[str, str]] = []
+    for name, value in query.items():
+        several = value if isinstance(value, list | tuple) else [value]
+        found += [
+            (name, "1" if one is True else str(one))
+            for one in several
+            if one is not None and one is not False and one != ""
+        ]
+    return found
+
+
+def object_path(kind: str, number: int) -> str:
+    """Return the path of the page of a node."""
+    return f"/{PLACES[kind]}/{number}"
+
+
+PLACES: Final = {"artifact": "artifacts", "execution": "runs", "context": "contexts"}

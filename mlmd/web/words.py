@@ -1,0 +1,79 @@
+"""Values as pages write them: the filters of the templates. Data forms hold them as they are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from markupsafe import Markup, escape
+
+from mlmd.display.cells import NONE, cut, in_words, moment_in_words, time_of
+
+NEXT: Final = {
+    400: "Change what was asked, or go back.",
+    401: "Log in, or send a token: evlog token add NAME --role reader makes one.",
+    403: "Ask somebody with the role for it.",
+    404: "Search for it, or look at another moment: it may not have been there yet.",
+    409: "Look at the newest state, then try again.",
+    429: "Ask for less, or try again in a moment.",
+    500: "evlog verify tells whether the store is whole. If it is, please report this.",
+    503: "Try again in a moment.",
+    504: "Ask for less.",
+}
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3600
+_DAY_S: Final = 86_400
+_THOUSAND: Final = 1_000
+
+
+def when(value: Any) -> Markup:
+    """Return a time as a person reads it, and as a program does. value: milliseconds since 1970, a datetime, or RFC 3339."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return escape(value)
+    time = time_of(value) if isinstance(value, int) else value
+    if time is None:
+        return escape(NONE)
+    return Markup('<time datetime="{}">{}</time>').format(
+        time.astimezone(UTC).isoformat().replace("+00:00", "Z"), moment_in_words(time)
+    )
+
+
+def took(seconds: float | None) -> str:
+    """Return a length of time as a person reads it."""
+    if seconds is None:
+        return NONE
+    if seconds < 1:
+        return f"{seconds * _THOUSAND:.0f} ms"
+    if seconds < _MINUTE_S:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR_S:
+        return f"{seconds // _MINUTE_S:.0f} min {seconds % _MINUTE_S:.0f} s"
+    if seconds < _DAY_S:
+        return f"{seconds // _HOUR_S:.0f} h {seconds % _HOUR_S // _MINUTE_S:.0f} min"
+    return f"{seconds / _DAY_S:.1f} days"
+
+
+def number(value: float | None) -> str:
+    """Return a number with separators."""
+    return NONE if value is None else f"{value:,}"
+
+
+def size(octets: int) -> str:
+    """Return a size as a person reads it."""
+    left = float(octets)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if left < 1024:  # noqa: PLR2004 - what the units mean
+            return f"{left:.0f} {unit}" if unit == "B" else f"{left:.1f} {unit}"
+        left /= 1024
+    return f"{left:.1f} TiB"
+
+
+def value(one: Any) -> Any:
+    """Return any value in words; a time as one."""
+    return when(one) if isinstance(one, datetime) else in_words(one)
+
+
+FILTERS: Final = {"when": when, "took": took, "number": number, "size": size, "value": value, "cut": cut}
