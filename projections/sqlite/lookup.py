@@ -197,9 +197,9 @@ class Lookup:
         """Return the ids of the types with a name, of all kinds and versions, ascending."""
         return self._all(_TYPES_NAMED, (_json(KINDS), name))
 
-    def type_names(self) -> dict[int, str]:
-        """Return the name of every type by its id."""
-        rows: list[Any] = self._execute("select id, name from type").fetchall()
+    def type_names(self, kind: Kind | None = None) -> dict[int, str]:
+        """Return the name of every type, or of every one of a kind, by its id."""
+        rows: list[Any] = self._execute("select id, name from type where ?1 is null or kind = ?1", (kind,)).fetchall()
         return dict(rows)
 
     # Events and links -----------------------------------------------------------------------------------------------
