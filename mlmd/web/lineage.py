@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mlmd import moment, names
+from mlmd.display.cells import printable, time_of
 from mlmd.display.folding import NODES_MAX
 from mlmd.display.graph import Graph
 from mlmd.display.grouping import PREFIX
@@ -20,7 +21,6 @@ from mlmd.display.layout import NODE_HEIGHT, NODE_WIDTH
 from mlmd.display.nodes import title
 from mlmd.display.svg import picture
 from mlmd.display.tables import Table
-from mlmd.display.cells import printable, time_of
 from mlmd.display.walk import known
 from mlmd.errors import InvalidArgumentError
 from mlmd.past import Past
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from mlmd.display.graph import Edge, Node
     from mlmd.display.growth import Growth, Life, Version
-    from mlmd.display.walk import Thing
     from mlmd.web.view import View
 
 HOPS: Final = 4
