@@ -2,6 +2,7 @@
 
 Who puts goes into the record's envelope: the identity that TLS proved, else what the caller says of itself in `x-evlog-actor`,
 else its user agent. `x-evlog-transaction`, a UUID, makes a put safe to send again. `x-evlog-subject` says whose personal values are put.
+`x-evlog-guarded` with PutExecution refuses to overwrite what others put since the caller read it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from evlog.author import SAID_MAX, Caller
 from mlmd import errors, moment
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_service_pb2 as service
+from mlmd.running import GUARDED_PUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,7 @@ REASON: Final = "x-evlog-reason"
 SUBJECT: Final = "x-evlog-subject"
 TRANSACTION: Final = "x-evlog-transaction"
 AS_OF: Final = "x-evlog-as-of"
+GUARDED: Final = "x-evlog-guarded"
 _PLAIN: Final = frozenset(range(0x20, 0x7F)) - frozenset(b"%")
 _USER_AGENT: Final = "user-agent"
 DETAILS_MAX: Final = 4_096  # Bytes on the wire. Above 8 KiB of trailers gRPC answers with a status of its own.
@@ -51,7 +54,7 @@ def _handler(engine: Engine, method: Method) -> Handler:
     def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
         try:
             if puts:
-                found = answer(method, parse(data), caller_of(context))
+                found = answer(_guarded(method, context), parse(data), caller_of(context))
             else:
                 found = answer(method, parse(data), at=_at(engine, context))
             return found if found.__class__ is bytes else found.SerializeToString()
@@ -61,6 +64,13 @@ def _handler(engine: Engine, method: Method) -> Handler:
             return _refuse(context, errors.InvalidArgumentError("Could not parse proto"))
 
     return handle
+
+
+def _guarded(method: Method, context: grpc.ServicerContext) -> Method:
+    """Return the method that a caller means: PutExecution may be guarded."""
+    if method.name != GUARDED_PUT.name or not any(key == GUARDED for key, _ in context.invocation_metadata()):
+        return method
+    return GUARDED_PUT
 
 
 def _refuse(context: grpc.ServicerContext, error: errors.StatusError) -> bytes:
