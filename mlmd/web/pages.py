@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from mlmd.web import audit
+from mlmd.web.day import day_page
+from mlmd.web.evidence import evidence_page
 from mlmd.web.home import home_page
 
 if TYPE_CHECKING:
