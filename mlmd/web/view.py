@@ -131,6 +131,11 @@ class View:
             root = None
         return {"log": self.site.engine.log.id.hex(), "offset": self.offset, "root": root}
 
+    @property
+    def csrf(self) -> str:
+        """Return what each form that puts something carries in a field of this name."""
+        return self.site.guard.csrf_of(self.who)
+
     def link(self, path: str, **query: Any) -> str:
         """Return a link to a page of the same moment. Of the query, what is None, "" or False is left out; a list is given several times."""
         if self.at and AT not in query:
