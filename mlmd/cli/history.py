@@ -34,9 +34,7 @@ from replay.versions import history, was_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
-    from datetime import datetime
 
-    from evlog.log import Log
     from evlog.records import Entry, Envelope
     from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
 from evlog import identity
 from evlog.errors import EvidenceError
 from evlog.files import RealFolder
@@ -27,6 +27,7 @@ from mlmd.web.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mlmd.web.view import View
 
@@ -54,7 +55,7 @@ def evidence_page(view: View) -> Page:
 def _tainted(view: View) -> Iterator[dict[str, Any]]:
     """Yield what is tainted at the moment that is looked at, and why."""
     for kind in ("artifact", "execution"):
-        for node in every(view.store.metadata, kind, "tainted"):  # type: ignore[arg-type] # two of the three
+        for node in every(view.store.metadata, kind, "tainted"):
             yield {
                 "object": f"{SHORT[kind]}:{node.id}",
                 "type": node.type,

@@ -53,7 +53,7 @@ _MAY: Final = re.compile(
                     b"loss_accepted",
                     b"log_recovered",
                 )
-            ),  # noqa: E501
+            ),
             re.escape(b"\xa3api" + bytes([0xA0 + len(TAINT.name)]) + TAINT.name.encode()),
         ]
     )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from evlog.log import Log
-    from mlmd.web.guard import Role
+    from mlmd.tokens import Role
     from mlmd.web.site import Site
 
 MOUNT: Final = "/tlog"
