@@ -106,7 +106,7 @@ def _page(view: View, text: str) -> Page:
     return Page(
         "lineage.html",
         said,
-        _facts(shown, asked) | {"object": names.name_of(root), "label": label},
+        _facts(shown, asked) | {"object": names.name_of(root), "label": label, "at": view.at},
         table=_table(shown),
         picture=lambda: _svg(view, shown),
         command=_command(view, asked),
@@ -152,6 +152,7 @@ def _facts(shown: _Shown, asked: Asked) -> dict[str, Any]:
         "nodes": len(growth.lives),
         "edges": len(growth.edges),
         "note": growth.note,
+        "end": growth.end,
         "graph": msgspec.Raw(shown.drawing.encoded),
     }
 
