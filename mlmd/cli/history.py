@@ -11,6 +11,7 @@ import click
 
 from evlog.errors import FutureError
 from mlmd import names
+from mlmd.changes import in_short, plain_change
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.following import Feed, feed_reader
 from mlmd.cli.output import WORDS, in_words, show_rows, talk
@@ -22,9 +23,7 @@ from mlmd.cli.stream import RowStream
 from mlmd.cli.things import (
     difference_in_words,
     difference_row,
-    in_short,
     parse_named,
-    plain_change,
     provenance_row,
     record_row,
 )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from mlmd.web.home import home_page
+from mlmd.web.lineage import PARAMS, START_PARAMS, lineage_page, start_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlmd.web.guard import Role
+    from mlmd.tokens import Role
     from mlmd.web.page import Page
     from mlmd.web.view import Param, View
 
@@ -46,5 +47,14 @@ class Action:
     role: Role = "writer"
 
 
-PAGES: Final[tuple[Entry, ...]] = (Entry("/", home_page, "What the store holds, and what is new in it."),)
+PAGES: Final[tuple[Entry, ...]] = (
+    Entry("/", home_page, "What the store holds, and what is new in it."),
+    Entry("/lineage", start_page, "Where to look at a lineage from.", START_PARAMS, navigation="Lineage"),
+    Entry(
+        "/lineage/{object}",
+        lineage_page,
+        "What a thing was made from and what was made from it, through time; the way from it to another.",
+        PARAMS,
+    ),
+)
 ACTIONS: Final[tuple[Action, ...]] = ()

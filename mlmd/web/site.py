@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
-from mlmd.web import headers, words
+from mlmd.web import headers, tlog, words
 from mlmd.web.guard import Guard, OpenGuard
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
@@ -159,12 +159,13 @@ def application(site: Site) -> Starlette:
         path = "/index" if entry.path == "/" else entry.path
         routes += [Route(f"{path}{{form:form}}", answer), Route(entry.path, answer)]
     routes += [Route(action.path, _acting(site, action), methods=["POST"]) for action in ACTIONS]
-    routes += site.guard.routes(site)
+    routes += [*site.guard.routes(site), *tlog.routes(site)]
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static")))
     made = Starlette(
         routes=routes,
         middleware=[
             Middleware(headers.Headers, hosts=site.guard.hosts),
+            *site.guard.middleware(),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6),
         ],
         exception_handlers={404: lambda request, _: site.refused(request, "", _nothing(request))},

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+from evlog.errors import LogError
 from mlmd import moment
 from mlmd.errors import InvalidArgumentError
 from mlmd.past import Past, Present
@@ -115,9 +116,17 @@ class View:
 
     @property
     def cited(self) -> dict[str, Any]:
-        """Return what the page cites: the log, how many of its records, the root of their tree."""
-        found = self.site.citation(self.offset)
-        return {"log": found.log, "offset": found.offset, "root": found.root}
+        """Return what the page cites: the log, how many of its records, the root of their tree; None where the log is damaged: the page is shown all the same."""
+        try:
+            root = self.site.citation(self.offset).root
+        except LogError:
+            root = None
+        return {"log": self.site.engine.log.id.hex(), "offset": self.offset, "root": root}
+
+    @property
+    def csrf(self) -> str:
+        """Return what each form that puts something carries in a field of this name."""
+        return self.site.guard.csrf_of(self.who)
 
     def link(self, path: str, **query: Any) -> str:
         """Return a link to a page of the same moment. Of the query, what is None, "" or False is left out; a list is given several times."""

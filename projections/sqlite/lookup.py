@@ -11,7 +11,7 @@ import msgspec
 
 from evlog.records import PersonalRule
 from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
-from projections.sqlite import lineage, offsets, properties, texts
+from projections.sqlite import lineage, lives, offsets, properties, texts
 from projections.sqlite import listing as listings
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from projections.sqlite.lives import Asked, Version
     from projections.sqlite.properties import Indexes, Property
 
 _json: Final = msgspec.json.Encoder().encode
@@ -196,9 +197,9 @@ class Lookup:
         """Return the ids of the types with a name, of all kinds and versions, ascending."""
         return self._all(_TYPES_NAMED, (_json(KINDS), name))
 
-    def type_names(self) -> dict[int, str]:
-        """Return the name of every type by its id."""
-        rows: list[Any] = self._execute("select id, name from type").fetchall()
+    def type_names(self, kind: Kind | None = None) -> dict[int, str]:
+        """Return the name of every type, or of every one of a kind, by its id."""
+        rows: list[Any] = self._execute("select id, name from type where ?1 is null or kind = ?1", (kind,)).fetchall()
         return dict(rows)
 
     # Events and links -----------------------------------------------------------------------------------------------
@@ -270,6 +271,32 @@ class Lookup:
     def linked_at(self, kind: str, node_id: int) -> set[int]:
         """Return the offsets of the records that linked a node to others: see `offsets.of_edges`."""
         return offsets.of_edges(self._connection, kind, node_id)
+
+    def versions(self, kind: Kind, ids: Collection[int], before: int, asked: Sequence[Asked] = ()) -> list[Version]:
+        """Return every version of nodes with the offset that put it: see `lives.versions`."""
+        return lives.versions(self._connection, kind, ids, before, asked)
+
+    def versions_of_type(self, kind: Kind, type_id: int, before: int, asked: Sequence[Asked] = ()) -> list[Version]:
+        """Return that for every node of a type."""
+        return lives.versions_of_type(self._connection, kind, type_id, before, asked)
+
+    def newest_neighbours(self, kind: Kind, ids: Collection[int], *, outputs: bool, most: int) -> list[tuple[int, int]]:
+        """Return the other ends of events, of each node the newest: see `lives.newest_neighbours`."""
+        return lives.newest_neighbours(self._connection, kind, ids, outputs=outputs, most=most)
+
+    def neighbour_counts(self, kind: Kind, ids: Collection[int]) -> dict[int, int]:
+        """Return how many others each artifact or execution shares events with."""
+        return lives.neighbour_counts(self._connection, kind, ids)
+
+    def edges_among(
+        self, artifacts: Collection[int], executions: Collection[int]
+    ) -> list[tuple[int, int, bool, int, bytes]]:
+        """Return the events between nodes, each with the offset that put it: see `lives.edges_among`."""
+        return lives.edges_among(self._connection, artifacts, executions)
+
+    def contexts_named(self, kind: Kind, ids: Collection[int]) -> list[tuple[int, int, str]]:
+        """Return the contexts of artifacts or executions by name: see `lives.contexts_named`."""
+        return lives.contexts_named(self._connection, kind, ids)
 
     # Ids ------------------------------------------------------------------------------------------------------------
 

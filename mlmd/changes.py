@@ -1,0 +1,88 @@
+"""A change of a record, in a few words or in full: for the command, for cards, for whatever shows what was put."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from evlog.records import (
+    AssociationPut,
+    AttributionPut,
+    Erased,
+    EventPut,
+    ForeignRowKept,
+    LogRecovered,
+    LossAccepted,
+    NodePut,
+    ParentContextPut,
+    PersonalDeclared,
+    Repaired,
+    Restored,
+    TokenAdded,
+    TokenRemoved,
+    TypePut,
+)
+from mlmd import names
+from mlmd.plain import plain
+from replay.things import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evlog.records import Change
+
+
+def plain_change(change: Change) -> Any:
+    """Return a change in full as JSON can hold it."""
+    return plain(msgspec.to_builtins(change, builtin_types=(bytes, msgspec.msgpack.Ext)))
+
+
+def in_short(changes: Sequence[Change]) -> str:
+    """Return what changes say in a few words."""
+    shown = 3
+    words = [change_in_short(change) for change in changes[:shown]]
+    if len(changes) > shown:
+        words.append(f"and {len(changes) - shown:,} more")
+    return ", ".join(words)
+
+
+def change_in_short(change: Change) -> str:
+    """Return what a change says in a few words: the thing, and of a node its name and state."""
+    said = (getattr(change, "name", None), getattr(change, "state", None)) if isinstance(change, NodePut) else ()
+    return " ".join(filter(None, (thing_in_short(change), *said)))
+
+
+def thing_in_short(change: Change) -> str:
+    """Return what a change is about: a thing's name, or the two that it links."""
+    if isinstance(change, TypePut):
+        return names.name_of((names.TYPE, change.name))
+    if isinstance(change, NodePut):
+        return names.name_of((kind_of(change), change.id))
+    if isinstance(change, EventPut):
+        arrow = "◀" if change.type.endswith("INPUT") else "▶"
+        return f"run:{change.execution_id} {arrow} art:{change.artifact_id}"
+    if isinstance(change, AttributionPut):
+        return f"art:{change.artifact_id} in ctx:{change.context_id}"
+    if isinstance(change, AssociationPut):
+        return f"run:{change.execution_id} in ctx:{change.context_id}"
+    if isinstance(change, ParentContextPut):
+        return f"ctx:{change.child_id} in ctx:{change.parent_id}"
+    if isinstance(change, ForeignRowKept):
+        return f"kept a row of {change.table}: {change.why}"
+    if isinstance(change, Restored):
+        return f"restored the first {change.end:,} records from a backup"
+    if isinstance(change, Repaired):
+        return f"repaired {', '.join(one.file for one in change.mended)}"
+    if isinstance(change, LossAccepted):
+        return f"accepted the loss of {change.known - change.end:,} records from #{change.end:,} on"
+    if isinstance(change, PersonalDeclared):
+        return f"declared personal: {', '.join(rule.property for rule in change.rules) or 'nothing'}"
+    if isinstance(change, Erased):
+        return f"erased {change.subject or 'lost keys'}"
+    if isinstance(change, TokenAdded):
+        return f"added the token {change.name}, {change.role}"
+    if isinstance(change, TokenRemoved):
+        return f"removed the token {change.name}"
+    assert isinstance(change, LogRecovered), "all others stand above"
+    return f"cut {change.size:,} bytes off {change.segment}"
