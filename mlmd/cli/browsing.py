@@ -30,7 +30,8 @@ def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | 
     from mlmd.web.site import Site, application  # noqa: PLC0415
 
     place = Path(name) if engine.views is not None else None
-    return HttpServer(application(Site(engine, Path(name).name or name, place=place)), host, port, tls)
+    site = Site(engine, Path(name).name or name, place=place)
+    return HttpServer(application(site), host, port, tls, ending=site.close)
 
 
 @command()

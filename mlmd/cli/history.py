@@ -20,14 +20,13 @@ from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
 from mlmd.cli.stream import RowStream
 from mlmd.cli.things import (
-    difference_in_words,
     difference_row,
-    in_short,
     parse_named,
     plain_change,
     provenance_row,
     record_row,
 )
+from mlmd.display.changes import difference_in_words, in_short
 from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of
 from replay.differences import records_of_types

@@ -25,7 +25,8 @@ from mlmd.cli.output import Row, rfc3339, show_one, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store, store_of
 from mlmd.cli.refusal import Refusal
-from mlmd.cli.things import in_short, parse_named
+from mlmd.cli.things import parse_named
+from mlmd.display.changes import in_short
 from mlmd.moment import parse as parse_moment
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER
 from replay.things import things_of

@@ -25,9 +25,10 @@ from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import Settings
 from mlmd.cli.showing import node_in_full
 from mlmd.cli.status import status_of
-from mlmd.cli.things import difference_in_words, provenance_row
+from mlmd.cli.things import provenance_row
 from mlmd.cli.tracing import graph_row
 from mlmd.cli.typelist import type_rows
+from mlmd.display.changes import difference_in_words
 from mlmd.display.walk import lineage as lineage_of
 from mlmd.engine import Engine
 from mlmd.exchange.citation import Citation, cite

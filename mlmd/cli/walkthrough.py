@@ -9,8 +9,9 @@ import click
 
 from mlmd.cli.output import Row, show_one
 from mlmd.cli.refusal import DAMAGE
-from mlmd.cli.things import difference_in_words, difference_row, provenance_row, thing_in_short
+from mlmd.cli.things import difference_row, provenance_row
 from mlmd.demo import SQL_QUESTIONS, ask, record_workflow
+from mlmd.display.changes import difference_in_words, thing_in_short
 from mlmd.engine import Engine
 from mlmd.opening import BODIES, VIEWS_FOLDER
 from mlmd.plain import plain

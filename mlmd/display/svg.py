@@ -24,7 +24,7 @@ from mlmd.display.layout import GAP, MARGIN, NODE_HEIGHT, NODE_WIDTH, layout
 from mlmd.display.nodes import TAINTED, hidden_in_words, remarks, title, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mlmd.display.graph import Edge, Graph, Node
     from mlmd.display.layout import Point
@@ -70,8 +70,10 @@ _STUB: Final = 11.0  # Room below the lowest node for what is said there.
 _LEGEND: Final = (("artifact", "pill: artifact"), ("execution", "box: run"))
 
 
-def picture(graph: Graph, nodes_max: int = NODES_MAX) -> str:
-    """Return the picture of a lineage, folded where it has more nodes than that."""
+def picture(
+    graph: Graph, nodes_max: int = NODES_MAX, leading_to: Callable[[Node], str | None] = lambda _node: None
+) -> str:
+    """Return the picture of a lineage, folded where it has more nodes than that. leading_to: the address behind a node."""
     graph = folded(graph, nodes_max)
     drawn = layout((node.key for node in graph.nodes), ((edge.source, edge.target) for edge in graph.edges))
     feet = _feet(graph)
@@ -92,7 +94,10 @@ def picture(graph: Graph, nodes_max: int = NODES_MAX) -> str:
     parts += [_edge(edge, points) for edge, points in routed]
     parts += [_role(edge, points) for edge, points in routed if edge.role]
     parts += [
-        _node(node, drawn.places[node.key], root=node.key in roots, hidden=graph.hidden.get(node.key, 0))
+        _linked(
+            _node(node, drawn.places[node.key], root=node.key in roots, hidden=graph.hidden.get(node.key, 0)),
+            leading_to(node),
+        )
         for node in graph.nodes
     ]
     parts += [_text(line, MARGIN, drawn.height + _STUB + _LINE * at, "tf", _SMALL) for at, line in enumerate(lines)]
@@ -164,6 +169,10 @@ def _node(node: Node, at: Point, *, root: bool, hidden: int) -> str:
         words += _text(hidden_in_words(node, hidden), x, y + NODE_HEIGHT / 2 + 9, "tf", _SMALL, anchor="middle")
     told = ", ".join([head, printable(node.key), *said])
     return f'<g data-key="{escape(printable(node.key))}"><title>{escape(told)}</title>{boxes}{words}</g>'
+
+
+def _linked(drawn: str, to: str | None) -> str:
+    return drawn if to is None else f'<a href="{escape(to)}">{drawn}</a>'
 
 
 def _box(node: Node, at: Point, inset: float, look: str) -> str:

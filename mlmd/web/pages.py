@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from mlmd.web import compare, home, runs
+from mlmd.web.compare import compare_page
 from mlmd.web.home import home_page
+from mlmd.web.run import run_page
+from mlmd.web.runs import runs_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,5 +50,16 @@ class Action:
     role: Role = "writer"
 
 
-PAGES: Final[tuple[Entry, ...]] = (Entry("/", home_page, "What the store holds, and what is new in it."),)
+PAGES: Final[tuple[Entry, ...]] = (
+    Entry("/", home_page, "What the store holds, and what is new in it.", home.PARAMS),
+    Entry("/runs", runs_page, "The runs that a filter leaves, in any order.", runs.PARAMS, navigation="Runs"),
+    Entry("/runs/{id}", run_page, "A run: parameters, metrics, inputs, outputs, and who put what when."),
+    Entry(
+        "/compare",
+        compare_page,
+        "What differs between runs, or one run at two moments.",
+        compare.PARAMS,
+        navigation="Compare",
+    ),
+)
 ACTIONS: Final[tuple[Action, ...]] = ()

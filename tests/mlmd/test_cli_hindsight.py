@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from mlmd import MetadataStore
 from mlmd.cli import cli
-from mlmd.cli.things import field_in_words
 from mlmd.demo import record_workflow
+from mlmd.display.changes import field_in_words
 from mlmd.proto import metadata_store_pb2 as pb
 from replay.things import FieldChange
 
