@@ -1,0 +1,1 @@
+function e(e,t){for(let n of document.querySelectorAll(`[data-island="${e}"]`))t(n,n.dataset.source??``)}export{e as t};
