@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from mlmd.web import audit
+from mlmd.web import audit, compare, home, runs
+from mlmd.web.compare import compare_page
 from mlmd.web.day import day_page
 from mlmd.web.evidence import evidence_page
 from mlmd.web.home import home_page
 from mlmd.web.lineage import PARAMS, START_PARAMS, lineage_page, start_page
+from mlmd.web.run import run_page
+from mlmd.web.runs import runs_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,13 +54,22 @@ class Action:
 
 
 PAGES: Final[tuple[Entry, ...]] = (
-    Entry("/", home_page, "What the store holds, and what is new in it."),
+    Entry("/", home_page, "What the store holds, and what is new in it.", home.PARAMS),
+    Entry("/runs", runs_page, "The runs that a filter leaves, in any order.", runs.PARAMS, navigation="Runs"),
+    Entry("/runs/{id}", run_page, "A run: parameters, metrics, inputs, outputs, and who put what when."),
     Entry("/lineage", start_page, "Where to look at a lineage from.", START_PARAMS, navigation="Lineage"),
     Entry(
         "/lineage/{object}",
         lineage_page,
         "What a thing was made from and what was made from it, through time; the way from it to another.",
         PARAMS,
+    ),
+    Entry(
+        "/compare",
+        compare_page,
+        "What differs between runs, or one run at two moments.",
+        compare.PARAMS,
+        navigation="Compare",
     ),
     Entry(
         "/audit",

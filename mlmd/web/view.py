@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -94,7 +95,7 @@ class View:
         Raises InvalidArgumentError, OutOfRangeError.
         """
         self.site, self.path, self.named, self.who = site, path, named, who
-        self._params, self._asked = params, asked
+        self._params, self._asked, self._began_s = params, asked, perf_counter()
         self.at: str = asked[AT]
         at = self.at
         if at:
@@ -121,6 +122,11 @@ class View:
     def is_past(self) -> bool:
         """Tell whether the page is of a moment that was asked for."""
         return bool(self.at)
+
+    @property
+    def took_ms(self) -> float:
+        """Return how long it took up to here. Not a fact: the same question later has the same answer, not the same pace."""
+        return (perf_counter() - self._began_s) * 1000
 
     @property
     def cited(self) -> dict[str, Any]:
