@@ -24,7 +24,7 @@ from mlmd.display.layout import GAP, MARGIN, NODE_HEIGHT, NODE_WIDTH, layout
 from mlmd.display.nodes import TAINTED, hidden_in_words, remarks, title, unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mlmd.display.graph import Edge, Graph, Node
     from mlmd.display.layout import Point
@@ -70,31 +70,40 @@ _STUB: Final = 11.0  # Room below the lowest node for what is said there.
 _LEGEND: Final = (("artifact", "pill: artifact"), ("execution", "box: run"))
 
 
-def picture(graph: Graph, nodes_max: int = NODES_MAX) -> str:
-    """Return the picture of a lineage, folded where it has more nodes than that."""
+def picture(
+    graph: Graph,
+    nodes_max: int = NODES_MAX,
+    *,
+    link: Callable[[Node], str] | None = None,
+    legend: Sequence[str] | None = None,
+) -> str:
+    """Return the picture of a lineage, folded where it has more nodes than that.
+
+    link: returns where a node leads, "" for nowhere. legend: what is written below instead of what shapes mean.
+    """
     graph = folded(graph, nodes_max)
     drawn = layout((node.key for node in graph.nodes), ((edge.source, edge.target) for edge in graph.edges))
-    feet = _feet(graph)
+    feet = _feet(graph) if legend is None else [printable(one) for one in legend if one]
     width = max(drawn.width, 2 * MARGIN + NODE_WIDTH)
     lines = [line for foot in feet for line in _wrapped(foot, width - 2 * MARGIN, _SMALL)]
     height = drawn.height + _STUB + _LINE * len(lines)
     roots = set(graph.roots)
     size = f'width="{width:g}" height="{height:g}"'
     parts = [
-        f'<svg xmlns="{_XMLNS}" class="evlog-lineage" role="img" {size} viewBox="0 0 {width:g} {height:g}" font-family="{_FONT}">',
+        f'<svg xmlns="{_XMLNS}" class="evlog-lineage" role="{"img" if link is None else "group"}" {size} viewBox="0 0 {width:g} {height:g}" font-family="{_FONT}">',
         f"<title>{escape(_name(graph))}</title><desc>{escape('. '.join(feet))}</desc>",
         f"<style>{STYLE}</style>",
         f"<rect {_look('g0')} {size}/>",
     ]
     routed = [
-        (edge, drawn.routes[link]) for edge in graph.edges if (link := (edge.source, edge.target)) in drawn.routes
+        (edge, drawn.routes[ends]) for edge in graph.edges if (ends := (edge.source, edge.target)) in drawn.routes
     ]
     parts += [_edge(edge, points) for edge, points in routed]
     parts += [_role(edge, points) for edge, points in routed if edge.role]
-    parts += [
-        _node(node, drawn.places[node.key], root=node.key in roots, hidden=graph.hidden.get(node.key, 0))
-        for node in graph.nodes
-    ]
+    for node in graph.nodes:
+        shape = _node(node, drawn.places[node.key], root=node.key in roots, hidden=graph.hidden.get(node.key, 0))
+        target = link(node) if link is not None else ""
+        parts.append(f'<a href="{escape(target)}">{shape}</a>' if target else shape)
     parts += [_text(line, MARGIN, drawn.height + _STUB + _LINE * at, "tf", _SMALL) for at, line in enumerate(lines)]
     return "".join([*parts, "</svg>"])
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from mlmd.web import artifacts, contexts, pipeline, types
+from mlmd.web.artifact import artifact_page
+from mlmd.web.artifacts import artifacts_page
+from mlmd.web.contexts import contexts_page
 from mlmd.web.home import home_page
+from mlmd.web.pipeline import context_page
+from mlmd.web.types import types_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,5 +52,33 @@ class Action:
     role: Role = "writer"
 
 
-PAGES: Final[tuple[Entry, ...]] = (Entry("/", home_page, "What the store holds, and what is new in it."),)
+PAGES: Final[tuple[Entry, ...]] = (
+    Entry("/", home_page, "What the store holds, and what is new in it."),
+    Entry(
+        "/artifacts",
+        artifacts_page,
+        "The artifacts that a filter leaves, with what differs between them.",
+        artifacts.PARAMS,
+        navigation="Artifacts",
+    ),
+    Entry(
+        "/artifacts/{id}",
+        artifact_page,
+        "An artifact: its versions and aliases, who made and read it, what was made from it, who said what of it.",
+    ),
+    Entry(
+        "/contexts",
+        contexts_page,
+        "Pipelines, their runs, experiments: the contexts that artifacts and runs were put into.",
+        contexts.PARAMS,
+        navigation="Pipelines",
+    ),
+    Entry(
+        "/contexts/{id}",
+        context_page,
+        "A pipeline: its template, and its runs by component. Of any context: its properties and its life.",
+        pipeline.PARAMS,
+    ),
+    Entry("/types", types_page, "Types with their properties, and how many nodes they have.", types.PARAMS, navigation="Types"),
+)
 ACTIONS: Final[tuple[Action, ...]] = ()

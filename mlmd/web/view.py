@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from mlmd import moment
@@ -11,15 +11,20 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.past import Past, Present
 from mlmd.recorder.store import Store
 from mlmd.store import MetadataStore
+from mlmd.web.words import NOTICES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from evlog.author import Caller
     from mlmd.web.site import Site
+    from projections.sqlite.lookup import Lookup
 
+_Answer = TypeVar("_Answer")
 TEXT_MAX: Final = 2_000
 AT: Final = "at"
+DONE: Final = "done"
+_DIGITS_MAX: Final = 18  # Any such number fits 64 bits.
 _YES: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "": False}
 
 
@@ -73,6 +78,13 @@ class Param:
         raise InvalidArgumentError(f"{self.name}={text!r}: a whole number from {self.least:,} to {self.most:,}")
 
 
+# What may be asked of every page.
+COMMON: Final = (
+    Param(AT, "The moment to look at: #31907, 2026-03-01, yesterday, 3d, mark:NAME; now where it is not given."),
+    Param(DONE, "What a form did: the notice to show.", choices=tuple(NOTICES)),
+)
+
+
 class View:
     """What a page is made from. `store`: pinned, so that all that a page reads is of one moment."""
 
@@ -85,7 +97,7 @@ class View:
         asked: Mapping[str, Any],
         who: Caller,
     ) -> None:
-        """Pin the store. named: what the path names. asked: of `params` and "at", a moment as of `mlmd.moment`, "" for now.
+        """Pin the store. named: what the path names. asked: of `params` and COMMON; "at" is a moment as of `mlmd.moment`, "" for now.
 
         Raises InvalidArgumentError, OutOfRangeError.
         """
@@ -107,6 +119,25 @@ class View:
     def __getitem__(self, name: str) -> Any:
         """Return what was asked by a parameter of the page, its default where it was not."""
         return self._asked[name]
+
+    def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
+        """Return the answer to a question to the serving view, at the moment of the page."""
+        return self.site.engine.review(lambda _log, shown, end: shown.ask(question, end), self.offset)
+
+    @property
+    def notice(self) -> str:
+        """Return what a form did before the browser came here, "" for nothing."""
+        return NOTICES.get(self._asked[DONE], "")
+
+    @property
+    def puts(self) -> bool:
+        """Tell whether forms are shown: the page is of now, the store takes puts, and who looks may put."""
+        return not self.is_past and self.site.engine.writable and self.site.guard.may(self.who, "writer")
+
+    @property
+    def csrf(self) -> str:
+        """Return what a form carries to prove that it is ours."""
+        return self.site.guard.csrf_of(self.who)
 
     @property
     def is_past(self) -> bool:
@@ -160,6 +191,11 @@ def _pairs(query: Mapping[str, Any]) -> list[tuple[str, str]]:
             if one is not None and one is not False and one != ""
         ]
     return found
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a path names a node by its number."""
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
 
 
 def object_path(kind: str, number: int) -> str:
