@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import grpc
 
 from evlog.author import Author
-from mlmd import errors, moment
+from mlmd import errors, moment, places
 from mlmd.acting import author_of
+from mlmd.admission import AUTHORIZATION
 from mlmd.finding import FIND, find_by_pages
 from mlmd.kinds import KINDS
 from mlmd.marking import FORETELL, RETIRE, TAINT, foretell_by_gets, retire_by_put, taint_by_put
@@ -36,6 +38,7 @@ _NOT_ON_THE_WIRE: Final[dict[str, Callable[[Callable[[Method, Any], Any], Any], 
     FORETELL.name: foretell_by_gets,
     RETIRE.name: retire_by_put,
 }
+TOKEN: Final = "EVLOG_TOKEN"  # noqa: S105 - in the environment: an argument would be seen by whoever lists processes.
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
@@ -43,9 +46,15 @@ class Remote:
     """A server. Connects when it is first asked."""
 
     def __init__(self, config: pb.MetadataStoreClientConfig, at: At | None = None) -> None:
-        """Name the server. at: ask what was there then; the server says whether it knows that moment."""
+        """Name the server. at: ask what was there then; the server says whether it knows that moment.
+
+        Raises InvalidArgumentError for a token in EVLOG_TOKEN that is none, or that others could read on its way.
+        """
         self._config = config
         options = _options(config.channel_arguments)
+        self._token = _token(config)
+        if self._token:
+            options.append(("grpc.enable_http_proxy", 0))  # A proxy would read it.
         target = f"{config.host}:{config.port}"
         if config.HasField("ssl_config"):
             self._channel = grpc.secure_channel(target, _credentials(config.ssl_config), options)
@@ -78,7 +87,8 @@ class Remote:
                 f"/{NAME}/{method.name}", method.request.SerializeToString, method.response.FromString
             )
         try:
-            return call(request, timeout=self._timeout_s, metadata=self._at or _said_by(author))
+            said = (self._at or _said_by(author)) + self._token
+            return call(request, timeout=self._timeout_s, metadata=said)
         except grpc.RpcError as error:
             raise errors.make_exception(error.details() or "", error.code().value[0]) from error
 
@@ -130,6 +140,21 @@ class Remote:
         self._channel.close()
 
     abandon = close
+
+
+def _token(config: pb.MetadataStoreClientConfig) -> tuple[tuple[str, str], ...]:
+    """Return the token of the environment as metadata, nothing where there is none. Raises InvalidArgumentError, which never quotes it."""
+    secret = os.environ.get(TOKEN, "").strip()
+    if not secret:
+        return ()
+    if not all("!" <= char <= "~" for char in secret):
+        raise errors.InvalidArgumentError(f"{TOKEN}: this is no token; `evlog token add NAME --role ROLE` makes one")
+    if not config.HasField("ssl_config") and not places.is_loopback(config.host):
+        raise errors.InvalidArgumentError(
+            f"{config.host}:{config.port}: {TOKEN} is not sent over a plain connection to another machine, where others could read it:"
+            " name a server with TLS (grpcs://HOST:PORT, or ssl_config), or one of this machine at the end of a tunnel"
+        )
+    return ((AUTHORIZATION, f"Bearer {secret}"),)
 
 
 def _said_by(author: Author) -> tuple[tuple[str, str], ...]:

@@ -21,6 +21,8 @@ from evlog.records import (
     PersonalDeclared,
     Repaired,
     Restored,
+    TokenAdded,
+    TokenRemoved,
     TypePut,
 )
 from mlmd import names
@@ -217,6 +219,10 @@ def thing_in_short(change: Change) -> str:
         return f"declared personal: {', '.join(rule.property for rule in change.rules) or 'nothing'}"
     if isinstance(change, Erased):
         return f"erased {change.subject or 'lost keys'}"
+    if isinstance(change, TokenAdded):
+        return f"added the token {change.name}, {change.role}"
+    if isinstance(change, TokenRemoved):
+        return f"removed the token {change.name}"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"
 

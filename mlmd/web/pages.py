@@ -18,7 +18,7 @@ from mlmd.web.types import types_page
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlmd.web.guard import Role
+    from mlmd.tokens import Role
     from mlmd.web.page import Page
     from mlmd.web.view import Param, View
 

@@ -166,6 +166,7 @@ def application(site: Site) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(headers.Headers, hosts=site.guard.hosts),
+            *site.guard.middleware(),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6),
         ],
         exception_handlers={404: lambda request, _: site.refused(request, "", _nothing(request))},

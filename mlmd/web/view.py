@@ -150,6 +150,11 @@ class View:
         found = self.site.citation(self.offset)
         return {"log": found.log, "offset": found.offset, "root": found.root}
 
+    @property
+    def csrf(self) -> str:
+        """Return what each form that puts something carries in a field of this name."""
+        return self.site.guard.csrf_of(self.who)
+
     def link(self, path: str, **query: Any) -> str:
         """Return a link to a page of the same moment. Of the query, what is None, "" or False is left out; a list is given several times."""
         if self.at and AT not in query:
