@@ -30,10 +30,6 @@ class Guard(Protocol):
         """Return who asks, if he has the role. Raises UnauthenticatedError, PermissionDeniedError."""
         ...
 
-    def may(self, caller: Caller, role: Role) -> bool:
-        """Tell whether somebody of `who` has a role: what he may not do is not offered."""
-        ...
-
     def check_form(self, request: Request, fields: Sequence[tuple[str, str]]) -> None:
         """Raise PermissionDeniedError for a form that no page of ours sent."""
         ...
@@ -63,10 +59,6 @@ class OpenGuard:
     async def who(self, request: Request, role: Role) -> Caller:
         """Return the person at this machine."""
         return Caller("local", "asserted", "evlog ui", request.client.host if request.client else "", None)
-
-    def may(self, caller: Caller, role: Role) -> bool:
-        """Tell that he may: he sits at this machine."""
-        return True
 
     def check_form(self, request: Request, fields: Sequence[tuple[str, str]]) -> None:
         """Raise PermissionDeniedError for a form of another site."""

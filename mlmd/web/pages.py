@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from mlmd.web import artifacts, contexts, pipeline, types
+from mlmd.web import artifacts, contexts, forms, pipeline, search, types
 from mlmd.web.artifact import artifact_page
 from mlmd.web.artifacts import artifacts_page
 from mlmd.web.contexts import contexts_page
 from mlmd.web.home import home_page
 from mlmd.web.pipeline import context_page
+from mlmd.web.search import search_page
 from mlmd.web.types import types_page
 
 if TYPE_CHECKING:
@@ -80,5 +81,14 @@ PAGES: Final[tuple[Entry, ...]] = (
         pipeline.PARAMS,
     ),
     Entry("/types", types_page, "Types with their properties, and how many nodes they have.", types.PARAMS, navigation="Types"),
+    Entry("/search", search_page, "What has a text in it; what is named leads to its page.", search.PARAMS),
+    Entry("/taint", forms.taint_page, "What a taint would mark, before it does.", forms.ASKED, role="writer"),
+    Entry("/untaint", forms.untaint_page, "From what a mark would be taken away.", forms.ASKED, role="writer"),
 )
-ACTIONS: Final[tuple[Action, ...]] = ()
+ACTIONS: Final[tuple[Action, ...]] = (
+    Action("/taint", forms.taint, "Taint a thing, and everything that was made from it.", forms.TAINT),
+    Action("/untaint", forms.untaint, "Take the mark of a taint away.", forms.TAINT),
+    Action("/alias", forms.set_alias, "Let an alias stand for an artifact.", forms.ALIAS),
+    Action("/unalias", forms.remove_alias, "Take an alias away.", forms.UNALIAS),
+    Action("/mark", forms.mark, "Give a moment a name.", forms.MARK),
+)

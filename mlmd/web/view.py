@@ -11,12 +11,14 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.past import Past, Present
 from mlmd.recorder.store import Store
 from mlmd.store import MetadataStore
+from mlmd.tokens import REACHES
 from mlmd.web.words import NOTICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from evlog.author import Caller
+    from mlmd.tokens import Role
     from mlmd.web.site import Site
     from projections.sqlite.lookup import Lookup
 
@@ -132,7 +134,16 @@ class View:
     @property
     def puts(self) -> bool:
         """Tell whether forms are shown: the page is of now, the store takes puts, and who looks may put."""
-        return not self.is_past and self.site.engine.writable and self.site.guard.may(self.who, "writer")
+        return not self.is_past and self.marks
+
+    @property
+    def marks(self) -> bool:
+        """Tell whether the moment can be given a name: that of the past too, for the name itself is put now."""
+        return self.site.engine.writable and self.may("writer")
+
+    def may(self, role: Role) -> bool:
+        """Tell whether who looks has a role: what he may not see or do is not offered. Where nobody logs in, all may all."""
+        return role in REACHES[getattr(self.who, "role", "admin")]
 
     @property
     def csrf(self) -> str:
@@ -196,6 +207,12 @@ def _pairs(query: Mapping[str, Any]) -> list[tuple[str, str]]:
             if one is not None and one is not False and one != ""
         ]
     return found
+
+
+def inside(path: str) -> str:
+    """Return a path of this site; what leads elsewhere leads home."""
+    is_path = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if is_path else "/"
 
 
 def is_id(text: str) -> bool:
