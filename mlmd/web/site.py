@@ -20,7 +20,7 @@ from mlmd.web.notable import Notable
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
 from mlmd.web.verified import UNCHECKED
-from mlmd.web.view import AT, Param, View
+from mlmd.web.view import COMMON, View
 from projections.errors import MissingLibraryError
 
 try:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from mlmd.web.page import Page
     from mlmd.web.pages import Action, Entry
     from mlmd.web.verified import Verified
+    from mlmd.web.view import Param
 
 _LOG: Final = logging.getLogger(__name__)
 _HERE: Final = Path(__file__).parent
@@ -199,6 +200,8 @@ def _answering(site: Site, entry: Entry) -> Any:
         path = entry.filled(named)
         view = View(site, path, named, entry.params, asked, who)
         page = entry.page(view)
+        if page.to:
+            return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
             return site.shown(view, page)
         body = rendered(page, form, view)
@@ -281,13 +284,11 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
 
 def read_asked(params: Sequence[Param], given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return every parameter with its value. Raises InvalidArgumentError for a value that is wrong, and for a name that is none."""
-    known = {param.name for param in params} | {AT}
+    params = (*params, *COMMON)
+    known = {param.name for param in params}
     if strange := next((name for name, _ in given if name not in known), None):
         raise errors.InvalidArgumentError(f"{strange!r} is nothing to ask here: {', '.join(sorted(known))}")
-    return {
-        param.name: param.read([value for name, value in given if name == param.name])
-        for param in (*params, Param(AT, "the moment to look at"))
-    }
+    return {param.name: param.read([value for name, value in given if name == param.name]) for param in params}
 
 
 def _ascii(name: str) -> str:
