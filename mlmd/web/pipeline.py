@@ -36,6 +36,8 @@ _LEGEND: Final = (
     "line: what one makes and the other reads, as the runs shown below have it",
 )
 
+_SHARE_MIN: Final = 0.005  # Less would read as 0 %.
+
 
 def context_page(view: View) -> Page:
     """Return the page."""
@@ -94,9 +96,8 @@ def template_of(components: Sequence[dict[str, Any]], flows: Sequence[dict[str, 
 def _said(one: dict[str, Any]) -> str:
     said = [f"{one['runs']:,} run{'' if one['runs'] == 1 else 's'}"]
     if one["failed"]:
-        said.append(
-            f"{one['failed'] / one['runs']:.0%} failed" if one["failed"] / one["runs"] >= 0.005 else "few failed"
-        )  # noqa: PLR2004 - what would read as 0 %
+        share = one["failed"] / one["runs"]
+        said.append(f"{share:.0%} failed" if share >= _SHARE_MIN else "few failed")
     if one["cached"]:
         said.append(f"{one['cached']:,} cached")
     return " · ".join(said)

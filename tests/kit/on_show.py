@@ -46,6 +46,7 @@ FILLED: Final = {
     "/contexts/{id}": (1, CONTEXTS + LONG),
     "/lineage/{object}": (f"art:{MODEL}", f"run:{RUNS + LONG}"),
     "/audit/{offset}": (12,),
+    "/evidence/{day}": ("2026-03-01",),
 }
 """What the field of a path is filled with."""
 ASKED: Final = {"/compare": "run=26&run=38"}
