@@ -1,1 +1,1 @@
-function e(e,t){for(let n of document.querySelectorAll(`[data-island="${e}"]`))t(n,n.dataset.source??``)}e(`lineage`,e=>{e.hidden=!1});
+import{n as e}from"./chunks/island-K5PanSAa.js";e(`lineage`,e=>{e.hidden=!1});

@@ -24,7 +24,11 @@ def test_what_is_committed_is_what_the_sources_build_to(tmp_path: Path) -> None:
         pytest.skip("Node or what it needs is not installed: make web")
     out = tmp_path / "static"
     told = subprocess.run(
-        [node, VITE, "build", "--outDir", out, "--emptyOutDir"], cwd=ROOT / "web", capture_output=True, text=True, check=False
+        [node, VITE, "build", "--outDir", out, "--emptyOutDir"],
+        cwd=ROOT / "web",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert told.returncode == 0, told.stderr
     committed, built = files_of(BUILT), files_of(out)
