@@ -112,8 +112,10 @@ def picture(
     height = drawn.height + _STUB + _LINE * len(lines)
     roots = set(graph.roots)
     size = f'width="{width:g}" height="{height:g}"'
+    links = {node.key: link(node) for node in graph.nodes}
+    role = "group" if any(links.values()) else "img"  # What is in an image is not reached: links would be lost.
     parts = [
-        f'<svg xmlns="{_XMLNS}" class="evlog-lineage" role="img" {size} viewBox="0 0 {width:g} {height:g}" font-family="{_FONT}">',
+        f'<svg xmlns="{_XMLNS}" class="evlog-lineage" role="{role}" {size} viewBox="0 0 {width:g} {height:g}" font-family="{_FONT}">',
         f"<title>{escape(_name(graph))}</title><desc>{escape('. '.join(feet))}</desc>",
         f"<style>{STYLE}</style>",
         f"<rect {_look('g0')} {size}/>",
@@ -126,7 +128,7 @@ def picture(
     parts += [
         _linked(
             _node(node, drawn.places[node.key], root=node.key in roots, hidden=graph.hidden.get(node.key, 0)),
-            link(node),
+            links[node.key],
         )
         for node in graph.nodes
     ]
