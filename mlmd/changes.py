@@ -31,11 +31,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evlog.records import Change
+    from replay.things import Difference
 
 
 def plain_change(change: Change) -> Any:
     """Return a change in full as JSON can hold it."""
     return plain(msgspec.to_builtins(change, builtin_types=(bytes, msgspec.msgpack.Ext)))
+
+
+def difference_row(one: Difference) -> dict[str, Any]:
+    """Return what became of a thing as JSON holds it: `old` and `new` of each field are null where it was not set."""
+    return {
+        "what": one.what,
+        "kind": str(one.after.__struct_config__.tag),
+        "thing": thing_in_short(one.after),
+        "fields": [
+            {"field": change.field, "old": plain(change.old), "new": plain(change.new)} for change in one.fields
+        ],
+    }
 
 
 def in_short(changes: Sequence[Change]) -> str:

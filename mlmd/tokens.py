@@ -146,8 +146,7 @@ class Tokens:
     def write(self, tokens: Sequence[Token]) -> None:
         """Let these be the tokens, durably. Within `changing`. Raises StorageError."""
         folder = RealFolder(self.file.parent, private=True)
-        data = msgspec.json.encode(_File(_FORMAT, list(tokens), _sum(tokens)))
-        write_whole(folder, NAME, data + b"\n")
+        write_whole(folder, NAME, written(tokens))
         folder.sync_names()
 
 
@@ -191,6 +190,11 @@ def remove(engine: Engine, name: str, caller: Caller | None = None) -> list[Toke
         left = [token for token in known if token.name != name]
         tokens.write(left)
     return left
+
+
+def written(tokens: Sequence[Token]) -> bytes:
+    """Return what the file of these tokens holds."""
+    return msgspec.json.encode(_File(_FORMAT, list(tokens), _sum(tokens))) + b"\n"
 
 
 def parse(data: bytes) -> list[Token]:

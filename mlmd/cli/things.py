@@ -122,18 +122,6 @@ def provenance_row(by: Provenance) -> Row:
     return dict(zip(RECORD_FIELDS, said, strict=True))
 
 
-def difference_row(one: Difference) -> Row:
-    """Return what became of a thing as a row: `old` and `new` of each field are null where it was not set."""
-    return {
-        "what": one.what,
-        "kind": str(one.after.__struct_config__.tag),
-        "thing": thing_in_short(one.after),
-        "fields": [
-            {"field": change.field, "old": plain(change.old), "new": plain(change.new)} for change in one.fields
-        ],
-    }
-
-
 def difference_in_words(one: Difference) -> list[str]:
     """Return what became of a thing in a few words for each field that changed; at least in one word."""
     if one.what == "linked":

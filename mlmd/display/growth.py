@@ -102,6 +102,7 @@ class Growth:
         edges = [_edge_shown(edge, born, until, since) for edge, born in self.edges.items()]
         return Graph(nodes, edges, self.roots, self.hidden, self.note)
 
+    @cached_property
     def levels(self) -> dict[str, int]:
         """Return how many hops each node is from the roots: fewer than 0 for what they were made from. Others are left out."""
         levels = dict.fromkeys(self.roots, 0)

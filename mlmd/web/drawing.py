@@ -6,32 +6,39 @@ from, and goes with it: after an erasure there is a new view.
 
 from __future__ import annotations
 
+import gc
 from collections import Counter, OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 from mlmd import names
 from mlmd.display import grouping, walk
 from mlmd.display.growing import Wanted, growth_around, growth_of
+from mlmd.display.layout import NODE_HEIGHT, NODE_WIDTH
 from mlmd.display.nodes import LOST
 from mlmd.errors import InvalidArgumentError
 from mlmd.recorder.things import is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from evlog.log import Log
-    from mlmd.display.growth import Growth
-    from mlmd.display.layout import Layout
+    from mlmd.display.graph import Kind
+    from mlmd.display.growth import Growth, Life, Version
+    from mlmd.display.layout import Layout, Point
     from mlmd.display.walk import Thing
     from mlmd.store import MetadataStore
     from projections.sqlite.lookup import Lookup
     from projections.sqlite.view import View
 
 FAN, NONE, TYPE, DAY, CONTEXT = "fan", "none", "type", "day", "context:"
+_ENDS: Final = 2
 _KEPT: Final = 16
 _KEPT_NODES: Final = 30_000  # Together: a node takes about 2 KB.
 
@@ -52,18 +59,84 @@ class Asked(NamedTuple):
     stop: Thing | None = None
 
 
+class _Node(msgspec.Struct, omit_defaults=True):
+    """A node for the browser. versions: [offset, state, flags]; born is the offset of the first; x, y: its centre."""
+
+    key: str
+    kind: str
+    type: str
+    label: str
+    x: float
+    y: float
+    time_ms: int
+    versions: tuple[Version, ...]
+    level: int | None = None
+    hidden: int = 0
+    members: tuple[str, ...] = ()
+
+
+class _Edge(msgspec.Struct, omit_defaults=True):
+    """An edge for the browser: numbers of nodes, the offset from which on it is there, points [x, y, ...] where it does more than lead from right to left side."""
+
+    source: int
+    target: int
+    born: int
+    role: str = ""
+    points: list[float] | None = None
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A lineage through time with its one layout. types: how many nodes of each kind and type there are, shown or not."""
 
     growth: Growth
     layout: Layout
-    types: Counter[tuple[str, str]]
+    types: Mapping[tuple[Kind, str], int]
     context_types: list[str]
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """Return what the browser draws, as JSON."""
+        growth, drawn = self.growth, self.layout
+        numbers = {key: number for number, key in enumerate(growth.lives)}
+        levels = growth.levels
+        nodes = [
+            _node(life, drawn.places[key], levels.get(key), growth.hidden.get(key, 0))
+            for key, life in growth.lives.items()
+        ]
+        edges = [
+            _Edge(numbers[edge.source], numbers[edge.target], born, edge.role, _bends(points))
+            for edge, born in growth.edges.items()
+            if (points := drawn.routes.get((edge.source, edge.target))) is not None
+        ]
+        told = {
+            "width": drawn.width,
+            "height": drawn.height,
+            "node_width": NODE_WIDTH,
+            "node_height": NODE_HEIGHT,
+            "nodes": nodes,
+            "edges": edges,
+            "ticks": growth.ticks,
+        }
+        return msgspec.json.encode(told)
+
+
+def _node(life: Life, place: Point, level: int | None, hidden: int) -> _Node:
+    node = life.node
+    return _Node(
+        node.key, node.kind, node.type, node.label, *place, node.time_ms, life.versions, level, hidden, life.members
+    )
+
+
+def _bends(points: Sequence[Point]) -> list[float] | None:
+    """Return the points of a route one after the other, None for one straight from the right side of its source to its target."""
+    straight = len(points) == _ENDS and points[0][0] < points[1][0]
+    return None if straight else [one for point in points for one in point]
 
 
 _drawings: WeakKeyDictionary[View, OrderedDict[tuple[Asked, int], Drawing]] = WeakKeyDictionary()
 _lock = Lock()  # Held for the above.
+_making = Lock()
 
 
 def drawing_of(store: MetadataStore, asked: Asked) -> Drawing:
@@ -76,15 +149,30 @@ def drawing_of(store: MetadataStore, asked: Asked) -> Drawing:
             if key in kept:
                 kept.move_to_end(key)
                 return kept[key]
-        made = view.ask(lambda lookup: _made(store, lookup, end, asked), end)
+        with _uncollected():
+            made = view.ask(lambda lookup: _made(store, lookup, end, asked), end)
+            made.encoded  # noqa: B018 - made while nothing is collected
         with _lock:
             kept[key] = made
             while len(kept) > _KEPT or (len(kept) > 1 and _size(kept) > _KEPT_NODES):
                 kept.popitem(last=False)
         return made
 
-    found: Drawing = store._backend.review(question)  # type: ignore[drawing-attr]  # noqa: SLF001 - one face of the same house
+    found: Drawing = store._backend.review(question)  # noqa: SLF001 - one face of the same house
     return found if store.is_past else _with_lost(store, found)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let one thread at a time make very many objects, none of them garbage: looking for that again and again is half of the work."""
+    with _making:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if was_on:
+                gc.enable()
 
 
 def _size(kept: OrderedDict[tuple[Asked, int], Drawing]) -> int:
@@ -144,7 +232,7 @@ def _by_context(lookup: Lookup, type_name: str, growth: Growth, opened: tuple[st
     contexts: dict[str, str] = {}
     for kind in ("artifact", "execution"):
         ids = [int(names.parse(key)[1]) for key, life in growth.lives.items() if life.node.kind == kind]
-        for number, type_id, name in lookup.contexts_named(kind, ids):  # type: ignore[arg-type] # one of the two
+        for number, type_id, name in lookup.contexts_named(kind, ids):
             if type_id in wanted:
                 contexts[names.name_of((kind, number))] = name
     return grouping.grouped(growth, grouping.by_context(growth, contexts), opened)

@@ -6,33 +6,35 @@ which it is compared. `at`, as on every page, says up to where the log is read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import msgspec
 
 from mlmd import moment, names
 from mlmd.display.cells import printable, time_of
+from mlmd.display.facts import artifact_node
 from mlmd.display.folding import NODES_MAX
-from mlmd.display.graph import Graph
 from mlmd.display.grouping import PREFIX
 from mlmd.display.growing import NODES_LIMIT
-from mlmd.display.layout import NODE_HEIGHT, NODE_WIDTH
-from mlmd.display.nodes import title
+from mlmd.display.nodes import UNBORN, title
 from mlmd.display.svg import picture
 from mlmd.display.tables import Table
 from mlmd.display.walk import known
 from mlmd.errors import InvalidArgumentError
 from mlmd.past import Past
+from mlmd.store import ListOptions, OrderByField
 from mlmd.web.drawing import CONTEXT, DAY, FAN, NONE, TYPE, Asked, Drawing, drawing_of
 from mlmd.web.page import Page
 from mlmd.web.view import Param, object_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from mlmd.display.graph import Edge, Node
-    from mlmd.display.growth import Growth, Life, Version
+    from mlmd.display.graph import Graph, Node
+    from mlmd.display.growth import Growth, Life
     from mlmd.web.view import View
 
 HOPS: Final = 4
@@ -53,32 +55,6 @@ PARAMS: Final = (
     Param("to", "another object: the way that data took between the two"),
 )
 START_PARAMS: Final = (Param("object", "an artifact or run: taxi:7, taxi@prod, art:3, run:5, a URI"), *PARAMS)
-
-
-class _Node(msgspec.Struct, omit_defaults=True):
-    """A node for the browser. versions: [offset, state, flags]; born is the offset of the first; x, y: its centre."""
-
-    key: str
-    kind: str
-    type: str
-    label: str
-    x: float
-    y: float
-    time_ms: int
-    versions: tuple[Version, ...]
-    level: int | None = None
-    hidden: int = 0
-    members: tuple[str, ...] = ()
-
-
-class _Edge(msgspec.Struct, omit_defaults=True):
-    """An edge for the browser: numbers of nodes, the offset from which on it is there, points [x, y, ...] where it does more than lead from right to left side."""
-
-    source: int
-    target: int
-    born: int
-    role: str = ""
-    points: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +106,7 @@ def _page(view: View, text: str) -> Page:
     return Page(
         "lineage.html",
         said,
-        _facts(view, shown, asked) | {"object": names.name_of(root), "label": label},
+        _facts(shown, asked) | {"object": names.name_of(root), "label": label, "at": view.at},
         table=_table(shown),
         picture=lambda: _svg(view, shown),
         command=_command(view, asked),
@@ -153,7 +129,7 @@ def _moment(view: View, name: str) -> int | None:
     return offset
 
 
-def _facts(view: View, shown: _Shown, asked: Asked) -> dict[str, Any]:
+def _facts(shown: _Shown, asked: Asked) -> dict[str, Any]:
     growth = shown.growth
     changes = [life.status(shown.since or 0, shown.until) for life in growth.lives.values()]
     return {
@@ -176,50 +152,9 @@ def _facts(view: View, shown: _Shown, asked: Asked) -> dict[str, Any]:
         "nodes": len(growth.lives),
         "edges": len(growth.edges),
         "note": growth.note,
-        "graph": msgspec.Raw(_encoded(shown)),
+        "end": growth.end,
+        "graph": msgspec.Raw(shown.drawing.encoded),
     }
-
-
-def _encoded(shown: _Shown) -> bytes:
-    """Return what the browser draws, as JSON."""
-    growth, drawn = shown.growth, shown.drawing.layout
-    numbers = {key: number for number, key in enumerate(growth.lives)}
-    levels = growth.levels()
-    nodes = [
-        _Node(
-            key,
-            life.node.kind,
-            life.node.type,
-            life.node.label,
-            *drawn.places[key],
-            life.node.time_ms,
-            life.versions,
-            levels.get(key),
-            growth.hidden.get(key, 0),
-            life.members,
-        )
-        for key, life in growth.lives.items()
-    ]
-    edges = []
-    for edge, born in growth.edges.items():
-        if (route := drawn.routes.get((edge.source, edge.target))) is not None:
-            points = None if _is_plain(route, drawn.places, edge) else [one for point in route for one in point]
-            edges.append(_Edge(numbers[edge.source], numbers[edge.target], born, edge.role, points))
-    told = {
-        "width": drawn.width,
-        "height": drawn.height,
-        "node_width": NODE_WIDTH,
-        "node_height": NODE_HEIGHT,
-        "nodes": nodes,
-        "edges": edges,
-        "ticks": growth.ticks,
-    }
-    return msgspec.json.encode(told)
-
-
-def _is_plain(route: Any, places: Mapping[str, Any], edge: Edge) -> bool:
-    """Tell whether a route leads from the right side of its source to the left side of its target, and nowhere else."""
-    return len(route) == 2 and places[edge.source][0] < places[edge.target][0]
 
 
 def _svg(view: View, shown: _Shown) -> str:
@@ -234,41 +169,61 @@ def _svg(view: View, shown: _Shown) -> str:
 
 def _table(shown: _Shown) -> Table:
     """Return the same as a list: what things were made from, the farthest first, then they, then what was made from them."""
-    growth = shown.growth
-    levels, made_by = growth.levels(), _sources(growth)
-    order = sorted(
-        growth.lives.values(), key=lambda life: (levels.get(life.node.key, HOPS_MAX), life.born, life.node.key)
-    )
-    rows = [tuple(_row(life, shown, levels, made_by)) for life in order]
-    return Table(_COLUMNS, rows, growth.note)
+    return Table(_COLUMNS, _Rows(shown), shown.growth.note)
 
 
-def _row(life: Life, shown: _Shown, levels: Mapping[str, int], made_by: Mapping[str, list[str]]) -> Iterator[Any]:
-    key, version = life.node.key, life.at(shown.until)
-    yield levels.get(key)
-    yield key
-    yield life.node.type or life.node.kind
-    yield printable(life.node.label)
-    yield version.state if version else "not yet"
-    yield list(version.flags) if version else []
-    yield life.status(shown.since, shown.until) if shown.since is not None else None
-    yield time_of(shown.growth.times.get(life.born, 0))
-    yield made_by.get(key, [])
-    yield shown.growth.hidden.get(key, 0)
+class _Rows(Sequence[tuple[Any, ...]]):
+    """The rows of that list. Each is made when it is asked for: there may be ten thousand, and a page shows few."""
 
+    def __init__(self, shown: _Shown) -> None:
+        self._shown = shown
 
-def _sources(growth: Growth) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for edge in growth.edges:
-        found.setdefault(edge.target, []).append(edge.source)
-    return found
+    def __len__(self) -> int:
+        return len(self._shown.growth.lives)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[Any, ...]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[tuple[Any, ...]]: ...
+    def __getitem__(self, at: int | slice) -> tuple[Any, ...] | list[tuple[Any, ...]]:
+        if isinstance(at, slice):
+            return [tuple(self._row(life)) for life in self._lives[at]]
+        return tuple(self._row(self._lives[at]))
+
+    @cached_property
+    def _lives(self) -> list[Life]:
+        growth = self._shown.growth
+
+        def place(life: Life) -> tuple[int, int, int, str]:
+            key = life.node.key
+            return (growth.levels.get(key, HOPS_MAX), life.born, len(key), key)
+
+        return sorted(growth.lives.values(), key=place)
+
+    @cached_property
+    def _sources(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for edge in self._shown.growth.edges:
+            found.setdefault(edge.target, []).append(edge.source)
+        return found
+
+    def _row(self, life: Life) -> Iterator[Any]:
+        shown, growth, key = self._shown, self._shown.growth, life.node.key
+        version = life.at(shown.until)
+        yield growth.levels.get(key)
+        yield key
+        yield life.node.type or life.node.kind
+        yield printable(life.node.label)
+        yield version.state if version else UNBORN
+        yield list(version.flags) if version else []
+        yield life.status(shown.since, shown.until) if shown.since is not None else None
+        yield time_of(growth.times.get(life.born, 0))
+        yield self._sources.get(key, [])
+        yield growth.hidden.get(key, 0)
 
 
 def _newest(store: Any) -> list[dict[str, Any]]:
     """Return the artifacts that were made last."""
-    from mlmd.display.facts import artifact_node
-    from mlmd.store import ListOptions, OrderByField
-
     found = store.get_artifacts(ListOptions(limit=_NEWEST, order_by=OrderByField.ID, is_asc=False))
     return [
         {"key": node.key, "type": node.type, "name": node.label, "made": time_of(node.time_ms)}

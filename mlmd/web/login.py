@@ -74,7 +74,7 @@ class TokenGuard:
         peer = _peer(request)
         if self._gate is None or self._gate.is_open():
             if not self._bound:
-                raise errors.UnauthenticatedError(
+                raise errors.PermissionDeniedError(
                     "this store has no tokens, so its pages are for its own machine alone"
                 )
             return _visitor(LOCAL, "asserted", peer, "")
@@ -115,7 +115,7 @@ class TokenGuard:
 
     def asked_to_log_in(self, request: Request, form: str, error: Exception) -> Response | None:
         """Return where a browser goes that has to prove who it is; None for any other error."""
-        if form or not isinstance(error, errors.UnauthenticatedError) or not _is_browser(request) or not self._asks():
+        if form or not isinstance(error, errors.UnauthenticatedError) or not _is_browser(request):
             return None
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"{LOGIN}?next={quote(here, safe='/')}" if request.method == "GET" else LOGIN, 303)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from mlmd.web import audit
+from mlmd.web.day import day_page
+from mlmd.web.evidence import evidence_page
 from mlmd.web.home import home_page
 from mlmd.web.lineage import PARAMS, START_PARAMS, lineage_page, start_page
 
@@ -56,5 +59,21 @@ PAGES: Final[tuple[Entry, ...]] = (
         "What a thing was made from and what was made from it, through time; the way from it to another.",
         PARAMS,
     ),
+    Entry(
+        "/audit",
+        audit.audit_page,
+        "Who put what, when, through which call and why, the newest first.",
+        audit.PARAMS,
+        role="auditor",
+        navigation="Audit",
+    ),
+    Entry("/audit/{offset}", audit.record_page, "One record in full, and its leaf in the tree.", role="auditor"),
+    Entry(
+        "/evidence",
+        evidence_page,
+        "Checkpoints, anchors, erasures, taints, repairs, losses, quarantine.",
+        role="auditor",
+    ),
+    Entry("/evidence/{day}", day_page, "A day of the log in numbers.", role="auditor"),
 )
 ACTIONS: Final[tuple[Action, ...]] = ()

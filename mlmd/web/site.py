@@ -11,8 +11,9 @@ from urllib.parse import parse_qsl
 
 from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
-from mlmd.web import headers, tlog, words
+from mlmd.web import bundle, headers, tlog, words
 from mlmd.web.guard import Guard, OpenGuard
+from mlmd.web.notable import Notable
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
 from mlmd.web.verified import UNCHECKED
@@ -82,6 +83,7 @@ class Site:
     ) -> None:
         self.engine, self.name, self.place, self.watch = engine, name, place, watch
         self.guard = guard or OpenGuard()
+        self.notable = Notable(engine.log)
         self._cited: OrderedDict[int, Citation] = OrderedDict()
         self._citations: Citations | None = None
         self._lock = Lock()  # Held for the two above.
@@ -153,13 +155,13 @@ register_url_convertor("form", _Form())
 
 def application(site: Site) -> Starlette:
     """Return the pages of a store as an ASGI application."""
-    routes: list[Any] = []
+    routes: list[Any] = [*tlog.routes(site), *bundle.routes(site)]
     for entry in PAGES:
         answer = _answering(site, entry)
         path = "/index" if entry.path == "/" else entry.path
         routes += [Route(f"{path}{{form:form}}", answer), Route(entry.path, answer)]
     routes += [Route(action.path, _acting(site, action), methods=["POST"]) for action in ACTIONS]
-    routes += [*site.guard.routes(site), *tlog.routes(site)]
+    routes += site.guard.routes(site)
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static")))
     made = Starlette(
         routes=routes,

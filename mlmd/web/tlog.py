@@ -33,7 +33,7 @@ from mlmd.opening import TLOG_FOLDER
 from mlmd.web.headers import json_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from starlette.requests import Request
 
@@ -58,21 +58,26 @@ def routes(site: Site) -> list[Route]:
     return [
         Route(
             "/verified.json",
-            _answering(site, lambda _: json_response(msgspec.to_builtins(site.watch())), role="reader"),
+            answering(site, lambda _: json_response(msgspec.to_builtins(site.watch())), role="reader"),
         ),
-        Route(f"{MOUNT}/checkpoint", _answering(site, lambda _: _note(site, CHECKPOINT))),
-        Route(f"{MOUNT}/policy", _answering(site, lambda _: _note(site, POLICY))),
-        Route(f"{MOUNT}/checkpoints/{{size}}", _answering(site, lambda asked: _kept(site, asked["size"]))),
-        Route(f"{MOUNT}/tile/{{name:path}}", _answering(site, lambda asked: _tile(site, asked["name"]))),
-        Route(f"{MOUNT}/records/{{offset}}", _answering(site, lambda asked: _record(site.engine.log, asked["offset"]))),
+        Route(f"{MOUNT}/checkpoint", answering(site, lambda _: _note(site, CHECKPOINT))),
+        Route(f"{MOUNT}/policy", answering(site, lambda _: _note(site, POLICY))),
+        Route(f"{MOUNT}/checkpoints/{{size}}", answering(site, lambda asked: _kept(site, asked.path_params["size"]))),
+        Route(f"{MOUNT}/tile/{{name:path}}", answering(site, lambda asked: _tile(site, asked.path_params["name"]))),
+        Route(
+            f"{MOUNT}/records/{{offset}}",
+            answering(site, lambda asked: _record(site.engine.log, asked.path_params["offset"])),
+        ),
     ]
 
 
-def _answering(site: Site, answer: Callable[[Mapping[str, str]], Response], role: Role = "auditor") -> Any:
+def answering(site: Site, answer: Callable[[Request], Response], role: Role = "auditor") -> Any:
+    """Return the endpoint of what is no page: for who has the role, every failure in JSON, because a program asks."""
+
     async def endpoint(request: Request) -> Response:
         try:
             await site.guard.who(request, role)
-            return await run_in_threadpool(answer, request.path_params)
+            return await run_in_threadpool(answer, request)
         except Exception as error:  # noqa: BLE001 - every failure is an answer, in JSON: a program asks
             return site.refused(request, "json", error)
 

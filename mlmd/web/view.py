@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from evlog.errors import LogError
@@ -14,11 +14,14 @@ from mlmd.recorder.store import Store
 from mlmd.store import MetadataStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from evlog.author import Caller
+    from evlog.log import Log
     from mlmd.web.site import Site
+    from projections.sqlite.view import View as Rows
 
+_Answer = TypeVar("_Answer")
 TEXT_MAX: Final = 2_000
 AT: Final = "at"
 _YES: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "": False}
@@ -102,12 +105,17 @@ class View:
             past = Past(site.engine, when.at)
         else:
             past = Present(site.engine)
+        self._past = past
         self.offset = past.offset
         self.store = Store(MetadataStore.over(past))
 
     def __getitem__(self, name: str) -> Any:
         """Return what was asked by a parameter of the page, its default where it was not."""
         return self._asked[name]
+
+    def review(self, question: Callable[[Log, Rows, int], _Answer]) -> _Answer:
+        """Return the answer to a question to log and view, of the records of this moment. Raises StatusError."""
+        return self._past.review(question)
 
     @property
     def is_past(self) -> bool:

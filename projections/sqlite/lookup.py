@@ -27,6 +27,7 @@ _rules: Final = msgspec.msgpack.Decoder(list[PersonalRule]).decode
 _IN = "in (select value from json_each(?))"
 
 _BY_ID: Final = {kind: f"select body from {kind} where id = ?" for kind in KINDS}
+_SINCE: Final = {kind: f"select since from {kind} where id = ?" for kind in KINDS}
 _BY_IDS: Final = {kind: f"select body from {kind} where id {_IN} order by id" for kind in KINDS}
 _TYPES_WITH: Final = f"select substr(body, 2) from type where id {_IN} order by id"
 _TYPED: Final = {
@@ -123,6 +124,10 @@ class Lookup:
     def node(self, kind: Kind, node_id: int) -> bytes | None:
         """Return a node's body."""
         return self._one(_BY_ID[kind], (node_id,))
+
+    def since(self, kind: Kind, node_id: int) -> int | None:
+        """Return the offset of the record that put a node last."""
+        return self._one(_SINCE[kind], (node_id,))
 
     def nodes(self, kind: Kind, ids: Sequence[int]) -> list[bytes]:
         """Return the bodies of those that exist, by ascending id, each once."""
