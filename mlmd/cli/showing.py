@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mlmd import errors
+from mlmd.changes import difference_in_words
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows
 from mlmd.cli.reading import Store, gets_of
@@ -14,7 +15,6 @@ from mlmd.cli.refusal import Refusal
 from mlmd.cli.things import event_row, node_row, object_of
 from mlmd.cli.typelist import type_rows
 from mlmd.convert import ARMS
-from mlmd.display.changes import difference_in_words
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
 from mlmd.names import SHORT
 from replay.versions import history

@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from mlmd import names
+from mlmd.changes import plain_change
 from mlmd.cli.output import Row, rfc3339
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.convert import properties_of, property_types, state_of, text_of
-from mlmd.display.changes import thing_in_short
 from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, EVENT_TYPES, EXECUTION, KIND_NAMED, Kind
 from mlmd.names import SHORT
@@ -20,11 +18,11 @@ from mlmd.recorder.standing import why_tainted
 from replay.things import provenance_of
 
 if TYPE_CHECKING:
-    from evlog.records import Change, Entry
+    from evlog.records import Entry
     from mlmd.display.tables import Table
     from mlmd.kinds import Node, Type
     from mlmd.store import MetadataStore
-    from replay.things import Difference, Provenance, Thing
+    from replay.things import Provenance, Thing
 
 RECORD_FIELDS: Final = (
     "offset",
@@ -48,14 +46,19 @@ def parse_named(text: str) -> Thing:
         raise Refusal(str(error), "evlog artifacts", USAGE) from None
 
 
-def object_of(metadata: MetadataStore, text: str) -> tuple[Kind, int]:
-    """Return kind and id of what names a node: art:2, taxi:7, taxi@prod, a URI. Raises Refusal, NotFoundError."""
+def thing_named(metadata: MetadataStore, text: str) -> Thing:
+    """Return what a text names: art:2, taxi:7, taxi@prod, a URI, type:Trainer. Raises Refusal, NotFoundError."""
     from mlmd.recorder.references import thing_of  # noqa: PLC0415 - what is about records alone names them by number
 
     try:
-        kind, number = thing_of(metadata, text)
+        return thing_of(metadata, text)
     except InvalidArgumentError as error:
         raise Refusal(str(error), "evlog artifacts", USAGE) from None
+
+
+def object_of(metadata: MetadataStore, text: str) -> tuple[Kind, int]:
+    """Return kind and id of what names a node. Raises as `thing_named`."""
+    kind, number = thing_named(metadata, text)
     found = KIND_NAMED.get(kind)
     if found is None:
         raise Refusal(f"{text}: a type; name an artifact, a run or a context, such as art:2", "evlog artifacts", USAGE)
@@ -114,23 +117,6 @@ def provenance_row(by: Provenance) -> Row:
     time, transaction = rfc3339(by.time_us), by.transaction.hex()
     said = (by.offset, time, by.actor, by.auth, by.application, by.host, by.api, by.reason, transaction, by.actor_key)
     return dict(zip(RECORD_FIELDS, said, strict=True))
-
-
-def plain_change(change: Change) -> Any:
-    """Return a change in full as JSON can hold it."""
-    return plain(msgspec.to_builtins(change, builtin_types=(bytes, msgspec.msgpack.Ext)))
-
-
-def difference_row(one: Difference) -> Row:
-    """Return what became of a thing as a row: `old` and `new` of each field are null where it was not set."""
-    return {
-        "what": one.what,
-        "kind": str(one.after.__struct_config__.tag),
-        "thing": thing_in_short(one.after),
-        "fields": [
-            {"field": change.field, "old": plain(change.old), "new": plain(change.new)} for change in one.fields
-        ],
-    }
 
 
 def table_rows(table: Table) -> list[Row]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import write_file
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.reading import Served, Store, gets_of
 from mlmd.cli.refusal import Refusal
@@ -22,6 +21,7 @@ from mlmd.display import walk
 from mlmd.display.cells import EMPTY
 from mlmd.display.pages import page
 from mlmd.display.tables import Table
+from mlmd.files import write_file
 from mlmd.kinds import ARTIFACT, EXECUTION, KIND_NAMED
 from mlmd.names import name_of
 from mlmd.recorder.references import thing_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evlog.records import NodePut
 from mlmd import moment
-from mlmd.display.changes import difference_in_words
+from mlmd.changes import difference_in_words
 from mlmd.display.tables import Table
 from mlmd.errors import InvalidArgumentError
 from mlmd.names import name_of

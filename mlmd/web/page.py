@@ -38,6 +38,7 @@ class Page:
     template: in `templates/`; it sees the facts by name. facts: plain values, which are the JSON as they stand. table: the CSV and
     Parquet. graph, or picture where it is drawn otherwise: the SVG. command, python: what shows the same elsewhere. islands: names of
     scripts in `static/`. error: what is wrong with what was asked, which the page shows where it was asked; other forms are refused.
+    to: the path of the page that the browser goes to instead.
     """
 
     template: str
@@ -51,6 +52,12 @@ class Page:
     islands: tuple[str, ...] = ()
     status: int = 200
     error: StatusError | None = None
+    to: str = ""
+
+    @classmethod
+    def moved(cls, path: str) -> Page:
+        """Return what sends the browser to another page, at the same moment and in the same form."""
+        return cls("", "", to=path)
 
     @property
     def forms(self) -> list[str]:

@@ -7,8 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import errors
+from mlmd.changes import difference_in_words
 from mlmd.convert import properties_of
-from mlmd.display.changes import difference_in_words
 from mlmd.display.svg import picture
 from mlmd.display.tables import Table
 from mlmd.display.walk import lineage
@@ -86,11 +86,11 @@ def found(view: View, text: str) -> Run:
 def linked_picture(view: View, graph: Graph) -> str:
     """Return the picture of a lineage in which each node leads to its page."""
 
-    def leading_to(node: Node) -> str | None:
+    def link(node: Node) -> str:
         number = node.key.partition(":")[2]
-        return view.link(object_path(node.kind, int(number))) if number.isdecimal() else None
+        return view.link(object_path(node.kind, int(number))) if number.isdecimal() else ""
 
-    return picture(graph, leading_to=leading_to)
+    return picture(graph, link=link)
 
 
 def by_facts(by: Provenance) -> dict[str, Any]:

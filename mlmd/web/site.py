@@ -12,14 +12,15 @@ from urllib.parse import parse_qsl
 
 from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
-from mlmd.web import drawing, headers, words
+from mlmd.web import bundle, headers, plotting, tlog, words
 from mlmd.web.calendar import Calendar
 from mlmd.web.guard import Guard, OpenGuard
 from mlmd.web.live import Live
+from mlmd.web.notable import Notable
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
 from mlmd.web.verified import UNCHECKED
-from mlmd.web.view import AT, Param, View
+from mlmd.web.view import COMMON, View
 from projections.errors import MissingLibraryError
 
 try:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mlmd.web.page import Page
     from mlmd.web.pages import Action, Entry
     from mlmd.web.verified import Verified
+    from mlmd.web.view import Param
 
 _LOG: Final = logging.getLogger(__name__)
 _HERE: Final = Path(__file__).parent
@@ -85,6 +87,7 @@ class Site:
     ) -> None:
         self.engine, self.name, self.place, self.watch = engine, name, place, watch
         self.guard = guard or OpenGuard()
+        self.notable = Notable(engine.log)
         self._cited: OrderedDict[int, Citation] = OrderedDict()
         self._citations: Citations | None = None
         self._lock = Lock()  # Held for the two above.
@@ -97,7 +100,7 @@ class Site:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        self.templates.filters.update(words.FILTERS | drawing.FILTERS)
+        self.templates.filters.update(words.FILTERS | plotting.FILTERS)
         self.templates.globals.update(
             navigation=[entry for entry in PAGES if entry.navigation], asset=_asset, forms_of=FORMS
         )
@@ -162,7 +165,7 @@ register_url_convertor("form", _Form())
 
 def application(site: Site) -> Starlette:
     """Return the pages of a store as an ASGI application."""
-    routes: list[Any] = []
+    routes: list[Any] = [*tlog.routes(site), *bundle.routes(site)]
     for entry in PAGES:
         answer = _answering(site, entry)
         path = "/index" if entry.path == "/" else entry.path
@@ -175,6 +178,7 @@ def application(site: Site) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(headers.Headers, hosts=site.guard.hosts),
+            *site.guard.middleware(),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6),
         ],
         exception_handlers={404: lambda request, _: site.refused(request, "", _nothing(request))},
@@ -196,6 +200,8 @@ def _answering(site: Site, entry: Entry) -> Any:
         path = entry.filled(named)
         view = View(site, path, named, entry.params, asked, who)
         page = entry.page(view)
+        if page.to:
+            return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
             return site.shown(view, page)
         body = rendered(page, form, view)
@@ -278,13 +284,11 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
 
 def read_asked(params: Sequence[Param], given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return every parameter with its value. Raises InvalidArgumentError for a value that is wrong, and for a name that is none."""
-    known = {param.name for param in params} | {AT}
+    params = (*params, *COMMON)
+    known = {param.name for param in params}
     if strange := next((name for name, _ in given if name not in known), None):
         raise errors.InvalidArgumentError(f"{strange!r} is nothing to ask here: {', '.join(sorted(known))}")
-    return {
-        param.name: param.read([value for name, value in given if name == param.name])
-        for param in (*params, Param(AT, "the moment to look at"))
-    }
+    return {param.name: param.read([value for name, value in given if name == param.name]) for param in params}
 
 
 def _ascii(name: str) -> str:

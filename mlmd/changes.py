@@ -1,9 +1,11 @@
-"""What records did, in words: what became of a thing, field by field, and what a change is about."""
+"""A change of a record, in a few words or in full: for the command, for cards, for whatever shows what was put."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from evlog.records import (
     AssociationPut,
@@ -18,6 +20,8 @@ from evlog.records import (
     PersonalDeclared,
     Repaired,
     Restored,
+    TokenAdded,
+    TokenRemoved,
     TypePut,
 )
 from mlmd import names
@@ -35,12 +39,29 @@ _VALUE_MAX: Final = 40
 _UNSET: Final = "unset"
 
 
+def plain_change(change: Change) -> Any:
+    """Return a change in full as JSON can hold it."""
+    return plain(msgspec.to_builtins(change, builtin_types=(bytes, msgspec.msgpack.Ext)))
+
+
+def difference_row(one: Difference) -> dict[str, Any]:
+    """Return what became of a thing as JSON holds it: `old` and `new` of each field are null where it was not set."""
+    return {
+        "what": one.what,
+        "kind": str(one.after.__struct_config__.tag),
+        "thing": thing_in_short(one.after),
+        "fields": [
+            {"field": change.field, "old": plain(change.old), "new": plain(change.new)} for change in one.fields
+        ],
+    }
+
+
 def difference_in_words(one: Difference) -> list[str]:
     """Return what became of a thing in a few words for each field that changed; at least in one word."""
     if one.what == "linked":
         return [thing_in_short(one.after)]
     if one.what == "added":
-        return [f"added {_short(one.after)}"]
+        return [f"added {change_in_short(one.after)}"]
     return [field_in_words(change) for change in one.fields] or ["put again, as it was"]
 
 
@@ -63,13 +84,13 @@ def _cut(text: str) -> str:
 def in_short(changes: Sequence[Change]) -> str:
     """Return what changes say in a few words."""
     shown = 3
-    words = [_short(change) for change in changes[:shown]]
+    words = [change_in_short(change) for change in changes[:shown]]
     if len(changes) > shown:
         words.append(f"and {len(changes) - shown:,} more")
     return ", ".join(words)
 
 
-def _short(change: Change) -> str:
+def change_in_short(change: Change) -> str:
     """Return what a change says in a few words: the thing, and of a node its name and state."""
     said = (getattr(change, "name", None), getattr(change, "state", None)) if isinstance(change, NodePut) else ()
     return " ".join(filter(None, (thing_in_short(change), *said)))
@@ -102,5 +123,9 @@ def thing_in_short(change: Change) -> str:
         return f"declared personal: {', '.join(rule.property for rule in change.rules) or 'nothing'}"
     if isinstance(change, Erased):
         return f"erased {change.subject or 'lost keys'}"
+    if isinstance(change, TokenAdded):
+        return f"added the token {change.name}, {change.role}"
+    if isinstance(change, TokenRemoved):
+        return f"removed the token {change.name}"
     assert isinstance(change, LogRecovered), "all others stand above"
     return f"cut {change.size:,} bytes off {change.segment}"

@@ -1,1 +1,0 @@
-function e(e,t){for(let n of document.querySelectorAll(`[data-island="${e}"]`))t(n,n.dataset.source??``)}export{e as t};
