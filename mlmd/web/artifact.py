@@ -112,7 +112,9 @@ def _versions(artifact: Artifact, moves: list[dict[str, Any]]) -> dict[str, Any]
                 "tainted": why_tainted(node) or None,
                 "created": instant(node.create_time_since_epoch),
                 "aliases": standing.get(node.id, []),
-                "were": list(dict.fromkeys(one["alias"] for one in stood if one["alias"] not in standing.get(node.id, []))),
+                "were": list(
+                    dict.fromkeys(one["alias"] for one in stood if one["alias"] not in standing.get(node.id, []))
+                ),
             }
         )
     return {"versions": rows, "versions_in_all": found.total}
@@ -126,7 +128,9 @@ def _moves(artifact: Artifact) -> list[dict[str, Any]]:
         until = None
         for move in moves_of(artifact.metadata, alias.context_id, _MOVES_SHOWN):
             since = rfc3339(move.by.time)
-            rows.append({"alias": alias.name, "artifact_id": move.artifact_id, "since": since, "until": until, **by(move.by)})
+            rows.append(
+                {"alias": alias.name, "artifact_id": move.artifact_id, "since": since, "until": until, **by(move.by)}
+            )
             until = since
     known = {one["artifact_id"] for one in rows} - {None}
     labels = {one.id: label_of(one) for one in artifact.metadata.get_artifacts_by_id(sorted(known))} if known else {}
@@ -178,7 +182,8 @@ def _impact(artifact: Artifact) -> dict[str, Any]:
     found = Impact(artifact.metadata, artifact.thing, IMPACT_ENOUGH)
     table = found.table(_IMPACT_SHOWN)
     rows = [
-        {**record, "created": None if record["created"] is None else rfc3339(record["created"])} for record in table.records()
+        {**record, "created": None if record["created"] is None else rfc3339(record["created"])}
+        for record in table.records()
     ]
     return {
         "artifacts": len(found.artifacts),

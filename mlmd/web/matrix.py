@@ -59,13 +59,14 @@ def rows_of(lookup: Lookup, context_id: int, by: str, skip: int, limit: int) -> 
         ways = [*dict.fromkeys([*(one.type for one in children), *shared]), DAY]
         chosen = by if by in ways else _best(children, shared)
         if chosen == DAY:
-            return Rows(DAY, ways, *_days(lookup, context_id, skip, limit))
-        if children:
+            groups, total = _days(lookup, context_id, skip, limit)
+        elif children:
             mine = sorted((one for one in children if one.type == chosen), key=lambda one: -one.id)
-            some, total = mine[skip : skip + limit], len(mine)
+            groups, total = _groups(lookup, mine[skip : skip + limit], None), len(mine)
         else:
             some, total = _sharers(lookup, context_id, chosen, skip, limit)
-        return Rows(chosen, ways, _groups(lookup, some, None if children else context_id), total)
+            groups = _groups(lookup, some, context_id)
+    return Rows(chosen, ways, groups, total)
 
 
 def _best(children: Sequence[Node], shared: dict[str, bool]) -> str:
@@ -95,9 +96,7 @@ def _sharing(lookup: Lookup, context_id: int) -> dict[str, bool]:
     return dict(sorted(smaller.items(), key=lambda item: (not item[1], -len(found[item[0]]), item[0])))
 
 
-def _sharers(
-    lookup: Lookup, context_id: int, type_name: str, skip: int, limit: int
-) -> tuple[list[Node], int]:
+def _sharers(lookup: Lookup, context_id: int, type_name: str, skip: int, limit: int) -> tuple[list[Node], int]:
     """Return the contexts of a type that share executions with this one, that of the newest execution first, and how many there are."""
     types = [type_id for type_id, name in lookup.type_names().items() if name == type_name]
     found = [one for one, _ in lookup.sharing(context_id, types) if one != context_id]
@@ -111,7 +110,9 @@ def _groups(lookup: Lookup, contexts: Sequence[Node], within: int | None) -> lis
     groups = []
     for context in contexts:
         listed = lookup.page(Listing("execution", context_id=context.id, ascending=False, limit=_IN_ROW_MAX))
-        groups.append(Group(context.name, context, [EXECUTION.message.FromString(unframed(one.body)) for one in listed]))
+        groups.append(
+            Group(context.name, context, [EXECUTION.message.FromString(unframed(one.body)) for one in listed])
+        )
     if within is None:
         return groups
     ids = [one.id for group in groups for one in group.executions]
@@ -171,7 +172,8 @@ def _cell(store: MetadataStore, component: str, executions: Sequence[Node]) -> d
     if not mine:
         return None
     shown = [
-        {"id": one.id, "state": Run(store, one).state, "tainted": why_tainted(one) or None} for one in mine[:_CELL_RUNS_MAX]
+        {"id": one.id, "state": Run(store, one).state, "tainted": why_tainted(one) or None}
+        for one in mine[:_CELL_RUNS_MAX]
     ]
     return {"count": len(mine), "failed": sum(_state(one) == _FAILED for one in mine), "runs": shown}
 

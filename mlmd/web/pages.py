@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from mlmd.web import artifacts, contexts, forms, pipeline, search, types
+from mlmd.web import artifacts, contexts, forms, ops, pipeline, search, types
 from mlmd.web.artifact import artifact_page
 from mlmd.web.artifacts import artifacts_page
 from mlmd.web.contexts import contexts_page
 from mlmd.web.home import home_page
+from mlmd.web.ops import ops_page
 from mlmd.web.pipeline import context_page
 from mlmd.web.search import search_page
 from mlmd.web.types import types_page
@@ -80,8 +81,15 @@ PAGES: Final[tuple[Entry, ...]] = (
         "A pipeline: its template, and its runs by component. Of any context: its properties and its life.",
         pipeline.PARAMS,
     ),
-    Entry("/types", types_page, "Types with their properties, and how many nodes they have.", types.PARAMS, navigation="Types"),
+    Entry(
+        "/types",
+        types_page,
+        "Types with their properties, and how many nodes they have.",
+        types.PARAMS,
+        navigation="Types",
+    ),
     Entry("/search", search_page, "What has a text in it; what is named leads to its page.", search.PARAMS),
+    Entry("/ops", ops_page, "How the store is, for who runs it.", ops.PARAMS, role="admin", navigation="Ops"),
     Entry("/taint", forms.taint_page, "What a taint would mark, before it does.", forms.ASKED, role="writer"),
     Entry("/untaint", forms.untaint_page, "From what a mark would be taken away.", forms.ASKED, role="writer"),
 )

@@ -42,4 +42,6 @@ def refuse_read_only(view: View) -> None:
     if view.is_past:
         raise errors.FailedPreconditionError(f"this is the store as of {view.at}, which cannot change: go back to now")
     if not view.site.engine.writable:
-        raise errors.FailedPreconditionError("the store is open for reading only: evlog ui without --read-only takes forms")
+        raise errors.FailedPreconditionError(
+            "the store is open for reading only: evlog ui without --read-only takes forms"
+        )

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 _RECORD: Final = re.compile(r"#(\d{1,15})")
 _COLUMNS: Final = ("thing", "kind", "name", "type", "found_in", "tainted", "created")
 PARAMS: Final = (
-    Param("q", "A text, or what names one thing: taxi:7, taxi@prod, art:3, run:5, ctx:2, type:Model, #12, a URI.", longest=1_000),
+    Param(
+        "q",
+        "A text, or what names one thing: taxi:7, taxi@prod, art:3, run:5, ctx:2, type:Model, #12, a URI.",
+        longest=1_000,
+    ),
     Param("n", "How many to find.", 50, least=1, most=1_000),
 )
 
@@ -44,7 +48,9 @@ def search_page(view: View) -> Page:
         f"Search: {text}" if text else "Search",
         {"text": text, "said": said, "rows": rows},
         table=table,
-        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "search", text, "-n", str(view["n"])]) if text else "",
+        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "search", text, "-n", str(view["n"])])
+        if text
+        else "",
         python=f"store.search({text!r}, limit={view['n']})" if text else "",
     )
 

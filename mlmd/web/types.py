@@ -29,23 +29,26 @@ def types_page(view: View) -> Page:
     rows = [
         row
         for row in view.ask(_rows)
-        if view["kind"] in ("", row["kind"]) and (view["system"] or row["count"] or row["name"] not in SYSTEM_TYPE_NAMES)
+        if view["kind"] in ("", row["kind"])
+        and (view["system"] or row["count"] or row["name"] not in SYSTEM_TYPE_NAMES)
     ]
     table = Table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
     return Page("types.html", "Types", {"rows": rows}, table=table, command="evlog types", python=_PYTHON)
 
 
-_PYTHON: Final = "[*store.metadata.get_artifact_types(), *store.metadata.get_execution_types(), *store.metadata.get_context_types()]"
+_PYTHON: Final = (
+    "[*store.metadata.get_artifact_types(), *store.metadata.get_execution_types(), *store.metadata.get_context_types()]"
+)
 
 
 def _rows(lookup: Lookup) -> list[dict[str, Any]]:
     with lookup.snapshot():
-        return [
-            _row(kind, kind.type_message.FromString(unframed(body)), counts)
-            for kind in KINDS
-            for counts in (lookup.count_by_type(kind.name),)
-            for body in lookup.types(kind.name)
-        ]
+        found = [(kind, lookup.types(kind.name), lookup.count_by_type(kind.name)) for kind in KINDS]
+    return [
+        _row(kind, kind.type_message.FromString(unframed(body)), counts)
+        for kind, bodies, counts in found
+        for body in bodies
+    ]
 
 
 def _row(kind: Kind, message: Type, counts: dict[int, int]) -> dict[str, Any]:

@@ -146,11 +146,6 @@ class View:
         return role in REACHES[getattr(self.who, "role", "admin")]
 
     @property
-    def csrf(self) -> str:
-        """Return what a form carries to prove that it is ours."""
-        return self.site.guard.csrf_of(self.who)
-
-    @property
     def is_past(self) -> bool:
         """Tell whether the page is of a moment that was asked for."""
         return bool(self.at)

@@ -47,9 +47,7 @@ def when(value: Any) -> Markup:
     time = time_of(value) if isinstance(value, int) else value
     if time is None:
         return escape(NONE)
-    return Markup('<time datetime="{}">{}</time>').format(
-        rfc3339(time), moment_in_words(time)
-    )
+    return Markup('<time datetime="{}">{}</time>').format(rfc3339(time), moment_in_words(time))
 
 
 def instant(time_ms: int) -> str | None:

@@ -75,7 +75,8 @@ _AS_PUT: Final = {
     "parent_context": "select child_id, parent_id from parent_context order by id",
 }
 _MEMBERS: Final = {
-    kind: f"select context_id, count(*) from {link} where context_id {_IN} group by context_id" for kind, link in _LINKS.items()
+    kind: f"select context_id, count(*) from {link} where context_id {_IN} group by context_id"
+    for kind, link in _LINKS.items()
 }
 _SHARING: Final = f"""
 select f.id, f.newest from (
