@@ -65,6 +65,7 @@ def description(pages: Sequence[Entry], actions: Sequence[Action]) -> dict[str, 
         "info": {"title": "evlog", "version": __version__, "description": __doc__},
         "paths": dict(sorted(paths.items())),
         "components": {
+            "responses": _refusals(),
             "schemas": {"Page": _PAGE, "Error": _ERROR},
             "securitySchemes": {
                 "token": {
@@ -91,7 +92,7 @@ def _get(entry: Entry, form: str) -> dict[str, Any]:
         "x-role": entry.role,
         "security": [{"token": []}, {}],
         "parameters": [*_path_params(entry.path), *(_query_param(one) for one in (*entry.params, *COMMON))],
-        "responses": {"200": ok, "303": moved, **_refusals(html=not form)},
+        "responses": {"200": ok, "303": moved, **_refused(html=not form)},
     }
 
 
@@ -106,7 +107,7 @@ def _post(action: Action) -> dict[str, Any]:
         "x-role": action.role,
         "security": [{"token": []}, {}],
         "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": form}}},
-        "responses": {"303": done, **_refusals(html=True)},
+        "responses": {"303": done, **_refused(html=True)},
     }
 
 
@@ -126,12 +127,20 @@ def _healthy() -> dict[str, Any]:
     }
 
 
-def _refusals(*, html: bool) -> dict[str, Any]:
-    """Return the answers to what is refused: JSON; a page for who takes HTML."""
-    content: dict[str, Any] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    if html:
-        content[_HTML] = {"schema": {"type": "string"}}
-    return {status: {"description": about, "content": content} for status, about in _ERRORS.items()}
+def _refused(*, html: bool) -> dict[str, Any]:
+    """Return the answers to what is refused: JSON; for a page or form, HTML to who takes it."""
+    return {status: {"$ref": f"#/components/responses/{'Page' if html else 'Data'}{status}"} for status in _ERRORS}
+
+
+def _refusals() -> dict[str, Any]:
+    """Return each refusal once, for pages and for data."""
+    data: dict[str, Any] = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    page = data | {_HTML: {"schema": {"type": "string"}}}
+    return {
+        f"{name}{status}": {"description": about, "content": content}
+        for name, content in (("Page", page), ("Data", data))
+        for status, about in _ERRORS.items()
+    }
 
 
 def _path_params(path: str) -> Iterable[dict[str, Any]]:

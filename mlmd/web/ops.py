@@ -47,6 +47,7 @@ _HEAD: Final = "HEAD"
 def ops_page(view: View) -> Page:
     """Return the page. It is of now, whatever moment is asked for: a disk has no past."""
     place, log = view.site.place, view.site.engine.log
+    looked = list(look(place)) if view["look"] and place is not None else None
     facts = {
         "versions": versions(),
         "server": _server(view),
@@ -67,13 +68,10 @@ def ops_page(view: View) -> Page:
         "slow_s": SLOW_S,
         "notable": _notable(log),
         "notable_seen": _NOTABLE_SEEN,
-        "looked": [one._asdict() for one in look(place)] if view["look"] and place is not None else None,
+        "looked": None if looked is None else [one._asdict() for one in looked],
     }
-    columns = ("check", "state", "what", "next")
-    table = Table(columns, [[one[name] for name in columns] for one in facts["looked"] or ()])
-    return Page(
-        "ops.html", "Operations", facts, table=table if view["look"] else None, command="evlog doctor", python=""
-    )
+    table = None if looked is None else Table(Checked._fields, looked)
+    return Page("ops.html", "Operations", facts, table=table, command="evlog doctor")
 
 
 def versions() -> dict[str, str]:
@@ -132,7 +130,7 @@ def _views(view: View) -> dict[str, Any]:
     return {
         "applied": applied,
         "behind": max(0, view.site.engine.log.refresh() - applied),
-        "indexed": [f"{relation}.{name}" for relation, name in indexes],
+        "indexed": [" ".join(one) for one in indexes],
         "in_memory": view.site.engine.views is None,
     }
 
