@@ -38,15 +38,16 @@ def freeze(log: Log, views: Path, progress: Progress | None = None) -> tuple[Pat
     if found is not None and (found.mark.applied >= applied or not analytics.writable(views)):
         return folder, found.mark.applied
     with analytics.writing(views):
-        return folder, _freeze(log, views, folder, progress)
+        if database.FILES.current(folder) != (found.path if found is not None else None):
+            found = _of_log(log, folder)  # Another process was at it meanwhile.
+        if found is not None and _erases(views, found.mark.applied):
+            analytics.make_anew(log, views, progress)  # So that what was erased is nowhere, whoever erased it.
+            found = None
+        return folder, _copy(views, folder, found)
 
 
-def _freeze(log: Log, views: Path, folder: Path, progress: Progress | None) -> int:
+def _copy(views: Path, folder: Path, found: Frozen | None) -> int:
     """Copy what is new; return how many records there are then."""
-    found = _of_log(log, folder)  # Again: another process may have done it meanwhile.
-    if found is not None and _erases(views, found.mark.applied):
-        analytics.make_anew(log, views, progress)  # So that what was erased is nowhere, whoever erased it.
-        found = None
     with closing(frozen.source(views, analytics.READER_PATIENCE_S)) as history:
         mark = database.watermark(history)
         if found is not None and found.mark.applied >= mark.applied:

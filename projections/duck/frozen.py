@@ -55,8 +55,9 @@ class File(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """What a folder holds: how far it goes, and its files."""
+    """What a folder holds: how far it goes, and its files. path: of the database."""
 
+    path: Path
     mark: Watermark
     files: list[File]
 
@@ -77,7 +78,7 @@ def look(folder: Path) -> Frozen | None:
     except (ViewError, duckdb.Error):
         return None
     files = [File(*row) for row in rows]
-    return Frozen(mark, files) if all(_size(folder / file.path) == file.bytes for file in files) else None
+    return Frozen(path, mark, files) if all(_size(folder / file.path) == file.bytes for file in files) else None
 
 
 def _size(path: Path) -> int | None:
@@ -132,11 +133,10 @@ def publish(folder: Path, mark: Watermark, files: Sequence[File], before: Frozen
     for file in before.files if before else ():
         if file.path not in listed:
             os.utime(folder / file.path)  # It is retired from here on.
-    old = database.FILES.current(folder) if before else None
     path = database.FILES.new_path(folder)
     try:
-        if old is not None:
-            path.write_bytes(old.read_bytes())  # With the wide views that need not be made again.
+        if before is not None:
+            path.write_bytes(before.path.read_bytes())  # With the wide views that need not be made again.
         with closing(database.connect(str(path), writable=True)) as connection:
             _fill(connection, folder, mark, files, before)
         database.FILES.publish(folder, path)
@@ -157,7 +157,7 @@ def _fill(
     connection.execute("begin").fetchall()
     if before is None:
         database.create_watermark(connection, mark.log_id)
-    _list(connection, mark, files)
+    _list(connection, mark, files, before.files if before else [])
     if before is None:
         database.create_macros(connection)
     make_views(connection, before.mark.applied if before else 0)
@@ -165,21 +165,26 @@ def _fill(
     connection.execute("checkpoint").fetchall()
 
 
-def _list(connection: Connection, mark: Watermark, files: Sequence[File]) -> None:
-    """Let the names of the tables mean the files, and say so."""
+def _list(connection: Connection, mark: Watermark, files: Sequence[File], before: Sequence[File]) -> None:
+    """Let the names of the tables mean the files, and say so. before: what they meant."""
     connection.execute(_LISTED).fetchall()
     connection.executemany("insert into frozen.files values ($1, $2, $3, $4, $5, $6)", [list(file) for file in files])
     connection.execute("update watermark set applied = $1, prev = $2", [mark.applied, mark.prev]).fetchall()
-    for table in database.TABLES:
-        shown = _shown(table, files)
-        connection.execute(f"create or replace view {table} as {shown}").fetchall()
-    connection.execute(";\n".join(database.comments("view", database.TABLES))).fetchall()
+    changed = [table for table in database.TABLES if _of(table, files) != _of(table, before)]
+    for table in changed:
+        connection.execute(f"create or replace view {table} as {_shown(table, files)}").fetchall()
+    if changed:
+        connection.execute(";\n".join(database.comments("view", changed))).fetchall()
+
+
+def _of(table: str, files: Sequence[File]) -> list[File]:
+    return [file for file in files if file.table == table]
 
 
 def _shown(table: str, files: Sequence[File]) -> str:
     """Return the question that a view is: the rows of a table, with what later files say of earlier rows."""
     rows, ended = (
-        ", ".join(f"'{file.path}'" for file in files if (file.table, file.part) == (table, part))
+        ", ".join(f"'{file.path}'" for file in _of(table, files) if file.part == part)
         for part in ("", _ENDED)
     )
     if not ended:
