@@ -14,10 +14,10 @@ from evlog.files import RealFolder
 from evlog.log import LOCK_NAME
 from evlog.tlog import anchors, keys
 from evlog.tlog.archive import CHECKPOINT
-from mlmd.cli.evidence import identity_of
 from mlmd.cli.examining import Checked
 from mlmd.cli.reading import opened_log
 from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, newest_checkpoint
+from mlmd.publishing import identity_of
 from projections.errors import ViewError
 from projections.generations import HISTORY
 from projections.sqlite.view import View

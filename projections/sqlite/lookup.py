@@ -11,7 +11,7 @@ import msgspec
 
 from evlog.records import PersonalRule
 from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
-from projections.sqlite import lineage, offsets, properties, texts
+from projections.sqlite import lineage, lives, offsets, properties, texts
 from projections.sqlite import listing as listings
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from projections.sqlite.lives import Asked, Version
     from projections.sqlite.properties import Indexes, Property
 
 _json: Final = msgspec.json.Encoder().encode
@@ -26,6 +27,7 @@ _rules: Final = msgspec.msgpack.Decoder(list[PersonalRule]).decode
 _IN = "in (select value from json_each(?))"
 
 _BY_ID: Final = {kind: f"select body from {kind} where id = ?" for kind in KINDS}
+_SINCE: Final = {kind: f"select since from {kind} where id = ?" for kind in KINDS}
 _BY_IDS: Final = {kind: f"select body from {kind} where id {_IN} order by id" for kind in KINDS}
 _TYPES_WITH: Final = f"select substr(body, 2) from type where id {_IN} order by id"
 _TYPED: Final = {
@@ -74,6 +76,20 @@ _AS_PUT: Final = {
     **{link: f"select context_id, {kind}_id from {link} order by seq" for kind, link in _LINKS.items()},
     "parent_context": "select child_id, parent_id from parent_context order by id",
 }
+_MEMBERS: Final = {
+    kind: f"select context_id, count(*) from {link} where context_id {_IN} group by context_id"
+    for kind, link in _LINKS.items()
+}
+_SHARING: Final = f"""
+select f.id, f.newest from (
+    select s.context_id as id, max(s.execution_id) as newest
+    from association l cross join association s on s.execution_id = l.execution_id
+    where l.context_id = ? group by 1
+) f cross join context c on c.id = f.id where c.type_id {_IN} order by f.newest desc, f.id desc"""
+_STATES_IN: Final = """
+select n.create_time / 86400000, n.type_id, coalesce(n.state, ''), count(*), max(n.id)
+from association l cross join execution n on n.id = l.execution_id
+where l.context_id = ? group by 1, 2, 3 order by 1 desc, 2, 3"""
 _COUNT: Final = {table: f"select count(*) from {table}" for table in (*_LAST_ID, *_LINKS.values())}
 _COUNT_BY_TYPE: Final = {kind: f"select type_id, count(*) from {kind} group by type_id" for kind in KINDS}
 
@@ -122,6 +138,10 @@ class Lookup:
     def node(self, kind: Kind, node_id: int) -> bytes | None:
         """Return a node's body."""
         return self._one(_BY_ID[kind], (node_id,))
+
+    def since(self, kind: Kind, node_id: int) -> int | None:
+        """Return the offset of the record that put a node last."""
+        return self._one(_SINCE[kind], (node_id,))
 
     def nodes(self, kind: Kind, ids: Sequence[int]) -> list[bytes]:
         """Return the bodies of those that exist, by ascending id, each once."""
@@ -196,9 +216,9 @@ class Lookup:
         """Return the ids of the types with a name, of all kinds and versions, ascending."""
         return self._all(_TYPES_NAMED, (_json(KINDS), name))
 
-    def type_names(self) -> dict[int, str]:
-        """Return the name of every type by its id."""
-        rows: list[Any] = self._execute("select id, name from type").fetchall()
+    def type_names(self, kind: Kind | None = None) -> dict[int, str]:
+        """Return the name of every type, or of every one of a kind, by its id."""
+        rows: list[Any] = self._execute("select id, name from type where ?1 is null or kind = ?1", (kind,)).fetchall()
         return dict(rows)
 
     # Events and links -----------------------------------------------------------------------------------------------
@@ -232,6 +252,21 @@ class Lookup:
     def has_link(self, kind: Kind, context_id: int, node_id: int) -> bool:
         """Tell whether an artifact or execution belongs to a context."""
         return self._one(_LINKED[kind], (context_id, node_id)) is not None
+
+    def members(self, kind: Kind, context_ids: Collection[int]) -> dict[int, int]:
+        """Return how many artifacts or executions there are in each context that has any."""
+        rows: list[Any] = self._execute(_MEMBERS[kind], (_json(list(context_ids)),)).fetchall()
+        return dict(rows)
+
+    def sharing(self, context_id: int, type_ids: Collection[int]) -> list[tuple[int, int]]:
+        """Return (id, newest shared execution) of the contexts of these types that share executions with a context, the newest first."""
+        rows: list[Any] = self._execute(_SHARING, (context_id, _json(list(type_ids)))).fetchall()
+        return rows
+
+    def states_in(self, context_id: int) -> list[tuple[int, int, str, int, int]]:
+        """Return (day since 1970, type id, state, how many, the newest id) of the executions of a context, the newest day first."""
+        rows: list[Any] = self._execute(_STATES_IN, (context_id,)).fetchall()
+        return rows
 
     def relatives(self, relation: str, context_ids: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return (context id, body) for each "parent" or "child" of the contexts."""
@@ -270,6 +305,32 @@ class Lookup:
     def linked_at(self, kind: str, node_id: int) -> set[int]:
         """Return the offsets of the records that linked a node to others: see `offsets.of_edges`."""
         return offsets.of_edges(self._connection, kind, node_id)
+
+    def versions(self, kind: Kind, ids: Collection[int], before: int, asked: Sequence[Asked] = ()) -> list[Version]:
+        """Return every version of nodes with the offset that put it: see `lives.versions`."""
+        return lives.versions(self._connection, kind, ids, before, asked)
+
+    def versions_of_type(self, kind: Kind, type_id: int, before: int, asked: Sequence[Asked] = ()) -> list[Version]:
+        """Return that for every node of a type."""
+        return lives.versions_of_type(self._connection, kind, type_id, before, asked)
+
+    def newest_neighbours(self, kind: Kind, ids: Collection[int], *, outputs: bool, most: int) -> list[tuple[int, int]]:
+        """Return the other ends of events, of each node the newest: see `lives.newest_neighbours`."""
+        return lives.newest_neighbours(self._connection, kind, ids, outputs=outputs, most=most)
+
+    def neighbour_counts(self, kind: Kind, ids: Collection[int]) -> dict[int, int]:
+        """Return how many others each artifact or execution shares events with."""
+        return lives.neighbour_counts(self._connection, kind, ids)
+
+    def edges_among(
+        self, artifacts: Collection[int], executions: Collection[int]
+    ) -> list[tuple[int, int, bool, int, bytes]]:
+        """Return the events between nodes, each with the offset that put it: see `lives.edges_among`."""
+        return lives.edges_among(self._connection, artifacts, executions)
+
+    def contexts_named(self, kind: Kind, ids: Collection[int]) -> list[tuple[int, int, str]]:
+        """Return the contexts of artifacts or executions by name: see `lives.contexts_named`."""
+        return lives.contexts_named(self._connection, kind, ids)
 
     # Ids ------------------------------------------------------------------------------------------------------------
 
