@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import moment
@@ -89,14 +90,20 @@ def _facts(compared: Comparison) -> dict[str, Any]:
 
 
 def _row(one: Difference) -> dict[str, Any]:
-    first = one.values[0]
     return {
         "section": one.section,
         "key": one.key,
         "values": list(one.values),
-        "differs": [value != first for value in one.values],
+        "odd": _odd(one.values),
         "delta": one.delta,
     }
+
+
+def _odd(values: Sequence[Any]) -> list[bool]:
+    """Return which values are not the one that most runs have, where there is such a one."""
+    texts = [repr(value) for value in values]
+    [(usual, times)] = Counter(texts).most_common(1)
+    return [2 * times > len(texts) and text != usual for text in texts]
 
 
 def _listed(compared: Comparison, things: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:

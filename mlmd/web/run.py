@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import errors
-from mlmd.changes import difference_in_words, thing_in_short
+from mlmd.changes import difference_in_words
 from mlmd.convert import properties_of
 from mlmd.display.svg import picture
 from mlmd.display.tables import Table
 from mlmd.display.walk import lineage
 from mlmd.names import name_of
 from mlmd.plain import plain
+from mlmd.recorder import words
 from mlmd.recorder.rows import noted
 from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.web import curves
@@ -33,12 +36,15 @@ _ENDS_MAX: Final = 100
 _EVENTS_MAX: Final = 200
 _ERROR_MAX: Final = 20_000  # Of a traceback, its end.
 _DIGITS_MAX: Final = 18
+_PROPERTY: Final = re.compile(r"^(custom_)?properties\.")
+_POINTS: Final = f"{words.POINTS} "  # They are drawn.
 
 
 def run_page(view: View) -> Page:
     """Return the page."""
     run = found(view, view.named["id"])
     history = view.store.history(run.message)
+    events = [_event(list(alike)) for _, alike in groupby(history, key=lambda one: one.by.offset)][::-1]
     inputs, outputs = run.inputs, run.outputs
     graph = lineage(view.store.metadata, name_of(run.thing), up=_HOPS, down=_HOPS, nodes_max=_NODES_MAX)
     facts = (
@@ -54,8 +60,8 @@ def run_page(view: View) -> Page:
             "outputs_total": len(outputs),
             "contexts": _contexts(run),
             "curves": curves.of_run(run),
-            "events": [_event(one) for one in reversed(history[-_EVENTS_MAX:])],
-            "events_total": len(history),
+            "events": events[:_EVENTS_MAX],
+            "events_total": len(events),
             "nodes": len(graph.nodes),
         }
     )
@@ -148,9 +154,11 @@ def _contexts(run: Run) -> list[dict[str, Any]]:
     return [{"id": one.id, "type": one.type, "name": one.name} for one in contexts]
 
 
-def _event(one: Difference) -> dict[str, Any]:
-    """Return what became of a run with one record, or what it was linked to."""
-    return by_facts(one.by) | {"what": one.what, "thing": thing_in_short(one.after), "said": difference_in_words(one)}
+def _event(alike: list[Difference]) -> dict[str, Any]:
+    """Return what became of a run with one record, and what it was linked to; its state first."""
+    said = [_PROPERTY.sub("", text) for one in alike for text in difference_in_words(one)]
+    said = [text for text in said if not text.startswith(_POINTS)] or said
+    return by_facts(alike[0].by) | {"said": sorted(said, key=lambda text: not text.startswith("state "))}
 
 
 def _table(run: Run) -> Table:

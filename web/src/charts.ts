@@ -25,9 +25,9 @@ async function draw(root: HTMLElement): Promise<void> {
   const plot = new Plot(
     {
       width: width(),
-      height: 180,
+      height: 170,
       scales: { x: { time: false } },
-      axes: [axis, { ...axis, size: 56 }],
+      axes: [{ ...axis, size: 28 }, { ...axis, size: 56 }],
       legend: { show: true, live: true },
       cursor: { sync: { key: "steps" }, drag: { x: true, y: false } },
       series: [
@@ -46,7 +46,7 @@ async function draw(root: HTMLElement): Promise<void> {
     holder,
   );
   picture.classList.add("hidden");
-  new ResizeObserver(() => plot.setSize({ width: width(), height: 180 })).observe(root);
+  new ResizeObserver(() => plot.setSize({ width: width(), height: 170 })).observe(root);
 }
 
 const seen = new IntersectionObserver(
