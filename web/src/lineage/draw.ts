@@ -152,7 +152,7 @@ export class Painter {
     for (const at of heap) {
       const [fromX, fromY, x, y] = [ends[4 * at]!, ends[4 * at + 1]!, ends[4 * at + 2]!, ends[4 * at + 3]!];
       to.moveTo(fromX, fromY);
-      if (!curved || fromY === y) to.lineTo(x, y);
+      if (!curved || fromY === y || fromX === x) to.lineTo(x, y);
       else {
         const middle = (fromX + x) / 2;
         to.bezierCurveTo(middle, fromY, middle, y, x, y);

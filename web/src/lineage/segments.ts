@@ -8,6 +8,34 @@ export function pointsOf(model: Model, edge: EdgeData): readonly number[] {
   return [source.x + model.halfWidth, source.y, target.x - model.halfWidth, target.y];
 }
 
+const FAN = 24; // So many curves from or to one point are drawn as a comb: it is clearer, and takes a tenth of the time.
+
+/** How many edges begin and end at each point. */
+function fansOf(model: Model): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const edge of model.edges) {
+    const points = pointsOf(model, edge);
+    for (const name of [`${points[0]},${points[1]}`, points.slice(-2).join()]) counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** A route whose first and last curve, where they are part of a wide fan, go level, upright, and level again. */
+function squared(points: readonly number[], fans: ReadonlyMap<string, number>): readonly number[] {
+  const made = [points[0]!, points[1]!];
+  for (let at = 2; at < points.length; at += 2) {
+    const [fromX, fromY, x, y] = [points[at - 2]!, points[at - 1]!, points[at]!, points[at + 1]!];
+    const first = at === 2 && (fans.get(`${fromX},${fromY}`) ?? 0) > FAN;
+    const last = at === points.length - 2 && (fans.get(`${x},${y}`) ?? 0) > FAN;
+    if (fromY !== y && (first || last)) {
+      const middle = (fromX + x) / 2;
+      made.push(middle, fromY, middle, y);
+    }
+    made.push(x, y);
+  }
+  return made;
+}
+
 export class Segments {
   readonly count: number;
   /** Of each: x and y of its start, x and y of its end. */
@@ -20,8 +48,9 @@ export class Segments {
     const numbers = new Map<string, number>();
     const ends: number[] = [];
     const born: number[] = [];
+    const leaving = fansOf(model);
     this.ofEdge = model.edges.map((edge) => {
-      const points = pointsOf(model, edge);
+      const points = squared(pointsOf(model, edge), leaving);
       const passed: number[] = [];
       for (let at = 2; at < points.length; at += 2) {
         const piece = points.slice(at - 2, at + 2);
