@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -24,6 +25,7 @@ from evlog.records import (
     TypePut,
 )
 from mlmd import names
+from mlmd.display.cells import as_listed
 from mlmd.plain import plain
 from replay.things import kind_of
 
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evlog.records import Change
-    from replay.things import Difference
+    from replay.things import Difference, FieldChange
+
+_VALUE_MAX: Final = 40
+_UNSET: Final = "unset"
 
 
 def plain_change(change: Change) -> Any:
@@ -49,6 +54,31 @@ def difference_row(one: Difference) -> dict[str, Any]:
             {"field": change.field, "old": plain(change.old), "new": plain(change.new)} for change in one.fields
         ],
     }
+
+
+def difference_in_words(one: Difference) -> list[str]:
+    """Return what became of a thing in a few words for each field that changed; at least in one word."""
+    if one.what == "linked":
+        return [thing_in_short(one.after)]
+    if one.what == "added":
+        return [f"added {change_in_short(one.after)}"]
+    return [field_in_words(change) for change in one.fields] or ["put again, as it was"]
+
+
+def field_in_words(change: FieldChange) -> str:
+    """Return what became of a field in a few words."""
+    old, new = _in_words(change.old), _in_words(change.new)
+    if old == new:  # 1 and "1" and 1.0: the words hide what differs.
+        old, new = json.dumps(plain(change.old)), json.dumps(plain(change.new))
+    return f"{change.field} {_cut(old)} → {_cut(new)}"
+
+
+def _in_words(value: Any) -> str:
+    return _UNSET if value is None else as_listed(plain(value)) if value not in ("", [], {}) else json.dumps(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _VALUE_MAX else text[: _VALUE_MAX - 1] + "…"
 
 
 def in_short(changes: Sequence[Change]) -> str:

@@ -91,6 +91,11 @@ class Engine:
         """Return the folder of the store's views, None for a store whose view is in memory."""
         return self._opened.views
 
+    @property
+    def writable(self) -> bool:
+        """Tell whether it was opened for puts."""
+        return self._opened.writable
+
     def call(self, method: Method, request: Any) -> Any:
         """Answer one request with a message. Raises StatusError."""
         return method.message(self.answer(method, request))

@@ -15,6 +15,7 @@ except ImportError:
     raise MissingLibraryError("uvicorn", extra="ui") from None
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -52,9 +53,19 @@ class HttpServer:
     """A server at work. `host`, `port`: where it listens; `url`: as a browser is told."""
 
     def __init__(
-        self, application: ASGIApp, host: str, port: int, tls: TlsFiles | None = None, *, beside: Beside | None = None
+        self,
+        application: ASGIApp,
+        host: str,
+        port: int,
+        tls: TlsFiles | None = None,
+        *,
+        beside: Beside | None = None,
+        ending: Callable[[], None] = lambda: None,
     ) -> None:
-        """Listen. port: 0 for any free one. beside: starts and ends with it. Raises ListenError."""
+        """Listen. port: 0 for any free one. Raises ListenError.
+
+        beside: starts and ends with it. ending: called when it is told to stop, to end answers that would last.
+        """
         import ssl  # noqa: PLC0415 - most listen without
 
         certificates: dict[str, Any] = {}
@@ -87,7 +98,7 @@ class HttpServer:
         self.host, self.port = host, int(self._socket.getsockname()[1])
         named = f"[{host}]" if ":" in host else host
         self.url = f"{'http' if tls is None else 'https'}://{named}:{self.port}/"
-        self._server, self._beside = uvicorn.Server(config), beside
+        self._server, self._beside, self._ending = uvicorn.Server(config), beside, ending
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True
         )
@@ -100,6 +111,7 @@ class HttpServer:
 
     def stop(self) -> None:
         """Let requests that run finish, then let go of the port."""
+        self._ending()
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(2 * _STOP_S)

@@ -45,7 +45,7 @@ def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | 
     watch = Watch(place) if place is not None else None
     verified = watch.verified if watch is not None else lambda: UNCHECKED
     site = Site(engine, Path(name).name or name, place=place, guard=guard, watch=verified)
-    return HttpServer(application(site), host, port, tls, beside=watch)
+    return HttpServer(application(site), host, port, tls, beside=watch, ending=site.close)
 
 
 @command()

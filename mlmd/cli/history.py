@@ -10,7 +10,7 @@ import click
 
 from evlog.errors import FutureError
 from mlmd import names
-from mlmd.changes import difference_row, in_short, plain_change
+from mlmd.changes import difference_in_words, difference_row, in_short, plain_change
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.following import Feed, feed_reader
 from mlmd.cli.output import WORDS, in_words, show_rows, talk
@@ -20,7 +20,6 @@ from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
 from mlmd.cli.stream import RowStream
 from mlmd.cli.things import (
-    difference_in_words,
     parse_named,
     provenance_row,
     record_row,

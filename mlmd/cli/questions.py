@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mlmd import moment
+from mlmd.changes import difference_in_words
 from mlmd.cli.hindsight import diff_row
 from mlmd.cli.history import refuse_unknown, refuse_unknown_types
 from mlmd.cli.output import rfc3339
@@ -23,7 +24,7 @@ from mlmd.cli.reading import Store
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.showing import node_in_full
 from mlmd.cli.status import status_of
-from mlmd.cli.things import difference_in_words, provenance_row
+from mlmd.cli.things import provenance_row
 from mlmd.cli.tracing import graph_row
 from mlmd.cli.typelist import type_rows
 from mlmd.display.walk import lineage as lineage_of

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import names
-from mlmd.changes import change_in_short, plain_change, thing_in_short
-from mlmd.cli.output import Row, in_words, rfc3339
+from mlmd.changes import plain_change
+from mlmd.cli.output import Row, rfc3339
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.convert import properties_of, property_types, state_of, text_of
 from mlmd.errors import InvalidArgumentError
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from mlmd.display.tables import Table
     from mlmd.kinds import Node, Type
     from mlmd.store import MetadataStore
-    from replay.things import Difference, FieldChange, Provenance, Thing
+    from replay.things import Provenance, Thing
 
 RECORD_FIELDS: Final = (
     "offset",
@@ -37,8 +36,6 @@ RECORD_FIELDS: Final = (
     "transaction",
     "actor_key",
 )
-_VALUE_MAX: Final = 40
-_UNSET: Final = "unset"
 
 
 def parse_named(text: str) -> Thing:
@@ -120,31 +117,6 @@ def provenance_row(by: Provenance) -> Row:
     time, transaction = rfc3339(by.time_us), by.transaction.hex()
     said = (by.offset, time, by.actor, by.auth, by.application, by.host, by.api, by.reason, transaction, by.actor_key)
     return dict(zip(RECORD_FIELDS, said, strict=True))
-
-
-def difference_in_words(one: Difference) -> list[str]:
-    """Return what became of a thing in a few words for each field that changed; at least in one word."""
-    if one.what == "linked":
-        return [thing_in_short(one.after)]
-    if one.what == "added":
-        return [f"added {change_in_short(one.after)}"]
-    return [field_in_words(change) for change in one.fields] or ["put again, as it was"]
-
-
-def field_in_words(change: FieldChange) -> str:
-    """Return what became of a field in a few words."""
-    old, new = _in_words(change.old), _in_words(change.new)
-    if old == new:  # 1 and "1" and 1.0: the words hide what differs.
-        old, new = json.dumps(plain(change.old)), json.dumps(plain(change.new))
-    return f"{change.field} {_cut(old)} → {_cut(new)}"
-
-
-def _in_words(value: Any) -> str:
-    return _UNSET if value is None else in_words("", plain(value)) if value not in ("", [], {}) else json.dumps(value)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _VALUE_MAX else text[: _VALUE_MAX - 1] + "…"
 
 
 def table_rows(table: Table) -> list[Row]:

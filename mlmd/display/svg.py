@@ -98,15 +98,17 @@ def picture(
     *,
     drawn: Layout | None = None,
     link: Callable[[Node], str] = lambda _: "",
+    legend: Sequence[str] | None = None,
 ) -> str:
     """Return the picture of a lineage, folded where it has more nodes than that.
 
-    drawn: where everything goes, if that is known. link: the address of the page of a node, "" for none.
+    drawn: where everything goes, if that is known. link: the address of the page of a node, "" for none. legend: what is written below
+    instead of what shapes mean.
     """
     if drawn is None:
         graph = folded(graph, nodes_max)
         drawn = layout((node.key for node in graph.nodes), ((edge.source, edge.target) for edge in graph.edges))
-    feet = _feet(graph)
+    feet = _feet(graph) if legend is None else [printable(one) for one in legend if one]
     width = max(drawn.width, 2 * MARGIN + NODE_WIDTH)
     lines = [line for foot in feet for line in _wrapped(foot, width - 2 * MARGIN, _SMALL)]
     height = drawn.height + _STUB + _LINE * len(lines)

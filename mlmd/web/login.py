@@ -29,6 +29,7 @@ from mlmd.places import is_loopback
 from mlmd.web.guard import LOOPBACK
 from mlmd.web.sessions import LIFE_S, Attempts, Sessions
 from mlmd.web.site import read_form
+from mlmd.web.view import inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,7 +148,7 @@ class TokenGuard:
         ]
 
     async def _login_page(self, site: Site, request: Request) -> Response:
-        to = _inside(request.query_params.get("next", ""))
+        to = inside(request.query_params.get("next", ""))
         return self._page(site, to) if self._asks() else RedirectResponse(to, 303)
 
     def _page(self, site: Site, to: str, said: str = "", status: int = 200, wait_s: float = 0) -> Response:
@@ -159,7 +160,7 @@ class TokenGuard:
         """Begin a session for who shows a token."""
         self._check_origin(request)
         fields = dict(await read_form(request))
-        to, peer = _inside(fields.get("next", "")), _peer(request)
+        to, peer = inside(fields.get("next", "")), _peer(request)
         if self._gate is None or not self._asks():
             return RedirectResponse(to, 303)
         if wait_s := self._attempts.wait_s(peer):
@@ -231,9 +232,3 @@ def _peer(request: Request) -> str:
 
 def _is_browser(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
-
-
-def _inside(path: str) -> str:
-    """Return a path of this site; what leads elsewhere leads home."""
-    is_path = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if is_path else "/"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from contextlib import aclosing
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -11,13 +12,15 @@ from urllib.parse import parse_qsl
 
 from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
-from mlmd.web import bundle, headers, tlog, words
+from mlmd.web import bundle, headers, plotting, tlog, words
+from mlmd.web.calendar import Calendar
 from mlmd.web.guard import Guard, OpenGuard
+from mlmd.web.live import Live
 from mlmd.web.notable import Notable
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
 from mlmd.web.verified import UNCHECKED
-from mlmd.web.view import AT, Param, View
+from mlmd.web.view import COMMON, View
 from projections.errors import MissingLibraryError
 
 try:
@@ -27,14 +30,14 @@ try:
     from starlette.convertors import Convertor, register_url_convertor
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
-    from starlette.responses import RedirectResponse, Response
+    from starlette.responses import RedirectResponse, Response, StreamingResponse
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 except ImportError:
     raise MissingLibraryError("starlette and jinja2", extra="ui") from None
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.requests import Request
 
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from mlmd.web.page import Page
     from mlmd.web.pages import Action, Entry
     from mlmd.web.verified import Verified
+    from mlmd.web.view import Param
 
 _LOG: Final = logging.getLogger(__name__)
 _HERE: Final = Path(__file__).parent
@@ -87,6 +91,8 @@ class Site:
         self._cited: OrderedDict[int, Citation] = OrderedDict()
         self._citations: Citations | None = None
         self._lock = Lock()  # Held for the two above.
+        self.live = Live(engine)
+        self.calendar = Calendar(engine.log)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -94,7 +100,7 @@ class Site:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        self.templates.filters.update(words.FILTERS)
+        self.templates.filters.update(words.FILTERS | plotting.FILTERS)
         self.templates.globals.update(
             navigation=[entry for entry in PAGES if entry.navigation], asset=_asset, forms_of=FORMS
         )
@@ -113,6 +119,10 @@ class Site:
         if self._citations is None:
             self._citations = Citations(self.engine.log, offset)
         return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
+
+    def close(self) -> None:
+        """End the streams that last as long as the site. To be called before its server stops, which waits for them."""
+        self.live.close()
 
     # Answers --------------------------------------------------------------------------------------------------------
 
@@ -161,6 +171,7 @@ def application(site: Site) -> Starlette:
         path = "/index" if entry.path == "/" else entry.path
         routes += [Route(f"{path}{{form:form}}", answer), Route(entry.path, answer)]
     routes += [Route(action.path, _acting(site, action), methods=["POST"]) for action in ACTIONS]
+    routes.append(Route("/live", _listening(site)))
     routes += site.guard.routes(site)
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static")))
     made = Starlette(
@@ -189,6 +200,8 @@ def _answering(site: Site, entry: Entry) -> Any:
         path = entry.filled(named)
         view = View(site, path, named, entry.params, asked, who)
         page = entry.page(view)
+        if page.to:
+            return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
             return site.shown(view, page)
         body = rendered(page, form, view)
@@ -229,6 +242,31 @@ def _acting(site: Site, action: Action) -> Any:
     return endpoint
 
 
+def _listening(site: Site) -> Any:
+    """Return what answers those who want to know when the log grows."""
+
+    async def endpoint(request: Request) -> Response:
+        async def may() -> Caller:
+            return await site.guard.who(request, "reader")
+
+        try:
+            await may()
+            stream = site.live.events(may)
+            first = await anext(stream)  # Which refuses one listener too many.
+        except Exception as error:  # noqa: BLE001 - every failure is an answer
+            return site.refused(request, "json", error)
+
+        async def parts() -> AsyncIterator[bytes]:
+            async with aclosing(stream):
+                yield first
+                async for part in stream:
+                    yield part
+
+        return StreamingResponse(parts(), media_type="text/event-stream")
+
+    return endpoint
+
+
 async def read_form(request: Request) -> list[tuple[str, str]]:
     """Return the fields of a form that was sent. Raises InvalidArgumentError."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
@@ -246,13 +284,11 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
 
 def read_asked(params: Sequence[Param], given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return every parameter with its value. Raises InvalidArgumentError for a value that is wrong, and for a name that is none."""
-    known = {param.name for param in params} | {AT}
+    params = (*params, *COMMON)
+    known = {param.name for param in params}
     if strange := next((name for name, _ in given if name not in known), None):
         raise errors.InvalidArgumentError(f"{strange!r} is nothing to ask here: {', '.join(sorted(known))}")
-    return {
-        param.name: param.read([value for name, value in given if name == param.name])
-        for param in (*params, Param(AT, "the moment to look at"))
-    }
+    return {param.name: param.read([value for name, value in given if name == param.name]) for param in params}
 
 
 def _ascii(name: str) -> str:

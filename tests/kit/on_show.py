@@ -47,7 +47,7 @@ FILLED: Final = {
     "/contexts/{id}": (1, CONTEXTS + LONG),
     "/lineage/{object}": (f"art:{MODEL}", f"run:{RUNS + LONG}"),
     "/audit/{offset}": (12, 160),
-    "/evidence/{day}": (datetime.now(UTC).date(),),
+    "/evidence/{day}": ("1999-12-31", datetime.now(UTC).date()),
 }
 """What the field of a path is filled with."""
 ASKED: Final = {"/compare": "run=26&run=38"}

@@ -1,4 +1,8 @@
-// What every page does with script: "/" goes to the search or filter, Escape closes what is open.
+// What every page does with script: "/" goes to the search or filter, Escape closes what is open, the chip of the evidence stays new.
+import { watchChip } from "./shared/chip";
+
+watchChip();
+
 const typing = (target: EventTarget | null): boolean => target instanceof HTMLElement && target.matches("input, textarea, select, [contenteditable], [role=application]");
 
 document.addEventListener("keydown", (event) => {
