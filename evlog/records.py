@@ -258,6 +258,23 @@ class Erased(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag
     copies: list[str] = []
 
 
+class TokenAdded(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="token_added", gc=False):
+    """Whoever holds the token of this name may use servers of the store, as far as the role goes. The secret is in no record.
+
+    role: reader, writer, auditor or admin. expires_ms: when it ends by itself; None where it does not.
+    """
+
+    name: str
+    role: str
+    expires_ms: int | None = None
+
+
+class TokenRemoved(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t", tag="token_removed", gc=False):
+    """The token of this name opens nothing any more."""
+
+    name: str
+
+
 Change = (
     ArtifactTypePut
     | ExecutionTypePut
@@ -276,9 +293,21 @@ Change = (
     | LossAccepted
     | PersonalDeclared
     | Erased
+    | TokenAdded
+    | TokenRemoved
 )
 # No facts about the store: views have no rows of them.
-REMARKS: Final = (LogRecovered, ForeignRowKept, Restored, Repaired, LossAccepted, PersonalDeclared, Erased)
+REMARKS: Final = (
+    LogRecovered,
+    ForeignRowKept,
+    Restored,
+    Repaired,
+    LossAccepted,
+    PersonalDeclared,
+    Erased,
+    TokenAdded,
+    TokenRemoved,
+)
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False):
@@ -299,7 +328,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Who put the record, when, through what, and why.
 
     transaction: a UUID, names the put across retries; `answered` is there if the caller chose it. auth: how the actor is known
-    ("os", "asserted", "tls", "signed"); never more than was checked. host, pid: of the caller; pid is 0 where only its address is known. wall_us: the writer's clock as it read, while the frame's time never goes back.
+    ("os", "asserted", "tls", "token", "signed"); never more than was checked. host, pid: of the caller; pid is 0 where only its address is known. wall_us: the writer's clock as it read, while the frame's time never goes back.
     sealed: values in the changes are sealed; without it nobody looks for any.
     """
 

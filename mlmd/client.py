@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import grpc
 
 from evlog.author import Author
-from mlmd import errors, moment
+from mlmd import errors, moment, places
 from mlmd.acting import author_of
+from mlmd.admission import AUTHORIZATION
 from mlmd.finding import FIND, find_by_pages
 from mlmd.kinds import KINDS
 from mlmd.marking import FORETELL, RETIRE, TAINT, foretell_by_gets, retire_by_put, taint_by_put
@@ -18,7 +20,8 @@ from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.reaching import REACH, reach_by_events
-from mlmd.service import ACTOR, AS_OF, NAME, REASON, SUBJECT
+from mlmd.running import GUARDED_PUT, RUN_PUT, put_run_by_calls
+from mlmd.service import ACTOR, AS_OF, GUARDED, NAME, REASON, SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,14 +31,16 @@ if TYPE_CHECKING:
     from mlmd.moment import At
 
 # What a store in process does in one step, and how it is done with what the wire has.
-_NOT_ON_THE_WIRE: Final[dict[str, Callable[[Callable[[Method, Any], Any], Any], Any]]] = {
-    FIND.name: find_by_pages,
-    MENTIONS.name: mentions_by_pages,
-    REACH.name: reach_by_events,
-    TAINT.name: taint_by_put,
-    FORETELL.name: foretell_by_gets,
-    RETIRE.name: retire_by_put,
+_NOT_ON_THE_WIRE: Final[dict[Method, Callable[[Callable[[Method, Any], Any], Any], Any]]] = {
+    FIND: find_by_pages,
+    MENTIONS: mentions_by_pages,
+    REACH: reach_by_events,
+    TAINT: taint_by_put,
+    FORETELL: foretell_by_gets,
+    RETIRE: retire_by_put,
+    RUN_PUT: put_run_by_calls,
 }
+TOKEN: Final = "EVLOG_TOKEN"  # noqa: S105 - in the environment: an argument would be seen by whoever lists processes.
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
@@ -43,9 +48,15 @@ class Remote:
     """A server. Connects when it is first asked."""
 
     def __init__(self, config: pb.MetadataStoreClientConfig, at: At | None = None) -> None:
-        """Name the server. at: ask what was there then; the server says whether it knows that moment."""
+        """Name the server. at: ask what was there then; the server says whether it knows that moment.
+
+        Raises InvalidArgumentError for a token in EVLOG_TOKEN that is none, or that others could read on its way.
+        """
         self._config = config
         options = _options(config.channel_arguments)
+        self._token = _token(config)
+        if self._token:
+            options.append(("grpc.enable_http_proxy", 0))  # A proxy would read it.
         target = f"{config.host}:{config.port}"
         if config.HasField("ssl_config"):
             self._channel = grpc.secure_channel(target, _credentials(config.ssl_config), options)
@@ -59,7 +70,7 @@ class Remote:
 
     def call(self, method: Method, request: Any) -> Any:
         """Return the answer to a request. Raises StatusError, the gRPC error as its cause."""
-        here = _NOT_ON_THE_WIRE.get(method.name)
+        here = _NOT_ON_THE_WIRE.get(method)
         if here is not None:
             self._refuse_put(method)
             return here(self._send, request)
@@ -77,8 +88,11 @@ class Remote:
             call = self._calls[method.name] = self._channel.unary_unary(
                 f"/{NAME}/{method.name}", method.request.SerializeToString, method.response.FromString
             )
+        said = (self._at or _said_by(author)) + self._token
+        if method is GUARDED_PUT:
+            said += ((GUARDED, "yes"),)
         try:
-            return call(request, timeout=self._timeout_s, metadata=self._at or _said_by(author))
+            return call(request, timeout=self._timeout_s, metadata=said)
         except grpc.RpcError as error:
             raise errors.make_exception(error.details() or "", error.code().value[0]) from error
 
@@ -130,6 +144,21 @@ class Remote:
         self._channel.close()
 
     abandon = close
+
+
+def _token(config: pb.MetadataStoreClientConfig) -> tuple[tuple[str, str], ...]:
+    """Return the token of the environment as metadata, nothing where there is none. Raises InvalidArgumentError, which never quotes it."""
+    secret = os.environ.get(TOKEN, "").strip()
+    if not secret:
+        return ()
+    if not all("!" <= char <= "~" for char in secret):
+        raise errors.InvalidArgumentError(f"{TOKEN}: this is no token; `evlog token add NAME --role ROLE` makes one")
+    if not config.HasField("ssl_config") and not places.is_loopback(config.host):
+        raise errors.InvalidArgumentError(
+            f"{config.host}:{config.port}: {TOKEN} is not sent over a plain connection to another machine, where others could read it:"
+            " name a server with TLS (grpcs://HOST:PORT, or ssl_config), or one of this machine at the end of a tunnel"
+        )
+    return ((AUTHORIZATION, f"Bearer {secret}"),)
 
 
 def _said_by(author: Author) -> tuple[tuple[str, str], ...]:

@@ -61,6 +61,8 @@ INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
 DATA_LOSS: Final = 15
 UNAUTHENTICATED: Final = 16
+# As gRPC writes them: PERMISSION_DENIED.
+NAMES: Final = {code: name for name, code in globals().items() if name.isupper() and isinstance(code, int)}
 
 _LOG: Final = logging.getLogger(__name__)
 

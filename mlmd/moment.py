@@ -79,6 +79,20 @@ def parse(text: str, now: datetime | None = None) -> Moment:
     return _written(text)
 
 
+def ahead(text: str, now: datetime | None = None) -> datetime:
+    """Return when something ends: so long from now ("30d", "12h"), or a time as above, yet to come. Raises ValueError."""
+    now = now or datetime.now(UTC)
+    try:
+        if (match := _AGO.fullmatch(text.strip().lower())) and match[2]:
+            return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
+        found = _written(text).at
+    except (ValueError, OverflowError):
+        found = now
+    if not isinstance(found, datetime) or found <= now:
+        raise ValueError(f"{text!r} is no time to come: write 30d, 12h, or a date such as 2030-03-01")
+    return found
+
+
 def _mark_named(name: str) -> str:
     if not name or not name.isprintable():
         raise ValueError(f"{PREFIX + name!r} names no mark: write one such as {PREFIX}release-4")

@@ -4,6 +4,8 @@
 | `my-store`, `/data/mlmd`            | the folder of a store                                                          |
 | `host:8080`, `[::1]:8080`           | a server; a folder of that very name comes first                               |
 | `grpc://host:8080`                  | a server                                                                       |
+| `grpcs://host:8080`                 | a server, over TLS; it is known by the authorities of gRPC, or those in the    |
+|                                     | file that GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names                               |
 | nothing                             | EVLOG_STORE; else the first store from here upward: a folder that is one, or   |
 |                                     | has one in it that is called `metadata`                                        |
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,25 +28,28 @@ VARIABLE: Final = "EVLOG_STORE"
 _LOGID: Final = Path(
     "log", "LOGID"
 )  # As mlmd.opening and evlog.identity, which a command line that asks for help need not import.
-_SERVER: Final = re.compile(r"(grpc://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?")
+_SERVER: Final = re.compile(r"(grpcs?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?")
+_TLS: Final = "grpcs://"
 _PORT_MAX: Final = 65_535
 
 
 class Server(NamedTuple):
-    """A server of a store. port: 1 to 65535."""
+    """A server of a store. port: 1 to 65535. tls: the connection is encrypted, and the server proves who it is."""
 
     host: str
     port: int
+    tls: bool = False
 
     def __str__(self) -> str:
         """Return the server as one names it."""
-        return f"{self.host}:{self.port}"
+        return f"{'grpcs://' if self.tls else ''}{self.host}:{self.port}"
 
     def config(self) -> MetadataStoreClientConfig:
         """Return what `MetadataStore` opens."""
         from mlmd.proto import metadata_store_pb2 as pb  # noqa: PLC0415 - a name costs no protobuf
 
-        return pb.MetadataStoreClientConfig(host=self.host, port=self.port)
+        ssl = pb.MetadataStoreClientConfig.SSLConfig() if self.tls else None
+        return pb.MetadataStoreClientConfig(host=self.host, port=self.port, ssl_config=ssl)
 
 
 Place = Path | Server
@@ -55,15 +61,25 @@ def parse(text: str) -> Place:
     if match is not None and (match[1] or not Path(text).exists()):
         if not 0 < int(match[3]) <= _PORT_MAX:
             raise ValueError(f"{text!r}: a port is 1 to {_PORT_MAX}")
-        return Server(match[2], int(match[3]))
-    if text.startswith("grpc://"):
-        raise ValueError(f"{text!r} names no server: write grpc://HOST:PORT")
+        return Server(match[2], int(match[3]), tls=match[1] == _TLS)
+    if text.startswith(("grpc://", _TLS)):
+        raise ValueError(f"{text!r} names no server: write grpc://HOST:PORT, or grpcs://HOST:PORT for TLS")
     if not text or "\0" in text:
         raise ValueError(f"{text!r} names no store: write a folder, or HOST:PORT of a server")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{text!r} names no folder: {error}") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether what is sent to a host, or heard by who listens there, stays on this machine. Of a name nobody knows, but localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
 
 
 def is_store(folder: Path) -> bool:

@@ -28,12 +28,16 @@ _OTHER: Final[dict[Kind, Kind]] = {"artifact": "execution", "execution": "artifa
 
 
 class Reach(NamedTuple):
-    """From where, and which way. hops: how far, None for all the way; one hop is artifact to execution or back."""
+    """From where, and which way. hops: how far, None for all the way; one hop is artifact to execution or back.
+
+    enough: where so many are reached, or more, it goes no further.
+    """
 
     kind: Kind
     ids: tuple[int, ...]
     downstream: bool = True
     hops: int | None = None
+    enough: int | None = None
 
 
 class Reached(NamedTuple):
@@ -49,6 +53,8 @@ def walked(ask: Ask, wanted: Reach) -> Ids:
     found: Ids = {"artifact": {}, "execution": {}}
     kind, frontier, hops = wanted.kind, list(start), 0
     while frontier and (wanted.hops is None or hops < wanted.hops):
+        if wanted.enough is not None and sum(map(len, found.values())) >= wanted.enough:
+            break
         far, hops = _OTHER[kind], hops + 1
         seen = found[far]
         new: dict[int, None] = {}

@@ -18,10 +18,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from mlmd import service
+from mlmd.admission import gate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from mlmd.admission import Gate
     from mlmd.engine import Engine
 
 MESSAGE_BYTES_MAX: Final = 100_000_000
@@ -100,14 +102,16 @@ class _Health(health.HealthServicer):
 
 
 class _Reflection(reflection.ReflectionServicer):
-    """Reflection; each of its calls is a stream."""
+    """Reflection; each of its calls is a stream. gate: the door of the store, if it has one."""
 
-    def __init__(self, names: Sequence[str], streams: _Streams) -> None:
+    def __init__(self, names: Sequence[str], streams: _Streams, gate: Gate | None) -> None:
         super().__init__(names)
-        self._streams = streams
+        self._streams, self._gate = streams, gate
 
     def ServerReflectionInfo(self, request_iterator: Iterable[Any], context: Any) -> Any:  # noqa: N802
         """Answer questions about the messages of the service."""
+        if self._gate is not None:
+            service.admit_or_abort(self._gate, context, "ServerReflectionInfo")
         self._streams.add(context)
         return super().ServerReflectionInfo(request_iterator, context)
 
@@ -116,7 +120,8 @@ class Server:
     """A store's server. The engine is the caller's, to be closed after `stop`."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
-        """Listen. Raises ListenError."""
+        """Listen. Raises ListenError, TokensError."""
+        self._gate = gate_of(engine)
         settings = [
             ("grpc.max_receive_message_length", options.message_bytes_max),
             ("grpc.max_send_message_length", options.message_bytes_max),
@@ -125,12 +130,14 @@ class Server:
         ]
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="evlog")
         self._server = grpc.server(self._pool, options=settings)
-        self._server.add_generic_rpc_handlers((service.handlers(engine),))
+        self._server.add_generic_rpc_handlers((service.handlers(engine, self._gate),))
         self._streams = _Streams()
         self._health = _Health(self._streams)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(names, self._streams), self._server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            _Reflection(names, self._streams, self._gate), self._server
+        )
         self.host, self.port = options.host, self._listen(options)
 
     def _listen(self, options: Options) -> int:
@@ -160,6 +167,8 @@ class Server:
         self._streams.end()
         drained.wait()
         self._pool.shutdown()
+        if self._gate is not None:
+            self._gate.close()
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:

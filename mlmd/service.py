@@ -1,7 +1,8 @@
 """MetadataStoreService over gRPC: bytes in, the engine, bytes out. One handler for each method of the table.
 
-Who puts goes into the record's envelope: the identity that TLS proved, else what the caller says of itself in `x-evlog-actor`,
-else its user agent. `x-evlog-transaction`, a UUID, makes a put safe to send again. `x-evlog-subject` says whose personal values are put.
+Who puts goes into the record's envelope: the name of his token, where the store has tokens; the identity that TLS proved, else what the caller
+says of itself in `x-evlog-actor`, else its user agent. `x-evlog-transaction`, a UUID, makes a put safe to send again. `x-evlog-subject` says whose personal values are put.
+`x-evlog-guarded` with PutExecution refuses to overwrite what others put since the caller read it.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from google.protobuf.message import DecodeError
 
 from evlog.author import SAID_MAX, Caller
 from mlmd import errors, moment
+from mlmd.admission import AUTH, AUTHORIZATION, Asked, secret_in
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_service_pb2 as service
+from mlmd.running import GUARDED_PUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlmd.admission import Bearer, Gate
     from mlmd.engine import Engine
     from mlmd.methods import Method
 
@@ -32,6 +36,7 @@ REASON: Final = "x-evlog-reason"
 SUBJECT: Final = "x-evlog-subject"
 TRANSACTION: Final = "x-evlog-transaction"
 AS_OF: Final = "x-evlog-as-of"
+GUARDED: Final = "x-evlog-guarded"
 _PLAIN: Final = frozenset(range(0x20, 0x7F)) - frozenset(b"%")
 _USER_AGENT: Final = "user-agent"
 DETAILS_MAX: Final = 4_096  # Bytes on the wire. Above 8 KiB of trailers gRPC answers with a status of its own.
@@ -39,28 +44,73 @@ _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _IDENTITIES: Final = ("x509_common_name", "x509_subject_alternative_name")
 
 
-def handlers(engine: Engine) -> grpc.GenericRpcHandler[bytes, bytes]:
-    """Return the service of a store: all methods, as gRPC wants them."""
-    methods = {name: grpc.unary_unary_rpc_method_handler(_handler(engine, method)) for name, method in METHODS.items()}
+def handlers(engine: Engine, gate: Gate | None) -> grpc.GenericRpcHandler[bytes, bytes]:
+    """Return the service of a store: all methods, as gRPC wants them. gate: its door, None for a store in memory."""
+    methods = {
+        name: grpc.unary_unary_rpc_method_handler(_handler(engine, method, gate)) for name, method in METHODS.items()
+    }
     return grpc.method_handlers_generic_handler(NAME, methods)
 
 
-def _handler(engine: Engine, method: Method) -> Handler:
+def _handler(engine: Engine, method: Method, gate: Gate | None) -> Handler:
     parse, answer, puts = method.request.FromString, engine.answer, method.command is not None
 
+    def ask(data: bytes, context: grpc.ServicerContext, bearer: Bearer | None) -> bytes:
+        if puts:
+            found = answer(_guarded(method, context), parse(data), caller_of(context, bearer))
+        else:
+            found = answer(method, parse(data), at=_at(engine, context))
+        return found if found.__class__ is bytes else found.SerializeToString()
+
     def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
+        bearer = None
         try:
-            if puts:
-                found = answer(method, parse(data), caller_of(context))
-            else:
-                found = answer(method, parse(data), at=_at(engine, context))
-            return found if found.__class__ is bytes else found.SerializeToString()
+            if gate is not None:
+                bearer = admitted(gate, context, method.name, puts=puts)
+            found = ask(data, context, bearer)
         except errors.StatusError as error:
-            return _refuse(context, error)
+            refused = error
         except DecodeError:
-            return _refuse(context, errors.InvalidArgumentError("Could not parse proto"))
+            refused = errors.InvalidArgumentError("Could not parse proto")
+        else:
+            if gate is not None and bearer is not None and not puts:  # A put is in the log.
+                gate.note(bearer, _asked(context, method.name), errors.OK)
+            return found
+        if gate is not None and bearer is not None:
+            gate.note(bearer, _asked(context, method.name), refused.error_code)
+        return _refuse(context, refused)
 
     return handle
+
+
+def admitted(gate: Gate, context: grpc.ServicerContext, what: str, *, puts: bool = False) -> Bearer | None:
+    """Return who comes through the door of a store, None where it asks nobody. Raises StatusError."""
+    if gate.is_open():
+        return None
+    said: dict[str, Any] = dict(context.invocation_metadata())
+    secret = secret_in(said.get(AUTHORIZATION))
+    return gate.admit(secret, "writer" if puts else "reader", _asked(context, what))
+
+
+def admit_or_abort(gate: Gate, context: grpc.ServicerContext, what: str) -> None:
+    """Let a caller in whose answer is a stream: one who is refused is told so here, and nothing after it runs."""
+    try:
+        bearer = admitted(gate, context, what)
+    except errors.StatusError as error:
+        context.abort(_CODES[error.error_code], _details(error.message))
+    if bearer is not None:
+        gate.note(bearer, _asked(context, what), errors.OK)
+
+
+def _asked(context: grpc.ServicerContext, what: str) -> Asked:
+    return Asked("grpc", what, _host(context.peer()))
+
+
+def _guarded(method: Method, context: grpc.ServicerContext) -> Method:
+    """Return the method that a caller means: PutExecution may be guarded."""
+    if method.name != GUARDED_PUT.name or not any(key == GUARDED for key, _ in context.invocation_metadata()):
+        return method
+    return GUARDED_PUT
 
 
 def _refuse(context: grpc.ServicerContext, error: errors.StatusError) -> bytes:
@@ -80,17 +130,21 @@ def _details(message: str) -> str:
     return message
 
 
-def caller_of(context: grpc.ServicerContext) -> Caller:
-    """Return who calls. Raises InvalidArgumentError for metadata that cannot be kept."""
+def caller_of(context: grpc.ServicerContext, bearer: Bearer | None = None) -> Caller:
+    """Return who calls: the bearer of a token, whatever else he says of himself. Raises InvalidArgumentError for metadata that cannot be kept."""
     said = dict(context.invocation_metadata())
     if AS_OF in said:
         raise errors.InvalidArgumentError(
             f"{AS_OF}: the past cannot be put into; leave it out, or ask with a Get method"
         )
     agent = _text(said, _USER_AGENT) or "grpc"
-    actor, auth = _proven(context), "tls"
-    if actor is None:
-        actor, auth = _text(said, ACTOR) or agent, "asserted"
+    asserted, proven = _text(said, ACTOR) or agent, _proven(context)
+    if bearer is not None:
+        actor, auth = bearer.actor, AUTH
+    elif proven is not None:
+        actor, auth = proven, "tls"
+    else:
+        actor, auth = asserted, "asserted"
     reason, subject = _text(said, REASON), _text(said, SUBJECT)
     return Caller(actor, auth, agent, _host(context.peer()), reason, _transaction(said), subject)
 

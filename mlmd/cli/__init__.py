@@ -87,6 +87,7 @@ COMMANDS: Final[dict[str, dict[str, Entry]]] = {
     "Serve": {
         "ui": Entry("browsing", "Show the store in the browser: runs, lineage through time, SQL, the evidence."),
         "serve": Entry("serving", "Serve a store over gRPC to any client of ML Metadata."),
+        "token": Entry("tokening", "Say who may use servers of the store, and see who did."),
         "mcp": Entry("agents", "Serve read-only tools to agents, by the Model Context Protocol."),
     },
     "Keep": {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlmd.admission import gate_of
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.progress import progress_of
@@ -16,6 +17,7 @@ from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
+from mlmd.places import is_loopback
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -24,13 +26,26 @@ if TYPE_CHECKING:
 
 
 def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | None) -> HttpServer:
-    """Return the server of a store's pages, listening. Raises ListenError, MissingLibraryError."""
+    """Return the server of a store's pages, listening. Raises ListenError, MissingLibraryError, Refusal, TokensError."""
     # Imported here: it needs an extra, and other commands need none of it.
     from mlmd.http_server import HttpServer  # noqa: PLC0415
+    from mlmd.web.login import TokenGuard  # noqa: PLC0415
     from mlmd.web.site import Site, application  # noqa: PLC0415
+    from mlmd.web.verified import UNCHECKED  # noqa: PLC0415
+    from mlmd.web.watch import Watch  # noqa: PLC0415
 
+    gate = gate_of(engine)
+    if not is_loopback(host) and (gate is None or gate.is_open()):
+        raise Refusal(
+            f"{host}: pages are shown beyond this machine to holders of a token alone, and the store has none",
+            f"evlog -s {name} token add NAME --role reader",
+        )
     place = Path(name) if engine.views is not None else None
-    return HttpServer(application(Site(engine, Path(name).name or name, place=place)), host, port, tls)
+    guard = TokenGuard(gate, host, engine.log.id)
+    watch = Watch(place) if place is not None else None
+    verified = watch.verified if watch is not None else lambda: UNCHECKED
+    site = Site(engine, Path(name).name or name, place=place, guard=guard, watch=verified)
+    return HttpServer(application(site), host, port, tls, beside=watch, ending=site.close)
 
 
 @command()
@@ -63,6 +78,11 @@ def ui(settings: Settings, *, host: str, port: int, no_browser: bool, read_only:
         if isinstance(error, ListenError):
             raise Refusal(str(error), f"evlog -s {place} ui --port 0") from None
         raise
+    if not is_loopback(host):
+        talk(
+            settings,
+            f"warning: tokens cross the network to {host} as they are: evlog serve --ui has --tls-key and --tls-cert",
+        )
     try:
         with told_to_end() as wait:
             served.start()

@@ -6,7 +6,7 @@ Costs click, one file of the grammar and one look at the view, no command's modu
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -112,14 +112,20 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 add_completion_class(Bash)
 
 
-def _names(ctx: click.Context) -> Names | None:
-    """Return the names of the store that the command would look at; None where that is a server, or none."""
+def _folder(ctx: click.Context) -> Path | None:
+    """Return the folder of the store that the command would look at; None where that is a server, or none."""
     settings = ctx.ensure_object(Settings)
     try:
         place: Path | places.Server | None = settings.store or places.found()
     except (ValueError, OSError):
         return None
-    if place is None or isinstance(place, places.Server):
+    return None if isinstance(place, places.Server) else place
+
+
+def _names(ctx: click.Context) -> Names | None:
+    """Return the names of that store."""
+    place = _folder(ctx)
+    if place is None:
         return None
     from projections.sqlite.naming import Names  # noqa: PLC0415 - only names of the store cost SQLite
 
@@ -202,12 +208,23 @@ def _moments(ctx: click.Context, typed: str) -> Iterator[CompletionItem[Any]]:
             yield from (CompletionItem(f"mark:{name}") for name, type_ in found if type_ == MARK_TYPE)
 
 
+def _tokens(ctx: click.Context, typed: str) -> Iterator[CompletionItem[Any]]:
+    place = _folder(ctx)
+    if place is not None:
+        from mlmd.tokens import Tokens, TokensError  # noqa: PLC0415 - as in _names
+
+        with suppress(TokensError):
+            known = Tokens(place).known() or ()
+            yield from (CompletionItem(one.name, help=one.role) for one in known if one.name.startswith(typed))
+
+
 _OFFERS: Final[dict[str, Callable[[click.Context, str], Iterator[CompletionItem[Any]]]]] = {
     **dict.fromkeys(("OBJECT", "A", "B", "RUN", "NAME"), _objects),
     **dict.fromkeys(("WHEN", "FROM", "TO"), _moments),
     "TYPE": _types,
     "FILTER": _filters,
     "NAME@ALIAS": _aliases,
+    "TOKEN": _tokens,
 }
 
 

@@ -102,7 +102,7 @@ Options of all commands stand before the command's name or after it.
 | --- | --- |
 {options}
 
-**STORE** is a folder, or `HOST:PORT` (also `grpc://HOST:PORT`) of a server. Not named, it is what `EVLOG_STORE` says; else the first store
+**STORE** is a folder, or `HOST:PORT` (also `grpc://HOST:PORT`; `grpcs://HOST:PORT` over TLS) of a server. Not named, it is what `EVLOG_STORE` says; else the first store
 from here upward, as git finds a repository: a folder that is a store (it holds `log/LOGID`), or one called `metadata` in it, which is what
 `evlog init` makes. A server answers what is asked by ML Metadata's own calls, and takes what is put by them: status, show, runs, latest, search,
 artifacts, executions, contexts, types, lineage, path, open, cached, alias, compare, impact, taint, mark, doctor. What reads the log itself, such as

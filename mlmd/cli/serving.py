@@ -16,6 +16,8 @@ from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.opening import open_config, open_folder
+from mlmd.places import is_loopback
+from mlmd.tokens import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +126,7 @@ def serve(settings: Settings, **given: Any) -> None:
             if given[what.parameter] is not None:
                 http[what.option] = _listening(what, engine, name, given, options)
         server = Server(engine, options)
+        _warn_of_strangers(settings, name, engine, options)
         server.start()
     except BaseException as error:
         for one in http.values():
@@ -180,6 +183,22 @@ def _listening(what: _Http, engine: Engine, name: str, given: dict[str, Any], op
         return HttpServer(application(engine), options.host, given[what.parameter], tls)
     except ListenError as error:
         raise Refusal(f"--{what.option}: {error}", f"evlog serve --{what.option} 0") from None
+
+
+def _warn_of_strangers(settings: Settings, name: str, engine: Engine, options: Options) -> None:
+    """Say who can reach the store where that is not this machine alone. ML Metadata's users expect to be served nevertheless."""
+    if is_loopback(options.host):
+        return
+    tokens = tokens_of(engine)
+    if tokens is not None and tokens.known() is not None:
+        if options.tls is None:
+            talk(
+                settings,
+                f"warning: tokens cross the network to {options.host} as they are: --tls-key and --tls-cert encrypt them",
+            )
+    elif options.tls is None or options.tls.ca is None:
+        ask = "" if tokens is None else f"; to ask who calls: evlog -s {name} token add NAME --role writer"
+        talk(settings, f"warning: whoever reaches {options.host} may read and put{ask}")
 
 
 def _tell(settings: Settings, name: str, host: str, port: int, http: dict[str, HttpServer]) -> None:

@@ -98,22 +98,26 @@ def picture(
     *,
     drawn: Layout | None = None,
     link: Callable[[Node], str] = lambda _: "",
+    legend: Sequence[str] | None = None,
 ) -> str:
     """Return the picture of a lineage, folded where it has more nodes than that.
 
-    drawn: where everything goes, if that is known. link: the address of the page of a node, "" for none.
+    drawn: where everything goes, if that is known. link: the address of the page of a node, "" for none. legend: what is written below
+    instead of what shapes mean.
     """
     if drawn is None:
         graph = folded(graph, nodes_max)
         drawn = layout((node.key for node in graph.nodes), ((edge.source, edge.target) for edge in graph.edges))
-    feet = _feet(graph)
+    feet = _feet(graph) if legend is None else [printable(one) for one in legend if one]
     width = max(drawn.width, 2 * MARGIN + NODE_WIDTH)
     lines = [line for foot in feet for line in _wrapped(foot, width - 2 * MARGIN, _SMALL)]
     height = drawn.height + _STUB + _LINE * len(lines)
     roots = set(graph.roots)
     size = f'width="{width:g}" height="{height:g}"'
+    links = {node.key: link(node) for node in graph.nodes}
+    role = "group" if any(links.values()) else "img"  # What is in an image is not reached: links would be lost.
     parts = [
-        f'<svg xmlns="{_XMLNS}" class="evlog-lineage" role="img" {size} viewBox="0 0 {width:g} {height:g}" font-family="{_FONT}">',
+        f'<svg xmlns="{_XMLNS}" class="evlog-lineage" role="{role}" {size} viewBox="0 0 {width:g} {height:g}" font-family="{_FONT}">',
         f"<title>{escape(_name(graph))}</title><desc>{escape('. '.join(feet))}</desc>",
         f"<style>{STYLE}</style>",
         f"<rect {_look('g0')} {size}/>",
@@ -126,7 +130,7 @@ def picture(
     parts += [
         _linked(
             _node(node, drawn.places[node.key], root=node.key in roots, hidden=graph.hidden.get(node.key, 0)),
-            link(node),
+            links[node.key],
         )
         for node in graph.nodes
     ]

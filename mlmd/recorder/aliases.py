@@ -6,8 +6,10 @@ the newest version that may be used, found by its name.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import replay
 from evlog.records import NodePut
 from mlmd import errors
 from mlmd.display.cells import time_of
@@ -22,6 +24,9 @@ from mlmd.store import ListOptions, MetadataStore
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from evlog.log import Log
+    from projections.sqlite.view import View
+
 _FORM: Final = "write NAME@ALIAS, such as taxi-model@prod"
 
 
@@ -32,6 +37,13 @@ class Alias(NamedTuple):
     artifact_id: int | None
     context_id: int
     time_ms: int  # When it was moved last.
+
+
+class Move(NamedTuple):
+    """What an alias stands for from one record on; None: for nothing."""
+
+    by: replay.Provenance
+    artifact_id: int | None
 
 
 def own_name(artifact: pb.Artifact) -> str | None:
@@ -106,6 +118,18 @@ def _contexts(metadata: MetadataStore, name: str | None) -> Iterable[pb.Context]
     return metadata.get_contexts(ListOptions(filter_query=wanted))
 
 
+def standing_for(metadata: MetadataStore, ids: Iterable[int]) -> dict[int, list[str]]:
+    """Return the aliases that stand for artifacts, by the artifact's id; those that have none are not there. One call."""
+    listed = ", ".join(map(str, ids))
+    if not listed:
+        return {}
+    wanted = f"type = {quoted(words.ALIAS_TYPE)} AND properties.{words.ALIAS_ARTIFACT}.int_value IN ({listed})"
+    found: dict[int, list[str]] = {}
+    for alias in sorted(map(_alias, metadata.get_contexts(ListOptions(filter_query=wanted)))):
+        found.setdefault(alias.artifact_id or 0, []).append(alias.name)
+    return found
+
+
 def table_of(metadata: MetadataStore, name: str | None = None) -> Table:
     """Return the aliases of a name, or all, as a table."""
     found = aliases_of(metadata, name)
@@ -126,14 +150,34 @@ def history_of(metadata: MetadataStore, text: str) -> Table:
     context = metadata.get_context_by_type_and_name(words.ALIAS_TYPE, text)
     if context is None:
         raise errors.NotFoundError(f"there never was a {text}{_others(metadata, text.partition('@')[0])}")
-    puts = [(one.by, one.after) for one in metadata.history(f"ctx:{context.id}")]
-    stood = [(by, after.properties.get(words.ALIAS_ARTIFACT)) for by, after in puts if isinstance(after, NodePut)]
-    artifacts = {one.id: one for one in metadata.get_artifacts_by_id({one for _, one in stood if isinstance(one, int)})}
+    moves = moves_of(metadata, context.id)
+    artifacts = {one.id: one for one in metadata.get_artifacts_by_id({one for _, one in moves if one is not None})}
     rows = [
-        (by.time, label_of(artifacts[one]) if isinstance(one, int) else None, by.actor, by.reason, by.offset)
-        for by, one in reversed(stood)
+        (by.time, label_of(artifacts[one]) if one is not None else None, by.actor, by.reason, by.offset)
+        for by, one in moves
     ]
     return Table(("since", "artifact", "actor", "reason", "offset"), rows, text)
+
+
+def moves_of(metadata: MetadataStore, context_id: int, most: int | None = None) -> list[Move]:
+    """Return what the alias of a context stood for, the newest first. most: how many, None for all. Raises UnimplementedError for a server."""
+
+    def question(log: Log, view: View, end: int) -> list[Move]:
+        puts = replay.history(log, view, ("context", context_id), end, links=False, newest_first=True)
+        return [Move(one.by, _stood(one.after)) for one in islice(puts, most) if isinstance(one.after, NodePut)]
+
+    return metadata._backend.review(question)  # noqa: SLF001 - one face of the same house
+
+
+def _stood(put: NodePut) -> int | None:
+    found = put.properties.get(words.ALIAS_ARTIFACT)
+    return found if isinstance(found, int) else None
+
+
+def ever_of(metadata: MetadataStore, name: str) -> list[Alias]:
+    """Return the aliases of a name, those too that were taken away: the one moved last first."""
+    found = [_alias(context) for context in _contexts(metadata, name) if context.name.startswith(f"{name}@")]
+    return sorted(found, key=lambda one: (-one.time_ms, one.name))
 
 
 def _others(metadata: MetadataStore, name: str) -> str:

@@ -39,9 +39,10 @@ class Impact:
     """What was made from one thing. `artifacts`, `executions`: the names of their types by id, nearest first; `live`: the ids in use.
 
     An artifact is in use where an alias stands for it, or where a run whose type says that it pushes or deploys has read it.
+    `whole`: False where so many were `enough`, and there may be more.
     """
 
-    def __init__(self, store: MetadataStore, thing: Thing) -> None:
+    def __init__(self, store: MetadataStore, thing: Thing, enough: int | None = None) -> None:
         self._store, self.thing = store, thing
         kind, one = thing
         if kind not in ("artifact", "execution"):
@@ -51,8 +52,9 @@ class Impact:
         assert isinstance(one, int), "a node has a number"
         if not getattr(store, f"get_{kind}s_by_id")([one]):
             raise NotFoundError(f"there is no {name_of(thing)}")
-        found: Reached = store.answer(REACH, Reach(kind, (one,)))  # type: ignore[arg-type] # One of two.
+        found: Reached = store.answer(REACH, Reach(kind, (one,), enough=enough))  # type: ignore[arg-type] # One of two.
         self.artifacts, self.executions = found
+        self.whole = enough is None or len(self.artifacts) + len(self.executions) < enough
         self.pushes = [run for run, type_name in self.executions.items() if _PUSH.search(type_name)]
 
     @cached_property

@@ -24,9 +24,9 @@ def taint(store: MetadataStore, things: Any, because: str, *, downstream: bool =
     return _put(store, things, because, Taint((), because, downstream))
 
 
-def foretell(store: MetadataStore, things: Any, *, downstream: bool = True) -> Tainted:
-    """Return what a taint would mark. Raises as `taint`."""
-    done: Tainted = store.answer(FORETELL, Taint(_named(store, things), "", downstream))
+def foretell(store: MetadataStore, things: Any, *, downstream: bool = True, away: bool = False) -> Tainted:
+    """Return what a taint would mark; away: from what `untaint` would take the mark. Raises as `taint`."""
+    done: Tainted = store.answer(FORETELL, Taint(_named(store, things), None if away else "", downstream))
     return done
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from evlog.author import Caller
 from mlmd import errors
@@ -10,13 +10,14 @@ from mlmd import errors
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from starlette.middleware import Middleware
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from mlmd.tokens import Role
     from mlmd.web.site import Site
 
-Role = Literal["reader", "auditor", "writer", "admin"]
 LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]", "::1", "testserver")
 
 
@@ -45,6 +46,10 @@ class Guard(Protocol):
         """Return the pages that the guard itself needs."""
         ...
 
+    def middleware(self) -> list[Middleware]:
+        """Return what the guard has to see of every request."""
+        ...
+
 
 class OpenGuard:
     """Everybody is welcome: the site is bound to this machine. Forms of other sites are not."""
@@ -53,7 +58,7 @@ class OpenGuard:
 
     async def who(self, request: Request, role: Role) -> Caller:
         """Return the person at this machine."""
-        return Caller("local", "none", "evlog ui", request.client.host if request.client else "", None)
+        return Caller("local", "asserted", "evlog ui", request.client.host if request.client else "", None)
 
     def check_form(self, request: Request, fields: Sequence[tuple[str, str]]) -> None:
         """Raise PermissionDeniedError for a form of another site."""
@@ -70,5 +75,9 @@ class OpenGuard:
         return None
 
     def routes(self, site: Site) -> list[BaseRoute]:
+        """Return none."""
+        return []
+
+    def middleware(self) -> list[Middleware]:
         """Return none."""
         return []

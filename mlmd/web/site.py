@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
+from contextlib import aclosing
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -11,12 +13,17 @@ from urllib.parse import parse_qsl
 
 from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
-from mlmd.web import headers, words
+from mlmd.web import bundle, headers, plotting, tlog, words
+from mlmd.web.calendar import Calendar
 from mlmd.web.guard import Guard, OpenGuard
+from mlmd.web.live import Live
+from mlmd.web.notable import Notable
+from mlmd.web.openapi import description
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
+from mlmd.web.slow import Slowest
 from mlmd.web.verified import UNCHECKED
-from mlmd.web.view import AT, Param, View
+from mlmd.web.view import COMMON, View
 from projections.errors import MissingLibraryError
 
 try:
@@ -26,14 +33,14 @@ try:
     from starlette.convertors import Convertor, register_url_convertor
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
-    from starlette.responses import RedirectResponse, Response
+    from starlette.responses import RedirectResponse, Response, StreamingResponse
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 except ImportError:
     raise MissingLibraryError("starlette and jinja2", extra="ui") from None
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.requests import Request
 
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
     from mlmd.web.page import Page
     from mlmd.web.pages import Action, Entry
     from mlmd.web.verified import Verified
+    from mlmd.web.view import Param
 
 _LOG: Final = logging.getLogger(__name__)
 _HERE: Final = Path(__file__).parent
@@ -82,9 +90,13 @@ class Site:
     ) -> None:
         self.engine, self.name, self.place, self.watch = engine, name, place, watch
         self.guard = guard or OpenGuard()
+        self.notable = Notable(engine.log)
+        self.slowest = Slowest()
         self._cited: OrderedDict[int, Citation] = OrderedDict()
         self._citations: Citations | None = None
         self._lock = Lock()  # Held for the two above.
+        self.live = Live(engine)
+        self.calendar = Calendar(engine.log)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -92,7 +104,7 @@ class Site:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        self.templates.filters.update(words.FILTERS)
+        self.templates.filters.update(words.FILTERS | plotting.FILTERS)
         self.templates.globals.update(
             navigation=[entry for entry in PAGES if entry.navigation], asset=_asset, forms_of=FORMS
         )
@@ -111,6 +123,10 @@ class Site:
         if self._citations is None:
             self._citations = Citations(self.engine.log, offset)
         return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
+
+    def close(self) -> None:
+        """End the streams that last as long as the site. To be called before its server stops, which waits for them."""
+        self.live.close()
 
     # Answers --------------------------------------------------------------------------------------------------------
 
@@ -153,18 +169,21 @@ register_url_convertor("form", _Form())
 
 def application(site: Site) -> Starlette:
     """Return the pages of a store as an ASGI application."""
-    routes: list[Any] = []
+    routes: list[Any] = [*tlog.routes(site), *bundle.routes(site)]
     for entry in PAGES:
         answer = _answering(site, entry)
         path = "/index" if entry.path == "/" else entry.path
         routes += [Route(f"{path}{{form:form}}", answer), Route(entry.path, answer)]
     routes += [Route(action.path, _acting(site, action), methods=["POST"]) for action in ACTIONS]
+    routes.append(Route("/live", _listening(site)))
+    routes += [Route("/healthz", _healthy(site)), Route("/openapi.json", _described(site))]
     routes += site.guard.routes(site)
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static")))
     made = Starlette(
         routes=routes,
         middleware=[
             Middleware(headers.Headers, hosts=site.guard.hosts),
+            *site.guard.middleware(),
             Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6),
         ],
         exception_handlers={404: lambda request, _: site.refused(request, "", _nothing(request))},
@@ -186,6 +205,8 @@ def _answering(site: Site, entry: Entry) -> Any:
         path = entry.filled(named)
         view = View(site, path, named, entry.params, asked, who)
         page = entry.page(view)
+        if page.to:
+            return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
             return site.shown(view, page)
         body = rendered(page, form, view)
@@ -202,6 +223,50 @@ def _answering(site: Site, entry: Entry) -> Any:
             return await run_in_threadpool(answer, request, form, who)
         except Exception as error:  # noqa: BLE001 - every failure is an answer
             return site.guard.asked_to_log_in(request, form, error) or site.refused(request, form, error)
+
+    return _timed(site, endpoint)
+
+
+def _timed(site: Site, endpoint: Any) -> Any:
+    """Return an endpoint that notes how long each answer took."""
+
+    async def timed(request: Request) -> Response:
+        started = time.perf_counter()
+        response: Response = await endpoint(request)
+        query = f"?{request.url.query}" if request.url.query else ""
+        took_s = time.perf_counter() - started
+        site.slowest.note(f"{request.method} {request.url.path}{query}", response.status_code, took_s)
+        return response
+
+    return timed
+
+
+def _healthy(site: Site) -> Any:
+    """Return what tells a load balancer whether the store answers: 200 or 503, and no more. Nobody has to log in for it."""
+
+    def ask() -> None:
+        site.engine.review(lambda _log, _view, end: end)
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            await run_in_threadpool(ask)
+        except Exception:  # noqa: BLE001 - whatever it is, the answer is no
+            _LOG.exception("%s: the store does not answer", request.url.path)
+            return Response("the store does not answer\n", 503, media_type="text/plain")
+        return Response("ok\n", 200, media_type="text/plain")
+
+    return endpoint
+
+
+def _described(site: Site) -> Any:
+    """Return what describes all pages and forms, for programs."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            await site.guard.who(request, "reader")
+        except Exception as error:  # noqa: BLE001 - as everywhere
+            return site.refused(request, "json", error)
+        return headers.json_response(description(PAGES, ACTIONS))
 
     return endpoint
 
@@ -223,6 +288,31 @@ def _acting(site: Site, action: Action) -> Any:
             return site.guard.asked_to_log_in(request, form, error) or site.refused(request, form, error)
         return RedirectResponse(to, 303)
 
+    return _timed(site, endpoint)
+
+
+def _listening(site: Site) -> Any:
+    """Return what answers those who want to know when the log grows."""
+
+    async def endpoint(request: Request) -> Response:
+        async def may() -> Caller:
+            return await site.guard.who(request, "reader")
+
+        try:
+            await may()
+            stream = site.live.events(may)
+            first = await anext(stream)  # Which refuses one listener too many.
+        except Exception as error:  # noqa: BLE001 - every failure is an answer
+            return site.refused(request, "json", error)
+
+        async def parts() -> AsyncIterator[bytes]:
+            async with aclosing(stream):
+                yield first
+                async for part in stream:
+                    yield part
+
+        return StreamingResponse(parts(), media_type="text/event-stream")
+
     return endpoint
 
 
@@ -243,13 +333,11 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
 
 def read_asked(params: Sequence[Param], given: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return every parameter with its value. Raises InvalidArgumentError for a value that is wrong, and for a name that is none."""
-    known = {param.name for param in params} | {AT}
+    params = (*params, *COMMON)
+    known = {param.name for param in params}
     if strange := next((name for name, _ in given if name not in known), None):
         raise errors.InvalidArgumentError(f"{strange!r} is nothing to ask here: {', '.join(sorted(known))}")
-    return {
-        param.name: param.read([value for name, value in given if name == param.name])
-        for param in (*params, Param(AT, "the moment to look at"))
-    }
+    return {param.name: param.read([value for name, value in given if name == param.name]) for param in params}
 
 
 def _ascii(name: str) -> str:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
+from evlog.errors import LogError
 from mlmd import moment
 from mlmd.errors import InvalidArgumentError
 from mlmd.past import Past, Present
 from mlmd.recorder.store import Store
 from mlmd.store import MetadataStore
+from mlmd.tokens import REACHES
+from mlmd.web.words import NOTICES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from evlog.author import Caller
+    from evlog.log import Log
+    from mlmd.tokens import Role
     from mlmd.web.site import Site
+    from projections.sqlite.lookup import Lookup
+    from projections.sqlite.view import View as Rows
 
+_Answer = TypeVar("_Answer")
 TEXT_MAX: Final = 2_000
 AT: Final = "at"
+DONE: Final = "done"
+_DIGITS_MAX: Final = 18  # Any such number fits 64 bits.
 _YES: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "": False}
 
 
@@ -73,6 +84,13 @@ class Param:
         raise InvalidArgumentError(f"{self.name}={text!r}: a whole number from {self.least:,} to {self.most:,}")
 
 
+# What may be asked of every page.
+COMMON: Final = (
+    Param(AT, "The moment to look at: #31907, 2026-03-01, yesterday, 3d, mark:NAME; now where it is not given."),
+    Param(DONE, "What a form did: the notice to show.", choices=tuple(NOTICES)),
+)
+
+
 class View:
     """What a page is made from. `store`: pinned, so that all that a page reads is of one moment."""
 
@@ -85,12 +103,12 @@ class View:
         asked: Mapping[str, Any],
         who: Caller,
     ) -> None:
-        """Pin the store. named: what the path names. asked: of `params` and "at", a moment as of `mlmd.moment`, "" for now.
+        """Pin the store. named: what the path names. asked: of `params` and COMMON; "at" is a moment as of `mlmd.moment`, "" for now.
 
         Raises InvalidArgumentError, OutOfRangeError.
         """
         self.site, self.path, self.named, self.who = site, path, named, who
-        self._params, self._asked = params, asked
+        self._params, self._asked, self._began_s = params, asked, perf_counter()
         self.at: str = asked[AT]
         at = self.at
         if at:
@@ -101,6 +119,7 @@ class View:
             past = Past(site.engine, when.at)
         else:
             past = Present(site.engine)
+        self._past = past
         self.offset = past.offset
         self.store = Store(MetadataStore.over(past))
 
@@ -108,16 +127,56 @@ class View:
         """Return what was asked by a parameter of the page, its default where it was not."""
         return self._asked[name]
 
+    def review(self, question: Callable[[Log, Rows, int], _Answer]) -> _Answer:
+        """Return the answer to a question to log and view, of the records of this moment. Raises StatusError."""
+        return self._past.review(question)
+
+    def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
+        """Return the answer to a question to the serving view, at the moment of the page."""
+        return self.site.engine.review(lambda _log, shown, end: shown.ask(question, end), self.offset)
+
+    @property
+    def notice(self) -> str:
+        """Return what a form did before the browser came here, "" for nothing."""
+        return NOTICES.get(self._asked[DONE], "")
+
+    @property
+    def puts(self) -> bool:
+        """Tell whether forms are shown: the page is of now, the store takes puts, and who looks may put."""
+        return not self.is_past and self.marks
+
+    @property
+    def marks(self) -> bool:
+        """Tell whether the moment can be given a name: that of the past too, for the name itself is put now."""
+        return self.site.engine.writable and self.may("writer")
+
+    def may(self, role: Role) -> bool:
+        """Tell whether who looks has a role: what he may not see or do is not offered. Where nobody logs in, all may all."""
+        return role in REACHES[getattr(self.who, "role", "admin")]
+
     @property
     def is_past(self) -> bool:
         """Tell whether the page is of a moment that was asked for."""
         return bool(self.at)
 
     @property
+    def took_ms(self) -> float:
+        """Return how long it took up to here. Not a fact: the same question later has the same answer, not the same pace."""
+        return (perf_counter() - self._began_s) * 1000
+
+    @property
     def cited(self) -> dict[str, Any]:
-        """Return what the page cites: the log, how many of its records, the root of their tree."""
-        found = self.site.citation(self.offset)
-        return {"log": found.log, "offset": found.offset, "root": found.root}
+        """Return what the page cites: the log, how many of its records, the root of their tree; None where the log is damaged: the page is shown all the same."""
+        try:
+            root = self.site.citation(self.offset).root
+        except LogError:
+            root = None
+        return {"log": self.site.engine.log.id.hex(), "offset": self.offset, "root": root}
+
+    @property
+    def csrf(self) -> str:
+        """Return what each form that puts something carries in a field of this name."""
+        return self.site.guard.csrf_of(self.who)
 
     def link(self, path: str, **query: Any) -> str:
         """Return a link to a page of the same moment. Of the query, what is None, "" or False is left out; a list is given several times."""
@@ -160,6 +219,17 @@ def _pairs(query: Mapping[str, Any]) -> list[tuple[str, str]]:
             if one is not None and one is not False and one != ""
         ]
     return found
+
+
+def inside(path: str) -> str:
+    """Return a path of this site; what leads elsewhere leads home."""
+    is_path = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if is_path else "/"
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a path names a node by its number."""
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
 
 
 def object_path(kind: str, number: int) -> str:

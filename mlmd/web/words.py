@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup, escape
 
-from mlmd.display.cells import NONE, cut, in_words, moment_in_words, time_of
+from mlmd.display.cells import NONE, cut, in_words, moment_in_words, printable, time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NEXT: Final = {
     400: "Change what was asked, or go back.",
@@ -19,6 +23,13 @@ NEXT: Final = {
     500: "evlog verify tells whether the store is whole. If it is, please report this.",
     503: "Try again in a moment.",
     504: "Ask for less.",
+}
+NOTICES: Final = {
+    "tainted": "Tainted, with everything that was made from it. Lists show it, and the cache and “latest” pass over it.",
+    "untainted": "The mark of the taint is taken away.",
+    "alias": "The alias stands for this artifact from now on.",
+    "unalias": "The alias is taken away.",
+    "mark": "The moment has its name.",
 }
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
@@ -36,9 +47,23 @@ def when(value: Any) -> Markup:
     time = time_of(value) if isinstance(value, int) else value
     if time is None:
         return escape(NONE)
-    return Markup('<time datetime="{}">{}</time>').format(
-        time.astimezone(UTC).isoformat().replace("+00:00", "Z"), moment_in_words(time)
-    )
+    return Markup('<time datetime="{}">{}</time>').format(rfc3339(time), moment_in_words(time))
+
+
+def instant(time_ms: int) -> str | None:
+    """Return a time of MLMD's, milliseconds since 1970, as RFC 3339 in UTC; None for 0, which is none."""
+    time = time_of(time_ms)
+    return None if time is None else rfc3339(time)
+
+
+def rfc3339(time: datetime) -> str:
+    """Return a time as data has it."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def command_line(words: Iterable[str]) -> str:
+    """Return a command to paste into a shell: what it holds of the store or of a link is quoted, and steers no terminal."""
+    return printable(shlex.join(words))
 
 
 def took(seconds: float | None) -> str:

@@ -5,6 +5,7 @@ Lists of ids go to SQLite as one JSON array, so a statement has one text and one
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -27,6 +28,7 @@ _rules: Final = msgspec.msgpack.Decoder(list[PersonalRule]).decode
 _IN = "in (select value from json_each(?))"
 
 _BY_ID: Final = {kind: f"select body from {kind} where id = ?" for kind in KINDS}
+_SINCE: Final = {kind: f"select since from {kind} where id = ?" for kind in KINDS}
 _BY_IDS: Final = {kind: f"select body from {kind} where id {_IN} order by id" for kind in KINDS}
 _TYPES_WITH: Final = f"select substr(body, 2) from type where id {_IN} order by id"
 _TYPED: Final = {
@@ -75,6 +77,20 @@ _AS_PUT: Final = {
     **{link: f"select context_id, {kind}_id from {link} order by seq" for kind, link in _LINKS.items()},
     "parent_context": "select child_id, parent_id from parent_context order by id",
 }
+_MEMBERS: Final = {
+    kind: f"select context_id, count(*) from {link} where context_id {_IN} group by context_id"
+    for kind, link in _LINKS.items()
+}
+_SHARING: Final = f"""
+select f.id, f.newest from (
+    select s.context_id as id, max(s.execution_id) as newest
+    from association l cross join association s on s.execution_id = l.execution_id
+    where l.context_id = ? group by 1
+) f cross join context c on c.id = f.id where c.type_id {_IN} order by f.newest desc, f.id desc"""
+_STATES_IN: Final = """
+select n.create_time / 86400000, n.type_id, coalesce(n.state, ''), count(*), max(n.id)
+from association l cross join execution n on n.id = l.execution_id
+where l.context_id = ? group by 1, 2, 3 order by 1 desc, 2, 3"""
 _COUNT: Final = {table: f"select count(*) from {table}" for table in (*_LAST_ID, *_LINKS.values())}
 _COUNT_BY_TYPE: Final = {kind: f"select type_id, count(*) from {kind} group by type_id" for kind in KINDS}
 
@@ -86,9 +102,11 @@ class Lookup:
         self._connection, self._indexes = connection, indexes
         self._execute = connection.cursor().execute
 
-    def snapshot(self) -> apsw.Connection:
-        """Return a `with` block in which all look-ups see one moment."""
-        return self._connection
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Begin a `with` block in which all look-ups see one moment."""
+        with self._connection:
+            yield
 
     def close(self) -> None:
         """Close the connection."""
@@ -123,6 +141,10 @@ class Lookup:
     def node(self, kind: Kind, node_id: int) -> bytes | None:
         """Return a node's body."""
         return self._one(_BY_ID[kind], (node_id,))
+
+    def since(self, kind: Kind, node_id: int) -> int | None:
+        """Return the offset of the record that put a node last."""
+        return self._one(_SINCE[kind], (node_id,))
 
     def nodes(self, kind: Kind, ids: Sequence[int]) -> list[bytes]:
         """Return the bodies of those that exist, by ascending id, each once."""
@@ -233,6 +255,21 @@ class Lookup:
     def has_link(self, kind: Kind, context_id: int, node_id: int) -> bool:
         """Tell whether an artifact or execution belongs to a context."""
         return self._one(_LINKED[kind], (context_id, node_id)) is not None
+
+    def members(self, kind: Kind, context_ids: Collection[int]) -> dict[int, int]:
+        """Return how many artifacts or executions there are in each context that has any."""
+        rows: list[Any] = self._execute(_MEMBERS[kind], (_json(list(context_ids)),)).fetchall()
+        return dict(rows)
+
+    def sharing(self, context_id: int, type_ids: Collection[int]) -> list[tuple[int, int]]:
+        """Return (id, newest shared execution) of the contexts of these types that share executions with a context, the newest first."""
+        rows: list[Any] = self._execute(_SHARING, (context_id, _json(list(type_ids)))).fetchall()
+        return rows
+
+    def states_in(self, context_id: int) -> list[tuple[int, int, str, int, int]]:
+        """Return (day since 1970, type id, state, how many, the newest id) of the executions of a context, the newest day first."""
+        rows: list[Any] = self._execute(_STATES_IN, (context_id,)).fetchall()
+        return rows
 
     def relatives(self, relation: str, context_ids: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return (context id, body) for each "parent" or "child" of the contexts."""

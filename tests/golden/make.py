@@ -54,6 +54,8 @@ from evlog.records import (
     Sealed,
     Struct,
     Taken,
+    TokenAdded,
+    TokenRemoved,
 )
 from evlog.seekable import compressed
 from evlog.tlog.keys import SigningKey
@@ -149,6 +151,16 @@ def repaired() -> list[list[Change]]:
     ]
 
 
+def tokens() -> list[list[Change]]:
+    """Return the changes of each record of a store that let somebody in, and out."""
+    return [
+        [ContextTypePut(12, "Pipeline")],
+        [TokenAdded("ci", "writer", 1_780_315_200_000)],
+        [TokenAdded("ana", "auditor")],
+        [TokenRemoved("ci")],
+    ]
+
+
 LOGS = {
     "v1": changes,
     "v1-import": imported,
@@ -156,6 +168,7 @@ LOGS = {
     "v1-signed": signed,
     "v1-repaired": repaired,
     "v1-personal": personal,
+    "v1-tokens": tokens,
     "v1-checkpoint": changes,
 }
 SIGNERS = {"v1-signed": SigningKey("ana", bytes(range(32)))}

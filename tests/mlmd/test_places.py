@@ -19,6 +19,7 @@ from mlmd.places import Server
         ("host:8080", Server("host", 8080)),
         ("grpc://host:8080", Server("host", 8080)),
         ("grpc://host:8080/", Server("host", 8080)),
+        ("grpcs://host:8080", Server("host", 8080, tls=True)),
         ("[::1]:8080", Server("[::1]", 8080)),
         ("127.0.0.1:1", Server("127.0.0.1", 1)),
         ("host:", Path("host:")),
@@ -38,7 +39,17 @@ def test_a_folder_that_looks_like_a_server_comes_first(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a\0b", "host:0", "host:65536", "grpc://host", "grpc://:8080", "grpc://a/b:1", "~nobody-of-that-name/x"],
+    [
+        "",
+        "a\0b",
+        "host:0",
+        "host:65536",
+        "grpc://host",
+        "grpcs://host",
+        "grpc://:8080",
+        "grpc://a/b:1",
+        "~nobody-of-that-name/x",
+    ],
 )
 def test_a_name_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="names no|a port is"):

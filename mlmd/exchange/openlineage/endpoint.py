@@ -4,7 +4,8 @@
 | 201    | the event is in the store; also if it was before                                                             |
 | 200    | to /api/v1/lineage/batch, an array of events: all of them are                                                 |
 | 400    | an event is wrong, and why; of a batch also which: the others are in the store                                |
-| 403    | a web page sent it: no sender of events is one                                                               |
+| 401    | the store asks for a token, and this is none: send `authorization: Bearer SECRET` (OPENLINEAGE_API_KEY)      |
+| 403    | the token is not that of a writer; or a web page sent it: no sender of events is one                         |
 | 413    | the body is too large, packed or unpacked                                                                    |
 | 415    | the content is no JSON, or packed otherwise than by gzip                                                     |
 | 503    | the store cannot take it now, such as for a full disk: sending it again is right, and harmless               |
@@ -24,6 +25,7 @@ import msgspec
 from evlog.author import SAID_MAX, Caller
 from evlog.errors import RecordTooLargeError
 from mlmd import errors
+from mlmd.admission import AUTH, AUTHORIZATION, HTTP_STATUS, Asked, gate_of, secret_in
 from mlmd.exchange.errors import EventError
 from mlmd.exchange.openlineage.putting import PUT_EVENT, Unchanged
 from mlmd.exchange.openlineage.reading import EVENT_BYTES_MAX, read_event
@@ -40,6 +42,7 @@ except ImportError:
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from mlmd.admission import Bearer, Gate
     from mlmd.engine import Engine
 
 PATH: Final = "/api/v1/lineage"
@@ -56,16 +59,19 @@ class _Refused(Exception):  # noqa: N818 - an answer, not a fault
 
     def __init__(self, status: int, reason: str, **more: Any) -> None:
         super().__init__(reason)
-        self.answer = JSONResponse({"code": status, "message": reason, **more}, status)
+        headers = {"www-authenticate": "Bearer"} if status == HTTP_STATUS[errors.UNAUTHENTICATED] else None
+        self.answer = JSONResponse({"code": status, "message": reason, **more}, status, headers)
 
 
 def application(engine: Engine) -> Starlette:
     """Return the endpoint as an ASGI application. The engine is the caller's."""
+    gate = gate_of(engine)
 
     async def one(request: Request) -> Response:
         try:
+            caller = _caller(request, gate)
             text = await _body(request, EVENT_BYTES_MAX)
-            reason = await run_in_threadpool(_put, engine, text, _caller(request))
+            reason = await run_in_threadpool(_put, engine, text, caller)
             if reason is not None:
                 raise _Refused(400, reason)
         except _Refused as refused:
@@ -74,8 +80,9 @@ def application(engine: Engine) -> Starlette:
 
     async def batch(request: Request) -> Response:
         try:
+            caller = _caller(request, gate)
             texts = _texts(await _body(request, BATCH_BYTES_MAX))
-            reasons = [await run_in_threadpool(_put, engine, text, _caller(request)) for text in texts]
+            reasons = [await run_in_threadpool(_put, engine, text, caller) for text in texts]
             failed = [{"index": at, "reason": reason} for at, reason in enumerate(reasons) if reason is not None]
             if failed:
                 raise _Refused(400, f"{len(failed):,} of {len(texts):,} events are wrong", failed_events=failed)
@@ -112,11 +119,25 @@ def _texts(data: bytes) -> list[bytes]:
         raise _Refused(400, f"this is no array of events in JSON: {error}") from None
 
 
-def _caller(request: Request) -> Caller:
-    """Return who sends, as the gRPC server has it: what he says of himself, else the program."""
+def _caller(request: Request, gate: Gate | None) -> Caller:
+    """Return who sends, as the gRPC server has it: the bearer of a token, else what he says of himself, else the program. Raises _Refused."""
     agent = _said(request, "user-agent") or "http"
     host = request.client.host if request.client is not None else ""
-    return Caller(_said(request, _ACTOR) or agent, "asserted", agent, host, _said(request, _REASON))
+    actor, auth = _said(request, _ACTOR) or agent, "asserted"
+    if (bearer := _admitted(request, gate, host)) is not None:
+        actor, auth = bearer.actor, AUTH
+    return Caller(actor, auth, agent, host, _said(request, _REASON))
+
+
+def _admitted(request: Request, gate: Gate | None, peer: str) -> Bearer | None:
+    """Return who comes in, None where nobody is asked. Raises _Refused."""
+    try:
+        if gate is None or gate.is_open():
+            return None
+        asked = Asked("openlineage", f"POST {request.url.path}", peer)
+        return gate.admit(secret_in(request.headers.get(AUTHORIZATION)), "writer", asked)
+    except errors.StatusError as error:
+        raise _Refused(HTTP_STATUS[error.error_code], error.message) from None
 
 
 def _said(request: Request, header: str) -> str | None:

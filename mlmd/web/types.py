@@ -1,0 +1,79 @@
+"""Types: their properties, how many nodes they have, and the lists of these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mlmd.convert import property_types, text_of, unframed
+from mlmd.display.tables import Table
+from mlmd.kinds import KINDS, SYSTEM_TYPE_NAMES
+from mlmd.names import TYPE, name_of
+from mlmd.web.page import Page
+from mlmd.web.view import PLACES, Param
+
+if TYPE_CHECKING:
+    from mlmd.kinds import Kind, Type
+    from mlmd.web.view import View
+    from projections.query import Kind as KindName
+    from projections.sqlite.lookup import Lookup
+
+PARAMS: Final = (
+    Param("kind", "Only types of this kind.", choices=tuple(kind.name for kind in KINDS)),
+    Param("system", "The nine types that every store begins with, too.", default=False),
+)
+_COLUMNS: Final = ("id", "kind", "name", "version", "base_type", "properties", "count", "description")
+
+
+def types_page(view: View) -> Page:
+    """Return the page."""
+    rows = [
+        row
+        for row in view.ask(_rows)
+        if view["kind"] in ("", row["kind"])
+        and (view["system"] or row["count"] or row["name"] not in SYSTEM_TYPE_NAMES)
+    ]
+    table = Table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
+    return Page("types.html", "Types", {"rows": rows}, table=table, command="evlog types", python=_PYTHON)
+
+
+_PYTHON: Final = (
+    "[*store.metadata.get_artifact_types(), *store.metadata.get_execution_types(), *store.metadata.get_context_types()]"
+)
+
+
+def _rows(lookup: Lookup) -> list[dict[str, Any]]:
+    with lookup.snapshot():
+        found = [(kind, lookup.types(kind.name), lookup.count_by_type(kind.name)) for kind in KINDS]
+    return [
+        _row(kind, kind.type_message.FromString(unframed(body)), counts)
+        for kind, bodies, counts in found
+        for body in bodies
+    ]
+
+
+def _row(kind: Kind, message: Type, counts: dict[int, int]) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "kind": kind.name,
+        "name": message.name,
+        "thing": name_of((TYPE, message.name)),
+        "version": text_of(message, "version"),
+        "base_type": kind.base_types.get(message.base_type),
+        "description": text_of(message, "description"),
+        "properties": dict(sorted(property_types(message).items())),
+        "count": counts.get(message.id, 0),
+        "list": f"/{PLACES[kind.name]}",
+    }
+
+
+def counted(view: View, kind: KindName) -> list[dict[str, Any]]:
+    """Return the names of the types of a kind that have nodes, with how many: all versions of a name together."""
+
+    def question(lookup: Lookup) -> dict[str, int]:
+        with lookup.snapshot():
+            names, found = lookup.type_names(), dict[str, int]()
+            for type_id, count in lookup.count_by_type(kind).items():
+                found[names[type_id]] = found.get(names[type_id], 0) + count
+        return found
+
+    return [{"type": name, "count": count} for name, count in sorted(view.ask(question).items())]
