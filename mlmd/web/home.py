@@ -17,6 +17,7 @@ from mlmd.web.page import Page
 from mlmd.web.run import by_facts
 from mlmd.web.runs import short_facts
 from mlmd.web.view import PLACES, Param, object_path
+from mlmd.web.words import command_line
 from projections.sqlite.lookup import Lookup
 from replay.things import kind_of
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from replay.things import Difference
 
 _NEWEST: Final = 10
-_BROKEN_MAX: Final = 10
-_RUNNING_MAX: Final = 200  # So many that say they are running are looked at, whether they are lost.
+_SHOWN: Final = 10
+_UNEASY: Final = "state IN (FAILED, RUNNING)"  # In one look: there is no index of states.
+_LOOKED_AT_MAX: Final = 200  # So many of the newest.
 _DIFF_RECORDS_MAX: Final = 5_000
 _DIFF_SHOWN: Final = 15
 
@@ -53,26 +55,20 @@ def home_page(view: View) -> Page:
         view.site.name,
         facts,
         table=Table(columns, [tuple(run.values()) for run in runs]),
-        command=f"evlog {f'--at {view.at!r} ' if view.at else ''}status",
+        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "status"]),
         python=f"import mlmd\nmlmd.open(){f'.at({view.at!r})' if view.at else ''}.runs()",
         islands=("home",),
     )
 
 
 def _broken(view: View) -> dict[str, Any]:
-    """Return the newest runs that failed, and those that were running when their process ended."""
-    failed = view.store.runs("state = FAILED").page(0, _BROKEN_MAX)
-    lost = [run for run in view.store.runs("state = RUNNING")[:_RUNNING_MAX] if run.state == LOST]
+    """Return the newest runs that failed, those that were running when their process ended, and how many run."""
+    found = [(run, run.state) for run in view.store.runs(_UNEASY)[:_LOOKED_AT_MAX]]
     return {
-        "failed": [short_facts(run) | {"error": _last_line(run)} for run in map(_run_of(view), failed.nodes)],
-        "failed_total": failed.total,
-        "lost": [short_facts(run) for run in lost[:_BROKEN_MAX]],
-        "lost_total": len(lost),
+        "failed": [short_facts(run) | {"error": _last_line(run)} for run, state in found if state == "FAILED"][:_SHOWN],
+        "lost": [short_facts(run) for run, state in found if state == LOST][:_SHOWN],
+        "running": sum(state == "RUNNING" for _, state in found),
     }
-
-
-def _run_of(view: View) -> Any:
-    return lambda node: Run(view.store.metadata, node)
 
 
 def _last_line(run: Run) -> str | None:
@@ -97,7 +93,7 @@ def _since(view: View) -> dict[str, Any]:
     nodes = [one for one in found.differences if isinstance(one.after, NodePut)]
     counts = Counter((kind_of(one.after), one.what) for one in nodes)
     nodes.sort(key=lambda one: -one.by.offset)
-    types = view.site.engine.review(lambda _log, shown, _end: shown.ask(Lookup.type_names))
+    types = view.ask(Lookup.type_names)
     return told | {
         "counts": [{"kind": kind, "what": what, "count": count} for (kind, what), count in sorted(counts.items())],
         "nodes": len(nodes),

@@ -96,7 +96,7 @@ def _said(one: dict[str, Any]) -> str:
     if one["failed"]:
         said.append(
             f"{one['failed'] / one['runs']:.0%} failed" if one["failed"] / one["runs"] >= 0.005 else "few failed"
-        )  # noqa: PLR2004 - what would read as 0 %
+        )
     if one["cached"]:
         said.append(f"{one['cached']:,} cached")
     return " · ".join(said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -198,8 +198,10 @@ def _answering(site: Site, entry: Entry) -> Any:
         asked = read_asked(entry.params, request.query_params.multi_items())
         named = {name: value for name, value in request.path_params.items() if name != "form"}
         path = entry.filled(named)
-        view = View(site, path, named, entry.params, asked, who)
-        page = entry.page(view)
+        with closing(View(site, path, named, entry.params, asked, who)) as view:
+            return answered(view, entry.page(view), form, path)
+
+    def answered(view: View, page: Page, form: str, path: str) -> Response:
         if page.to:
             return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
@@ -226,7 +228,8 @@ def _acting(site: Site, action: Action) -> Any:
     """Return what answers a form: it acts, then sends the browser on."""
 
     def act(fields: Sequence[tuple[str, str]], who: Caller) -> str:
-        return action.act(View(site, action.path, {}, action.params, read_asked(action.params, fields), who))
+        with closing(View(site, action.path, {}, action.params, read_asked(action.params, fields), who)) as view:
+            return action.act(view)
 
     async def endpoint(request: Request) -> Response:
         form = "" if "text/html" in request.headers.get("accept", "") else "json"
