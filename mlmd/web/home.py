@@ -12,7 +12,6 @@ from mlmd.display.tables import Table
 from mlmd.errors import InvalidArgumentError
 from mlmd.names import name_of
 from mlmd.recorder.things import LOST, Run
-from mlmd.web.health import health_of
 from mlmd.web.page import Page
 from mlmd.web.run import by_facts
 from mlmd.web.runs import short_facts
@@ -47,9 +46,8 @@ def home_page(view: View) -> Page:
         "broken": _broken(view),
         "calendar": view.site.calendar.bars(view.offset),
         "since": _since(view) if view["since"] else None,
-        "health": None if view.is_past else health_of(view.site),
     }
-    columns = tuple(runs[0]) if runs else ("id",)
+    columns = tuple(runs[0]) if runs else ("id", "label", "type", "state")
     return Page(
         "home.html",
         view.site.name,

@@ -15,6 +15,7 @@ from mlmd.exchange.citation import Citations, cite
 from mlmd.web import bundle, headers, plotting, tlog, words
 from mlmd.web.calendar import Calendar
 from mlmd.web.guard import Guard, OpenGuard
+from mlmd.web.health import health_of
 from mlmd.web.live import Live
 from mlmd.web.notable import Notable
 from mlmd.web.page import FORMS, rendered
@@ -119,6 +120,10 @@ class Site:
         if self._citations is None:
             self._citations = Citations(self.engine.log, offset)
         return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
+
+    def health(self) -> dict[str, Any]:
+        """Return how the store is now: no fact of the records that a page cites, so pages alone show it."""
+        return health_of(self)
 
     def close(self) -> None:
         """End the streams that last as long as the site. To be called before its server stops, which waits for them."""
