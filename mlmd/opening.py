@@ -166,6 +166,12 @@ def open_folder(
     return Opened(log, view, writable=True, views=f"{views}{os.sep}", checkpointer=_checkpointer(place, log))
 
 
+def opened_log(place: Path) -> Log:
+    """Open the log of the store in a folder for reading, held to what view, checkpoint and anchors say was acknowledged."""
+    folder = RealFolder(place / LOG_FOLDER)
+    return Log.open(folder, writable=False, acknowledged=acknowledged_by(place / VIEWS_FOLDER, folder))
+
+
 def acknowledged_by(views: Path, log_folder: RealFolder) -> int:
     """Return how many records the view, the newest checkpoint and the anchors say were acknowledged: witnesses for recovery.
 

@@ -109,6 +109,6 @@ def _difference(one: Difference, types: dict[int, str]) -> dict[str, Any]:
         "path": object_path(kind, after.id) if kind in PLACES else None,
         "type": types.get(after.type_id),
         "name": after.name,
-        "state": getattr(after, "state", None),
+        "state": None if (state := getattr(after, "state", None)) == "RUNNING" else state,  # It may be lost by now.
         "said": difference_in_words(one) if one.what == "changed" else [],
     }

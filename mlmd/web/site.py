@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -18,8 +19,10 @@ from mlmd.web.guard import Guard, OpenGuard
 from mlmd.web.health import health_of
 from mlmd.web.live import Live
 from mlmd.web.notable import Notable
+from mlmd.web.openapi import description
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
+from mlmd.web.slow import Slowest
 from mlmd.web.verified import UNCHECKED
 from mlmd.web.view import COMMON, View
 from projections.errors import MissingLibraryError
@@ -89,6 +92,7 @@ class Site:
         self.engine, self.name, self.place, self.watch = engine, name, place, watch
         self.guard = guard or OpenGuard()
         self.notable = Notable(engine.log)
+        self.slowest = Slowest()
         self._cited: OrderedDict[int, Citation] = OrderedDict()
         self._citations: Citations | None = None
         self._lock = Lock()  # Held for the two above.
@@ -177,6 +181,7 @@ def application(site: Site) -> Starlette:
         routes += [Route(f"{path}{{form:form}}", answer), Route(entry.path, answer)]
     routes += [Route(action.path, _acting(site, action), methods=["POST"]) for action in ACTIONS]
     routes.append(Route("/live", _listening(site)))
+    routes += [Route("/healthz", _healthy(site)), Route("/openapi.json", _described(site))]
     routes += site.guard.routes(site)
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static")))
     made = Starlette(
@@ -226,6 +231,50 @@ def _answering(site: Site, entry: Entry) -> Any:
         except Exception as error:  # noqa: BLE001 - every failure is an answer
             return site.guard.asked_to_log_in(request, form, error) or site.refused(request, form, error)
 
+    return _timed(site, endpoint)
+
+
+def _timed(site: Site, endpoint: Any) -> Any:
+    """Return an endpoint that notes how long each answer took."""
+
+    async def timed(request: Request) -> Response:
+        started = time.perf_counter()
+        response: Response = await endpoint(request)
+        query = f"?{request.url.query}" if request.url.query else ""
+        took_s = time.perf_counter() - started
+        site.slowest.note(f"{request.method} {request.url.path}{query}", response.status_code, took_s)
+        return response
+
+    return timed
+
+
+def _healthy(site: Site) -> Any:
+    """Return what tells a load balancer whether the store answers: 200 or 503, and no more. Nobody has to log in for it."""
+
+    def ask() -> None:
+        site.engine.review(lambda _log, _view, end: end)
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            await run_in_threadpool(ask)
+        except Exception:  # noqa: BLE001 - whatever it is, the answer is no
+            _LOG.exception("%s: the store does not answer", request.url.path)
+            return Response("the store does not answer\n", 503, media_type="text/plain")
+        return Response("ok\n", 200, media_type="text/plain")
+
+    return endpoint
+
+
+def _described(site: Site) -> Any:
+    """Return what describes all pages and forms, for programs."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            await site.guard.who(request, "reader")
+        except Exception as error:  # noqa: BLE001 - as everywhere
+            return site.refused(request, "json", error)
+        return headers.json_response(description(PAGES, ACTIONS))
+
     return endpoint
 
 
@@ -247,7 +296,7 @@ def _acting(site: Site, action: Action) -> Any:
             return site.guard.asked_to_log_in(request, form, error) or site.refused(request, form, error)
         return RedirectResponse(to, 303)
 
-    return endpoint
+    return _timed(site, endpoint)
 
 
 def _listening(site: Site) -> Any:

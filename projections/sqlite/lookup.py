@@ -5,6 +5,7 @@ Lists of ids go to SQLite as one JSON array, so a statement has one text and one
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -101,9 +102,11 @@ class Lookup:
         self._connection, self._indexes = connection, indexes
         self._execute = connection.cursor().execute
 
-    def snapshot(self) -> apsw.Connection:
-        """Return a `with` block in which all look-ups see one moment."""
-        return self._connection
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Begin a `with` block in which all look-ups see one moment."""
+        with self._connection:
+            yield
 
     def close(self) -> None:
         """Close the connection."""

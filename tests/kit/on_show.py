@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
@@ -46,6 +47,7 @@ FILLED: Final = {
     "/contexts/{id}": (1, CONTEXTS + LONG),
     "/lineage/{object}": (f"art:{MODEL}", f"run:{RUNS + LONG}"),
     "/audit/{offset}": (12,),
+    "/evidence/{day}": ("1999-12-31", datetime.now(UTC).date()),
 }
 """What the field of a path is filled with."""
 ASKED: Final = {"/compare": "run=26&run=38"}

@@ -6,13 +6,17 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import signed
 from stores import run
 
 import mlmd
-from mlmd import opening
+from evlog.frame import unpack_body
+from evlog.merkle import leaf_hash
+from evlog.tip import leaf_of
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
 from mlmd.web import trail
+from mlmd.web.notable import Notable
 from mlmd.web.site import Site
 
 if TYPE_CHECKING:
@@ -24,20 +28,23 @@ if TYPE_CHECKING:
     from mlmd.recorder.store import Store
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The guide's store, 13 records, and one that taints; signed."""
-    monkeypatch.delenv("EVLOG_KEY", raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("EVLOG_ACTOR", "ana")
-    monkeypatch.setattr(opening, "_checkpointer", lambda *_: None)
-    place = tmp_path / "store"
-    assert run("demo", "--guide", place).exit_code == 0
-    assert run("-s", place, "keys", "new").exit_code == 0
-    with mlmd.open(place) as store, store.acting(actor="ben"):
-        store.taint("art:2", "label leak")
-    assert run("-s", place, "checkpoint").exit_code == 0
+    place = tmp_path_factory.mktemp("signed") / "store"
+    with pytest.MonkeyPatch.context() as patch:
+        signed.alone(patch, place.parent / "config")
+        patch.setenv("EVLOG_ACTOR", "ana")
+        signed.make(place)
+        with mlmd.open(place) as store, store.acting(actor="ben"):
+            store.taint("art:2", "label leak")
+        signed.sign(place)
     return place
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return signed.copied(made, tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -152,10 +159,6 @@ def test_a_page_shows_what_a_browser_compares(browser: TestClient) -> None:
 
 
 def test_a_record_is_shown_in_full_with_its_leaf(browser: TestClient, engine: Engine) -> None:
-    from evlog.frame import unpack_body
-    from evlog.merkle import leaf_hash
-    from evlog.tip import leaf_of
-
     told = facts(browser, "/audit/9.json")
     frame = engine.log.frame(9)
     assert told["leaf_hash"] == leaf_hash(leaf_of(frame, *unpack_body(frame.body, frame.changes))).hex()
@@ -197,8 +200,6 @@ def test_the_evidence_page_of_a_moment_knows_nothing_that_came_later(browser: Te
 
 
 def test_an_erasure_and_a_restore_are_found(tmp_path: Path, place: Path) -> None:
-    from mlmd.web.notable import Notable
-
     assert run("-s", place, "backup", tmp_path / "copy").exit_code == 0
     assert run("restore", tmp_path / "copy", tmp_path / "drill", "--at", "#9", "--reason", "drill").exit_code == 0
     with mlmd.open(tmp_path / "drill") as store:

@@ -102,6 +102,35 @@ def test_every_page_is_for_those_whose_role_reaches_it_and_for_nobody_else(shop:
             assert status != 401
 
 
+def test_every_address_of_the_site_asks_who_calls_also_those_that_are_no_page(shop: Site, engine: Engine) -> None:
+    secret_of(engine)
+    stranger = asking(shop)
+    asked = 0
+    for route in application(shop).routes:
+        path = re.sub(r"\{\w+(:path)?\}", "1", route.path.replace("{form:form}", ".json"))
+        for method in getattr(route, "methods", None) or ():
+            if (route.path, method) not in {
+                ("/login", "GET"),
+                ("/login", "HEAD"),
+                ("/login", "POST"),
+                ("/logout", "POST"),
+            }:
+                answer = stranger.request(method, path, data={"a": "b"} if method == "POST" else None)
+                assert answer.status_code in (303, 401), (method, path)
+                assert not answer.headers.get("location", "/login").removeprefix("/login").startswith("/"), path
+                asked += 1
+    assert asked > 2 * len(PAGES)
+
+
+def test_what_a_form_puts_is_put_by_the_holder_of_the_token(engine: Engine) -> None:
+    site = Site(engine, "store", guard=TokenGuard(gate_of(engine), "127.0.0.1", engine.log.id))
+    browser = logged_in(site, secret_of(engine, "ana", "writer"))
+    form = {"name": "release-4", "csrf": csrf_in(browser)}
+    assert browser.post("/mark", data=form).status_code == 303
+    envelope = next(engine.log.read(engine.log.end - 1)).record.envelope
+    assert (envelope.api, envelope.actor, envelope.auth) == ("PutContexts", "ana", "token")
+
+
 def test_every_form_is_for_those_whose_role_reaches_it(shop: Site, engine: Engine) -> None:
     for role in tokens.ROLES:
         secret = secret_of(engine, role, role)

@@ -7,12 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import signed
 from insider import position_of, swap
+from signed import sign
 from stores import put, run
 
 from evlog import log, segment
 from evlog.frame import HEADER
-from mlmd import opening
 from mlmd.web.watch import Watch
 
 if TYPE_CHECKING:
@@ -22,16 +23,22 @@ if TYPE_CHECKING:
     from evlog.upkeep.audit import Fault
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 13 records in segments of 5, with a key."""
+    place = tmp_path_factory.mktemp("signed") / "store"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "SEGMENT_RECORDS_MAX", 5)
+        signed.alone(patch, place.parent / "config")
+        signed.make(place)
+    return place
+
+
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A signed store of 13 records in segments of 5, with an anchor."""
+def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, signed, with an anchor."""
     monkeypatch.setattr(log, "SEGMENT_RECORDS_MAX", 5)
-    monkeypatch.delenv("EVLOG_KEY", raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(opening, "_checkpointer", lambda *_: None)  # They shall be made when the test says so.
-    place = tmp_path / "store"
-    assert run("demo", "--guide", place).exit_code == 0
-    assert run("-s", place, "keys", "new").exit_code == 0
+    place = signed.copied(made, tmp_path, monkeypatch)
     (tmp_path / "elsewhere").mkdir()
     sign(place, "--copy-to", tmp_path / "elsewhere")
     return place
@@ -42,11 +49,6 @@ def watch(place: Path) -> Iterator[Watch]:
     watch = Watch(place)
     yield watch
     watch.close()
-
-
-def sign(place: Path, *words: str | Path) -> None:
-    result = run("-s", place, "checkpoint", *words)
-    assert result.exit_code == 0, result.output
 
 
 def found(watch: Watch) -> Fault:

@@ -137,7 +137,7 @@ function compare(shown: Shown, stored: Stored): void {
   for (const [name, text] of shown.facts) {
     if (!FACTS.includes(name)) continue;
     const true_ = factOf(name, stored, envelope);
-    if (text !== true_) throw new EvidenceError(`the page says ${name} ${JSON.stringify(text)}, the record ${JSON.stringify(true_)}`);
+    if (collapsed(text) !== collapsed(true_)) throw new EvidenceError(`the page says ${name} ${JSON.stringify(text)}, the record ${JSON.stringify(true_)}`);
   }
 }
 
@@ -149,11 +149,14 @@ function factOf(name: string, stored: Stored, envelope: ReadonlyMap<string, Valu
   return printable(value);
 }
 
-/** Return microseconds since 1970 as RFC 3339, with six digits where there is a fraction. */
+/** Return microseconds since 1970 as pages write a time: in UTC, to the second. */
 export function timeOf(timeUs: bigint): string {
-  const seconds = new Date(Number(timeUs / 1_000_000n) * 1000).toISOString().slice(0, 19);
-  const left = timeUs % 1_000_000n;
-  return `${seconds}${left === 0n ? "" : `.${left.toString().padStart(6, "0")}`}Z`;
+  return `${new Date(Number(timeUs / 1_000_000n) * 1000).toISOString().slice(0, 19).replace("T", " ")}Z`;
+}
+
+/** Return a text as a browser shows it: one space for any number. */
+function collapsed(text: string): string {
+  return text.replace(/\s+/g, " ").trim();
 }
 
 /** Return a text as pages write it: in one line, nothing in it that hides or turns around what stands beside it. */
@@ -179,4 +182,16 @@ function count(records: number): string {
 
 function said(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Return the outcome of all steps in words. kept: was there a checkpoint from elsewhere? */
+export function inWords(steps: readonly Step[], kept: boolean): { state: Step["state"]; text: string } {
+  const bad = steps.find((step) => step.state === "bad");
+  if (bad !== undefined) return { state: "bad", text: `Not verified. ${bad.text}` };
+  const records = steps.filter((step) => step.record !== undefined);
+  const proven = records.filter((step) => step.state === "ok").length;
+  const shown = `${proven} of ${records.length} record${records.length === 1 ? "" : "s"} of this page`;
+  if (!kept) return { state: "open", text: `The store agrees with itself: ${shown}. Paste a checkpoint from elsewhere to know more.` };
+  const state = proven === records.length ? "ok" : "open";
+  return { state, text: `Verified by this browser: the log begins with what your checkpoint stands for; ${shown} are in it as shown.` };
 }

@@ -81,7 +81,7 @@ export class Tiles {
       if (level > 0) {
         for (let below = number * WIDTH; below < width; below += 1) {
           const name = await this.childFault(level - 1, below);
-          if (name !== null) return `${name} and the tile above it do not fit together`;
+          if (name !== null) return `${name} and ${nameOf(level, number, this.widthOf(level, number))} above it do not fit together`;
         }
       }
       if (width % WIDTH > 0) names.push(nameOf(level, number, this.widthOf(level, number)));
