@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from mlmd.exchange.citation import Citations, cite
 from mlmd.web import bundle, headers, plotting, tlog, words
 from mlmd.web.calendar import Calendar
 from mlmd.web.guard import Guard, OpenGuard
+from mlmd.web.health import health_of
 from mlmd.web.live import Live
 from mlmd.web.notable import Notable
 from mlmd.web.openapi import description
@@ -124,6 +125,10 @@ class Site:
             self._citations = Citations(self.engine.log, offset)
         return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
 
+    def health(self) -> dict[str, Any]:
+        """Return how the store is now: no fact of the records that a page cites, so pages alone show it."""
+        return health_of(self)
+
     def close(self) -> None:
         """End the streams that last as long as the site. To be called before its server stops, which waits for them."""
         self.live.close()
@@ -203,8 +208,10 @@ def _answering(site: Site, entry: Entry) -> Any:
         asked = read_asked(entry.params, request.query_params.multi_items())
         named = {name: value for name, value in request.path_params.items() if name != "form"}
         path = entry.filled(named)
-        view = View(site, path, named, entry.params, asked, who)
-        page = entry.page(view)
+        with closing(View(site, path, named, entry.params, asked, who)) as view:
+            return answered(view, entry.page(view), form, path)
+
+    def answered(view: View, page: Page, form: str, path: str) -> Response:
         if page.to:
             return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
@@ -275,7 +282,8 @@ def _acting(site: Site, action: Action) -> Any:
     """Return what answers a form: it acts, then sends the browser on."""
 
     def act(fields: Sequence[tuple[str, str]], who: Caller) -> str:
-        return action.act(View(site, action.path, {}, action.params, read_asked(action.params, fields), who))
+        with closing(View(site, action.path, {}, action.params, read_asked(action.params, fields), who)) as view:
+            return action.act(view)
 
     async def endpoint(request: Request) -> Response:
         form = "" if "text/html" in request.headers.get("accept", "") else "json"

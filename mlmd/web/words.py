@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup, escape
 
-from mlmd.display.cells import NONE, cut, in_words, moment_in_words, printable, time_of
+from mlmd.display.cells import CELL_MAX, NONE, cut, in_words, moment_in_words, printable, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,4 +101,9 @@ def value(one: Any) -> Any:
     return when(one) if isinstance(one, datetime) else in_words(one)
 
 
-FILTERS: Final = {"when": when, "took": took, "number": number, "size": size, "value": value, "cut": cut}
+def short(text: Any, longest: int = CELL_MAX) -> str:
+    """Return a text in one line of at most so many characters, none of which turns what stands around it."""
+    return cut(printable(str(text)), longest)
+
+
+FILTERS: Final = {"when": when, "took": took, "number": number, "size": size, "value": value, "cut": short}
