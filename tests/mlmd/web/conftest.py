@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -10,11 +13,11 @@ from starlette.testclient import TestClient
 import mlmd
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
+from mlmd.story import record_story
 from mlmd.web.site import Site, application
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlmd.recorder.store import Store
 
@@ -40,6 +43,47 @@ def store(engine: Engine) -> Store:
 @pytest.fixture
 def browser(site: Site) -> TestClient:
     """Asks as a browser does."""
+    return asking(site)
+
+
+def asking(site: Site) -> TestClient:
+    """Return what asks for the pages of a site as a browser does."""
     return TestClient(
         application(site), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"}
     )
+
+
+@dataclass
+class Demo:
+    """The store that `evlog demo` makes, on show."""
+
+    engine: Engine
+    store: Store
+    site: Site
+    browser: TestClient
+
+    def facts(self, path: str, **query: Any) -> dict[str, Any]:
+        """Return what a page of data says."""
+        answer = self.browser.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        facts: dict[str, Any] = answer.json()["facts"]
+        return facts
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that store, for all tests: they leave it as it is."""
+    place = tmp_path_factory.mktemp("recorded") / "store"
+    with mlmd.open(place) as store:
+        record_story(store)
+    return place
+
+
+@pytest.fixture
+def demo(recorded: Path, tmp_path: Path) -> Iterator[Demo]:
+    """A copy of it on show, for one test."""
+    place = Path(shutil.copytree(recorded, tmp_path / "demo", symlinks=True))
+    engine = Engine(open_folder(place))
+    site = Site(engine, "demo", place=place)
+    yield Demo(engine, mlmd.open(mlmd.MetadataStore.over(engine)), site, asking(site))
+    engine.close()
