@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from starlette.testclient import TestClient
+from shown import Demo, asking
 
 import mlmd
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
 from mlmd.story import record_story
-from mlmd.web.site import Site, application
+from mlmd.web.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from starlette.testclient import TestClient
 
     from mlmd.recorder.store import Store
 
@@ -44,30 +45,6 @@ def store(engine: Engine) -> Store:
 def browser(site: Site) -> TestClient:
     """Asks as a browser does."""
     return asking(site)
-
-
-def asking(site: Site) -> TestClient:
-    """Return what asks for the pages of a site as a browser does."""
-    return TestClient(
-        application(site), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"}
-    )
-
-
-@dataclass
-class Demo:
-    """The store that `evlog demo` makes, on show."""
-
-    engine: Engine
-    store: Store
-    site: Site
-    browser: TestClient
-
-    def facts(self, path: str, **query: Any) -> dict[str, Any]:
-        """Return what a page of data says."""
-        answer = self.browser.get(path, params=query)
-        assert answer.status_code == 200, answer.text
-        facts: dict[str, Any] = answer.json()["facts"]
-        return facts
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 import mlmd.web.artifact as module
 from mlmd import errors
 
 if TYPE_CHECKING:
-    from conftest import Demo
+    import pytest
+    from shown import Demo
     from starlette.testclient import TestClient
 
     from mlmd.recorder.store import Store
@@ -116,7 +115,7 @@ def test_of_very_much_that_was_made_from_it_the_nearest_is_counted(demo: Demo, m
 def test_an_artifact_of_another_client_has_no_versions_and_a_page_all_the_same(
     browser: TestClient, store: Store
 ) -> None:
-    from mlmd.proto import metadata_store_pb2 as pb  # noqa: PLC0415
+    from mlmd.proto import metadata_store_pb2 as pb
 
     type_id = store.metadata.put_artifact_type(pb.ArtifactType(name="Examples"))
     [one] = store.metadata.put_artifacts([pb.Artifact(type_id=type_id, uri="", name="a@b c:/?#")])

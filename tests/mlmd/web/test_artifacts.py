@@ -11,7 +11,7 @@ import pytest
 from mlmd.recorder.things import Artifact
 
 if TYPE_CHECKING:
-    from conftest import Demo
+    from shown import Demo
     from starlette.testclient import TestClient
 
     from mlmd.recorder.store import Store
@@ -99,7 +99,12 @@ def test_hostile_names_stay_text(browser: TestClient, store: Store) -> None:
     with store.run("Job<i>", name="<i>job", contexts={"Pipe<i>": bad}) as run:
         run.output(f"s3://b/{bad}", "Data<i>", **{"p<i>": bad, "quote\"'": bad})
     pages = ("/artifacts", "/artifacts/1", "/types", "/contexts", "/contexts/1", "/taint?object=art:1")
-    for path in (*pages, "/search?q=alert", "/artifacts?q=name+%3D+'<i>'&type=<i>&col=<i>", "/search?q=<i>%1b%e2%80%ae"):
+    for path in (
+        *pages,
+        "/search?q=alert",
+        "/artifacts?q=name+%3D+'<i>'&type=<i>&col=<i>",
+        "/search?q=<i>%1b%e2%80%ae",
+    ):
         answer = browser.get(path)
         assert answer.status_code == 200, path
         for hostile in ("<script>alert", "<i>", "\x1b", "\u202e", " style="):

@@ -10,7 +10,7 @@ import pytest
 from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
-    from conftest import Demo
+    from shown import Demo
     from starlette.testclient import TestClient
 
     from mlmd.recorder.store import Store
@@ -103,9 +103,7 @@ def test_pages_of_rows_together_are_all_rows(demo: Demo) -> None:
 def tfx(store: Store) -> dict[str, int]:
     """What TFX and Kubeflow Pipelines put: runs are children of the pipeline; executions are in both. One run is of nothing yet."""
     metadata = store.metadata
-    types = {
-        name: metadata.put_execution_type(pb.ExecutionType(name=name)) for name in ("Gen", "Train", "Push")
-    }
+    types = {name: metadata.put_execution_type(pb.ExecutionType(name=name)) for name in ("Gen", "Train", "Push")}
     model = metadata.put_artifact_type(pb.ArtifactType(name="Model"))
     pipeline_type = metadata.put_context_type(pb.ContextType(name="pipeline"))
     run_type = metadata.put_context_type(pb.ContextType(name="pipeline_run"))
@@ -116,7 +114,11 @@ def tfx(store: Store) -> dict[str, int]:
     metadata.put_parent_contexts([pb.ParentContext(parent_id=pipeline, child_id=one) for one in [*runs, *nodes]])
     for run in runs[:3]:
         [made] = metadata.put_artifacts([pb.Artifact(type_id=model, uri=f"m/{run}")])
-        for name, state in (("Gen", pb.Execution.CACHED), ("Train", pb.Execution.COMPLETE), ("Push", pb.Execution.FAILED)):
+        for name, state in (
+            ("Gen", pb.Execution.CACHED),
+            ("Train", pb.Execution.COMPLETE),
+            ("Push", pb.Execution.FAILED),
+        ):
             [one] = metadata.put_executions([pb.Execution(type_id=types[name], last_known_state=state)])
             links = [pb.Association(context_id=context, execution_id=one) for context in (pipeline, run)]
             metadata.put_attributions_and_associations([], links)
@@ -159,7 +161,9 @@ def test_a_context_of_the_past_is_as_it_was(demo: Demo) -> None:
     assert first["runs"] < demo.facts(f"/contexts/{taxi}.json")["runs"]
 
 
-def test_a_context_without_runs_has_a_page_and_one_that_is_not_there_has_none(browser: TestClient, store: Store) -> None:
+def test_a_context_without_runs_has_a_page_and_one_that_is_not_there_has_none(
+    browser: TestClient, store: Store
+) -> None:
     type_id = store.metadata.put_context_type(pb.ContextType(name="Project", properties={"owner": pb.STRING}))
     made = pb.Context(type_id=type_id, name="empty")
     made.properties["owner"].string_value = "ana"

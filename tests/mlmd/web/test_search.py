@@ -10,7 +10,7 @@ import pytest
 from mlmd.names import name_of
 
 if TYPE_CHECKING:
-    from conftest import Demo
+    from shown import Demo
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,9 @@ def test_a_text_is_found_where_the_recorder_finds_it(demo: Demo) -> None:
     assert len(demo.facts("/search.json", q="taxi", n=3)["rows"]) == 3
 
 
-@pytest.mark.parametrize("text", ["art:9999", "nobody:3", "nobody@prod", "s3://not/here", "art:x", "::", "@", "run:" + "9" * 40])
+@pytest.mark.parametrize(
+    "text", ["art:9999", "nobody:3", "nobody@prod", "s3://not/here", "art:x", "::", "@", "run:" + "9" * 40]
+)
 def test_what_names_nothing_is_said_and_searched(demo: Demo, text: str) -> None:
     facts = demo.facts("/search.json", q=text)
     assert facts["said"]
