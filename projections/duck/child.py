@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from projections.duck.console import SqlError, Task
-from projections.duck.wide import free, literal, quoted
+from projections.duck.wide import different, literal, quoted
 from projections.errors import ViewError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _answer(reader: Reader, task: Task) -> None:
     query, columns, variants = _understood(connection, task)
     if task.parquet is not None:
         named = [
-            f"{value} as {quoted(name)}" for value, name in zip(_selected(variants), _different(columns), strict=True)
+            f"{value} as {quoted(name)}" for value, name in zip(_selected(variants), different(columns), strict=True)
         ]
         wrapped = f"select {', '.join(named)} from ({query}\n) as answer({_names(columns)})"
         copy = f"copy ({wrapped}) to {literal(task.parquet)} (format parquet, compression zstd)"
@@ -81,7 +81,7 @@ def _answer(reader: Reader, task: Task) -> None:
     if any(variants):  # As JSON: the library's own way to Python loses keys that are empty or hold a NUL.
         query = f"select {', '.join(_selected(variants))} from ({query}\n) as answer({_names(columns)})"
     cursor, count = connection.execute(query, task.params or None), 0
-    _tell({"columns": _different(columns or [column[0] for column in cursor.description]), "offset": offset})
+    _tell({"columns": different(columns or [column[0] for column in cursor.description]), "offset": offset})
     while rows := cursor.fetchmany(_ROWS_AT_ONCE):
         count += len(rows)
         for row in rows:
@@ -111,12 +111,6 @@ def _names(columns: list[str]) -> str:
 
 def _selected(variants: list[bool]) -> list[str]:
     return [f"c{number}::json" if tree else f"c{number}" for number, tree in enumerate(variants)]
-
-
-def _different(columns: list[str]) -> list[str]:
-    """Return the names of columns so that no two are the same."""
-    taken: set[str] = set()
-    return [free(taken, name or "column") for name in columns]
 
 
 def _plain(value: Any, *, tree: bool | None = False) -> Any:

@@ -6,11 +6,14 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 
 from mlmd.recorder.things import Artifact
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from shown import Demo
     from starlette.testclient import TestClient
 
@@ -109,3 +112,18 @@ def test_hostile_names_stay_text(browser: TestClient, store: Store) -> None:
         assert answer.status_code == 200, path
         for hostile in ("<script>alert", "<i>", "\x1b", "\u202e", " style="):
             assert hostile not in answer.text, (path, hostile)
+
+
+def test_properties_that_a_database_takes_for_one_have_a_column_each(
+    browser: TestClient, store: Store, tmp_path: Path
+) -> None:
+    odd = {"acc": 1, "ACC": 2, 'a"b': 3, "x'; y": 4, "": 5}
+    with store.run("Job") as run:
+        run.output("s3://b/x", "Data", **{name: value for name, value in odd.items() if name})
+    file = tmp_path / "rows.parquet"
+    file.write_bytes(browser.get("/artifacts.parquet").content)
+    relation = duckdb.sql(f"from '{file}'")
+    told = dict(zip(relation.columns, relation.fetchall()[0], strict=True))
+    assert (told["ACC"], told["acc_2"], told['a"b'], told["x'; y"]) == (2, 1, 3, 4)
+    assert browser.get("/artifacts.parquet", params={"col": ""}).status_code == 200
+    assert browser.get("/artifacts.parquet", params={"col": ["id", "ID", "acc"]}).status_code == 200
