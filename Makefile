@@ -12,7 +12,8 @@ PARALLEL := -n auto --dist worksteal  # Neighbours stay together, so what a file
 # pytest every test: that is half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo test oldest deep faults soak bench reference mlflow beside compat lint type format wire command golden build check clean
+.PHONY: help venv demo test oldest deep faults soak bench reference mlflow beside compat web web-check screenshots advisories lint type format wire \
+  command golden build check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +42,28 @@ mlflow: .mlflow/tried  ## the tests of the MLflow plugin, in an environment that
 	$(PYTEST) -q tests/mlflow
 
 venv: $(VENV)/dev  ## the virtual environment
+
+# The scripts of the web UI, where Node is. What they build to is committed, so nobody else needs it; a test says whether it is the same.
+NODE_MODULES := web/node_modules/.package-lock.json
+
+$(NODE_MODULES): web/package-lock.json
+	cd web && npm ci --no-progress
+	@touch $@
+
+web-check: $(NODE_MODULES)  ## types and tests of the scripts of the web UI
+	cd web && npm run --silent check && npm test --silent
+
+web: web-check  ## build them into mlmd/web/static
+	cd web && npm run --silent build
+
+screenshots: $(VENV)/dev $(NODE_MODULES)  ## write the pictures of docs/ui.md
+	EVLOG_SCREENSHOTS=docs/ui $(PYTEST) -q tests/mlmd/web/browser/test_screenshots.py
+
+# Asks PyPI's and npm's own lists; a mirror of their packages has none.
+advisories: $(VENV)/dev  ## known weaknesses of what we depend on
+	$(PYTHON) -m venv build/advisories && build/advisories/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	build/advisories/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') --skip-editable
+	cd web && npm audit
 
 demo: $(VENV)/run  ## install, record a training workflow, show its lineage, rebuild the views
 	@rm -rf $(DEMO)
@@ -73,6 +96,7 @@ bench: $(VENV)/dev .reference/tried  ## speed, beside the reference; imports and
 	$(BIN)/python tests/bench/porting.py
 	@test ! -e .mlflow/made || .mlflow/bin/python tests/bench/mlflow_beside.py
 	$(BIN)/python tests/bench/drawing.py
+	$(BIN)/python tests/bench/web.py
 
 reference: $(VENV)/dev .reference/tried  ## the reference's own test suite: in process, over gRPC by two clients, on compat
 	$(BIN)/python tests/reference/suite.py
@@ -126,4 +150,4 @@ build: $(VENV)/dev  ## the wheel, installed and imported in an environment of it
 check: lint type build test  ## what must pass before a change lands
 
 clean:
-	rm -rf $(VENV) .reference .mlflow .compat .bench build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) web/node_modules .reference .mlflow .compat .bench build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

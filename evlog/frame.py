@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 HEADER: Final = struct.Struct("<4sIIIBBHIQQQ16s")
 assert HEADER.size == 64, "docs/format.md says 64"
 _CHECKED: Final = struct.Struct("<IIBBHIQQQ16s")
-_U32: Final = struct.Struct("<I")
+U32: Final = struct.Struct("<I")
 MAGIC: Final = b"MLJ1"
 FRAME_VERSION: Final = 1
 BODY_MAX: Final = 64 * 1024 * 1024
@@ -108,7 +108,7 @@ def pack(
     if size > BODY_MAX:
         raise RecordTooLargeError(size, limit=BODY_MAX)
     checked = _CHECKED.pack(size, crc32c(body), FRAME_VERSION, kind, flags, changes, offset, time_us, synced, prev)
-    return b"".join((MAGIC, _U32.pack(_extend(seed, checked)), checked, body, bytes(-size % ALIGNMENT)))
+    return b"".join((MAGIC, U32.pack(_extend(seed, checked)), checked, body, bytes(-size % ALIGNMENT)))
 
 
 def repack(frame: Frame, body: bytes, *, seed: int, prev: bytes | None = None) -> bytes:
@@ -158,7 +158,7 @@ def unpack(data: bytes, at: int, *, seed: int, position: int = 0) -> Frame | Bad
 
 def pack_body(envelope: bytes, changes: Sequence[bytes]) -> bytes:
     """Return the body of a record."""
-    pack_size = _U32.pack
+    pack_size = U32.pack
     parts = [pack_size(len(envelope)), envelope]
     for change in changes:
         parts.append(pack_size(len(change)))
@@ -169,18 +169,18 @@ def pack_body(envelope: bytes, changes: Sequence[bytes]) -> bytes:
 def unpack_body(body: bytes, changes: int) -> tuple[bytes, list[bytes]]:
     """Return the envelope and the changes of a record's body. Raises ValueError where the sizes do not add up."""
     end = len(body)
-    if changes == 1 and end >= 2 * _U32.size:  # By far the most records: no loop, and no second look.
-        at = _U32.size + _U32.unpack_from(body)[0]
-        if at + _U32.size <= end and at + _U32.size + _U32.unpack_from(body, at)[0] == end:
-            return body[_U32.size : at], [body[at + _U32.size :]]
+    if changes == 1 and end >= 2 * U32.size:  # By far the most records: no loop, and no second look.
+        at = U32.size + U32.unpack_from(body)[0]
+        if at + U32.size <= end and at + U32.size + U32.unpack_from(body, at)[0] == end:
+            return body[U32.size : at], [body[at + U32.size :]]
     parts: list[bytes] = []
     at = 0
     for _ in range(changes + 1):
-        if end - at < _U32.size:
+        if end - at < U32.size:
             message = "the body ends inside a size"
             raise ValueError(message)
-        (size,) = _U32.unpack_from(body, at)
-        at += _U32.size + size
+        (size,) = U32.unpack_from(body, at)
+        at += U32.size + size
         if at > end:
             message = "a part of the body runs over its end"
             raise ValueError(message)

@@ -23,11 +23,12 @@ _TRIES: Final = 3  # A reader that is held up amid its read may see both slots h
 
 
 class Lookout:
-    """Looks how far a log is acknowledged. `end`: as last seen; `mark`: what HEAD said then, None where it is lost."""
+    """Looks how far a log is acknowledged. `end`: as last seen; `mark`: what HEAD said then, None where it is lost; `seed`: of its checksums."""
 
     def __init__(self, folder: Folder, log_id: bytes, seed: int, whole: Callable[[], int]) -> None:
         """Begin with nothing seen. whole: tells how far the frames are whole, for a log without a HEAD."""
-        self._folder, self._log_id, self._seed, self._whole = folder, log_id, seed, whole
+        self._folder, self._log_id, self._whole = folder, log_id, whole
+        self.seed = seed
         self._lock = threading.Lock()  # Of `look`: an older HEAD must not be judged after a newer one.
         self._raw: bytes | None = None
         self.end = 0
@@ -61,7 +62,7 @@ class Lookout:
                 return b"", None
             with closing(file):
                 raw = file.read(head.SIZE, 0)
-            mark = head.newest(raw, seed=self._seed)
+            mark = head.newest(raw, seed=self.seed)
             if mark is not None:
                 break
         return raw, mark

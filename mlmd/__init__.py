@@ -1,6 +1,7 @@
 """What `import ml_metadata as mlmd` offers, over an append-only log: MetadataStore, its options, its errors and messages; and `sql`.
 
-`open` is for people: runs recorded in a few lines; `In`, `Out` and `this_run` are for steps.
+`open` is for people: runs recorded in a few lines; `In`, `Out` and `this_run` are for steps. `check` tells
+what a proof of such a store proves.
 
 Names are imported when they are first used: the command lives in this package too, and must start at once.
 """
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mlmd import metadata_store as metadata_store
     from mlmd import proto as proto
     from mlmd.analytics import sql as sql
+    from mlmd.proofs import check as check
     from mlmd.recorder.steps import In as In
     from mlmd.recorder.steps import Out as Out
     from mlmd.recorder.steps import this_run as this_run
@@ -27,6 +29,7 @@ _MODULES: Final = ("errors", "metadata_store", "proto")  # What `import ml_metad
 _OURS: Final = {
     "sql": ("analytics", "sql"),
     "open": ("recorder.store", "open_store"),
+    "check": ("proofs", "check"),
     "In": ("recorder.steps", "In"),
     "Out": ("recorder.steps", "Out"),
     "this_run": ("recorder.steps", "this_run"),

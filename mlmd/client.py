@@ -20,7 +20,8 @@ from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.reaching import REACH, reach_by_events
-from mlmd.service import ACTOR, AS_OF, NAME, REASON, SUBJECT
+from mlmd.running import GUARDED_PUT, RUN_PUT, put_run_by_calls
+from mlmd.service import ACTOR, AS_OF, GUARDED, NAME, REASON, SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
     from mlmd.moment import At
 
 # What a store in process does in one step, and how it is done with what the wire has.
-_NOT_ON_THE_WIRE: Final[dict[str, Callable[[Callable[[Method, Any], Any], Any], Any]]] = {
-    FIND.name: find_by_pages,
-    MENTIONS.name: mentions_by_pages,
-    REACH.name: reach_by_events,
-    TAINT.name: taint_by_put,
-    FORETELL.name: foretell_by_gets,
-    RETIRE.name: retire_by_put,
+_NOT_ON_THE_WIRE: Final[dict[Method, Callable[[Callable[[Method, Any], Any], Any], Any]]] = {
+    FIND: find_by_pages,
+    MENTIONS: mentions_by_pages,
+    REACH: reach_by_events,
+    TAINT: taint_by_put,
+    FORETELL: foretell_by_gets,
+    RETIRE: retire_by_put,
+    RUN_PUT: put_run_by_calls,
 }
 TOKEN: Final = "EVLOG_TOKEN"  # noqa: S105 - in the environment: an argument would be seen by whoever lists processes.
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
@@ -68,7 +70,7 @@ class Remote:
 
     def call(self, method: Method, request: Any) -> Any:
         """Return the answer to a request. Raises StatusError, the gRPC error as its cause."""
-        here = _NOT_ON_THE_WIRE.get(method.name)
+        here = _NOT_ON_THE_WIRE.get(method)
         if here is not None:
             self._refuse_put(method)
             return here(self._send, request)
@@ -86,8 +88,10 @@ class Remote:
             call = self._calls[method.name] = self._channel.unary_unary(
                 f"/{NAME}/{method.name}", method.request.SerializeToString, method.response.FromString
             )
+        said = (self._at or _said_by(author)) + self._token
+        if method is GUARDED_PUT:
+            said += ((GUARDED, "yes"),)
         try:
-            said = (self._at or _said_by(author)) + self._token
             return call(request, timeout=self._timeout_s, metadata=said)
         except grpc.RpcError as error:
             raise errors.make_exception(error.details() or "", error.code().value[0]) from error

@@ -187,15 +187,16 @@ def put_nodes(kind: Kind) -> Callable[[Draft, Any], Any]:
     def command(draft: Draft, request: Any) -> Any:
         mask = request.update_mask.paths
         guarded = kind is ARTIFACT and request.options.abort_if_latest_updated_time_changed
-        ids = [_put_node(draft, kind, node, mask=mask, guarded=guarded) for node in getattr(request, kind.plural)]
+        ids = [put_node(draft, kind, node, mask=mask, guarded=guarded) for node in getattr(request, kind.plural)]
         return response(**{f"{kind.name}_ids": ids})
 
     return command
 
 
-def _put_node(
+def put_node(
     draft: Draft, kind: Kind, node: Node, *, mask: Sequence[str] = (), guarded: bool = False, force: bool = False
 ) -> int:
+    """Create a node without id, update one with it; return its id."""
     if node.HasField("id"):
         return _update(draft, kind, node, mask=mask, guarded=guarded, force=force)
     return _create(draft, kind, node)
@@ -412,9 +413,14 @@ def _put_event(draft: Draft, event: pb.Event, artifact_id: int, execution_id: in
         time_ms=event.milliseconds_since_epoch if event.HasField("milliseconds_since_epoch") else draft.now_ms,
         path=path_of(event),
     )
+    add_event(draft, change)
+
+
+def add_event(draft: Draft, change: EventPut) -> None:
+    """Put an event between two nodes that are there. Raises AlreadyExistsError."""
     if not draft.put_event(change):
         raise errors.AlreadyExistsError(
-            f"Given event already exists: artifact {artifact_id}, execution {execution_id}, {event_type}"
+            f"Given event already exists: artifact {change.artifact_id}, execution {change.execution_id}, {change.type}"
         )
 
 
@@ -457,17 +463,23 @@ def put_parent_contexts(draft: Draft, request: service.PutParentContextsRequest)
 # Composite puts ------------------------------------------------------------------------------------------------------
 
 
-def put_execution(draft: Draft, request: service.PutExecutionRequest) -> service.PutExecutionResponse:
-    """PutExecution: artifacts, then the execution, then events, then contexts."""
+def put_execution(
+    draft: Draft, request: service.PutExecutionRequest, *, guarded: bool = False
+) -> service.PutExecutionResponse:
+    """PutExecution: artifacts, then the execution, then events, then contexts.
+
+    guarded: what is there gets a later update time than it had, so that whoever read it before can tell.
+    """
     if not request.HasField("execution"):
         raise Invalid("No execution is found")
     options = request.options
     reuse = options.reuse_artifact_if_already_exist_by_external_id
     pairs = request.artifact_event_pairs
     made = [
-        _put_pair_artifact(draft, pair.artifact, reuse=reuse) if pair.HasField("artifact") else None for pair in pairs
+        _put_pair_artifact(draft, pair.artifact, reuse=reuse, guarded=guarded) if pair.HasField("artifact") else None
+        for pair in pairs
     ]
-    execution_id = _put_node(draft, EXECUTION, request.execution, force=options.force_update_time)
+    execution_id = put_node(draft, EXECUTION, request.execution, force=options.force_update_time, guarded=guarded)
     artifact_ids = [
         _put_pair_event(draft, pair.event, artifact_id, execution_id) if pair.HasField("event") else artifact_id
         for pair, artifact_id in zip(pairs, made, strict=True)
@@ -480,7 +492,7 @@ def put_execution(draft: Draft, request: service.PutExecutionRequest) -> service
                 raise errors.NotFoundError(f"Results missing for ids: {{{context.id}}}. Found results for {{}}")
             context_id = context.id
         else:
-            context_id = _put_context(draft, context, reuse=options.reuse_context_if_already_exist)
+            context_id = put_context(draft, context, reuse=options.reuse_context_if_already_exist)
         context_ids.append(context_id)
         draft.put_link(EXECUTION, context_id, execution_id)
         for artifact_id in named:
@@ -492,20 +504,20 @@ def put_execution(draft: Draft, request: service.PutExecutionRequest) -> service
     )
 
 
-def _put_pair_artifact(draft: Draft, artifact: pb.Artifact, *, reuse: bool) -> int:
+def _put_pair_artifact(draft: Draft, artifact: pb.Artifact, *, reuse: bool, guarded: bool) -> int:
     """Put an artifact; with `reuse`, one without id takes that of the artifact with its external id."""
     if reuse and not artifact.HasField("id") and artifact.external_id:
         known_id = draft.id_external(ARTIFACT, artifact.external_id)
         if known_id is not None:
             return _update_as(draft, artifact, known_id)
-    return _put_node(draft, ARTIFACT, artifact)
+    return put_node(draft, ARTIFACT, artifact, guarded=guarded)
 
 
 def _update_as(draft: Draft, artifact: pb.Artifact, artifact_id: int) -> int:
     known = pb.Artifact()
     known.CopyFrom(artifact)
     known.id = artifact_id
-    return _put_node(draft, ARTIFACT, known)
+    return put_node(draft, ARTIFACT, known)
 
 
 def _put_pair_event(draft: Draft, event: pb.Event, artifact_id: int | None, execution_id: int) -> int:
@@ -526,20 +538,20 @@ def _put_pair_event(draft: Draft, event: pb.Event, artifact_id: int | None, exec
     return artifact_id
 
 
-def _put_context(draft: Draft, context: pb.Context, *, reuse: bool) -> int:
+def put_context(draft: Draft, context: pb.Context, *, reuse: bool) -> int:
     """Put a context; with `reuse`, one that bears the name already is taken as it is."""
     if not context.HasField("type_id"):
         raise Invalid("Context is missing a type_id")
     if not context.HasField("name"):
         raise Invalid("Context is missing a name")
     if context.HasField("id"):
-        return _put_node(draft, CONTEXT, context)
+        return put_node(draft, CONTEXT, context)
     if reuse:
         known_id = draft.id_named(CONTEXT, context.type_id, context.name)
         if known_id is not None:
             return known_id
     try:
-        return _put_node(draft, CONTEXT, context)
+        return put_node(draft, CONTEXT, context)
     except errors.AlreadyExistsError as error:
         if not reuse:
             raise
@@ -558,12 +570,12 @@ def put_lineage_subgraph(
         _check_nodes(draft, kind, getattr(request, kind.plural))
     options = request.options
     context_ids = [
-        _put_context(draft, context, reuse=options.reuse_context_if_already_exist) for context in request.contexts
+        put_context(draft, context, reuse=options.reuse_context_if_already_exist) for context in request.contexts
     ]
     artifact_ids = _put_subgraph_artifacts(
         draft, request.artifacts, reuse=options.reuse_artifact_if_already_exist_by_external_id
     )
-    execution_ids = [_put_node(draft, EXECUTION, execution) for execution in request.executions]
+    execution_ids = [put_node(draft, EXECUTION, execution) for execution in request.executions]
     for context_id in context_ids:
         for execution_id in execution_ids:
             draft.put_link(EXECUTION, context_id, execution_id)
@@ -588,7 +600,7 @@ def _put_subgraph_artifacts(draft: Draft, artifacts: Sequence[pb.Artifact], *, r
         for artifact in artifacts
     ]
     return [
-        _put_node(draft, ARTIFACT, artifact) if known_id is None else _update_as(draft, artifact, known_id)
+        put_node(draft, ARTIFACT, artifact) if known_id is None else _update_as(draft, artifact, known_id)
         for artifact, known_id in zip(artifacts, known_ids, strict=True)
     ]
 

@@ -28,6 +28,10 @@ class Known(Protocol):
         """Return a node's body."""
         ...
 
+    def since(self, kind: KindName, node_id: int) -> int | None:
+        """Return the offset of the record that put a node last."""
+        ...
+
     def id_named(self, kind: KindName, type_id: int, name: str) -> int | None:
         """Return the id of the node of a type with a name."""
         ...
@@ -93,11 +97,18 @@ class Draft:
     """Changes of one request over what is known.
 
     types, last_ids: kept across requests as long as nobody else changes the store; the draft adds to `types` what it reads, and
-    `last_ids` is its own copy, to be kept if the request is not refused.
+    `last_ids` is its own copy, to be kept if the request is not refused. offset: that of the record that it becomes.
     """
 
-    def __init__(self, known: Known, types: TypeCache, now_ms: int, last_ids: Mapping[str, int] | None = None) -> None:
-        self.known, self.now_ms = known, now_ms
+    def __init__(
+        self,
+        known: Known,
+        types: TypeCache,
+        now_ms: int,
+        last_ids: Mapping[str, int] | None = None,
+        offset: int = -1,
+    ) -> None:
+        self.known, self.now_ms, self.offset = known, now_ms, offset
         self.last_ids = dict(last_ids or {})
         self.changes: list[Any] = []  # Of Change.
         self._types = types

@@ -426,7 +426,7 @@ class Engine:
 
     def _decided(self, put: _Put, now_us: int) -> Draft:
         """Return the draft of a put. Raises StatusError for a refusal."""
-        draft = Draft(self.view.lookup, self._types, now_us // 1000, self._last_ids)
+        draft = Draft(self.view.lookup, self._types, now_us // 1000, self._last_ids, self.view.applied)
         assert put.method.command is not None, "only puts wait in line"
         put.response = put.method.command(draft, put.request)
         return draft

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from projections.errors import MissingLibraryError
 
@@ -15,6 +15,7 @@ except ImportError:
     raise MissingLibraryError("uvicorn", extra="ui") from None
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -36,11 +37,35 @@ class TlsFiles:
     ca: Path | None = None
 
 
+class Beside(Protocol):
+    """What goes on in the background while a server answers."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def close(self) -> None:
+        """End."""
+        ...
+
+
 class HttpServer:
     """A server at work. `host`, `port`: where it listens; `url`: as a browser is told."""
 
-    def __init__(self, application: ASGIApp, host: str, port: int, tls: TlsFiles | None = None) -> None:
-        """Listen. port: 0 for any free one. Raises ListenError."""
+    def __init__(
+        self,
+        application: ASGIApp,
+        host: str,
+        port: int,
+        tls: TlsFiles | None = None,
+        *,
+        beside: Beside | None = None,
+        ending: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Listen. port: 0 for any free one. Raises ListenError.
+
+        beside: starts and ends with it. ending: called when it is told to stop, to end answers that would last.
+        """
         import ssl  # noqa: PLC0415 - most listen without
 
         certificates: dict[str, Any] = {}
@@ -73,18 +98,23 @@ class HttpServer:
         self.host, self.port = host, int(self._socket.getsockname()[1])
         named = f"[{host}]" if ":" in host else host
         self.url = f"{'http' if tls is None else 'https'}://{named}:{self.port}/"
-        self._server = uvicorn.Server(config)
+        self._server, self._beside, self._ending = uvicorn.Server(config), beside, ending
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="http", daemon=True
         )
 
     def start(self) -> None:
         """Begin to answer."""
+        if self._beside is not None:
+            self._beside.start()
         self._thread.start()
 
     def stop(self) -> None:
         """Let requests that run finish, then let go of the port."""
+        self._ending()
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(2 * _STOP_S)
         self._socket.close()
+        if self._beside is not None:
+            self._beside.close()

@@ -82,13 +82,12 @@ def parse(text: str, now: datetime | None = None) -> Moment:
 def ahead(text: str, now: datetime | None = None) -> datetime:
     """Return when something ends: so long from now ("30d", "12h"), or a time as above, yet to come. Raises ValueError."""
     now = now or datetime.now(UTC)
-    match = _AGO.fullmatch(text.strip().lower())
-    if match and match[2]:
-        try:
+    try:
+        if (match := _AGO.fullmatch(text.strip().lower())) and match[2]:
             return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
-        except OverflowError:
-            raise ValueError(f"{text!r} is after the calendar ends") from None
-    found = _written(text).at if not match else now
+        found = _written(text).at
+    except (ValueError, OverflowError):
+        found = now
     if not isinstance(found, datetime) or found <= now:
         raise ValueError(f"{text!r} is no time to come: write 30d, 12h, or a date such as 2030-03-01")
     return found

@@ -2,6 +2,7 @@
 
 Who puts goes into the record's envelope: the name of his token, where the store has tokens; the identity that TLS proved, else what the caller
 says of itself in `x-evlog-actor`, else its user agent. `x-evlog-transaction`, a UUID, makes a put safe to send again. `x-evlog-subject` says whose personal values are put.
+`x-evlog-guarded` with PutExecution refuses to overwrite what others put since the caller read it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mlmd import errors, moment
 from mlmd.admission import AUTH, AUTHORIZATION, Asked, secret_in
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_service_pb2 as service
+from mlmd.running import GUARDED_PUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,7 @@ REASON: Final = "x-evlog-reason"
 SUBJECT: Final = "x-evlog-subject"
 TRANSACTION: Final = "x-evlog-transaction"
 AS_OF: Final = "x-evlog-as-of"
+GUARDED: Final = "x-evlog-guarded"
 _PLAIN: Final = frozenset(range(0x20, 0x7F)) - frozenset(b"%")
 _USER_AGENT: Final = "user-agent"
 DETAILS_MAX: Final = 4_096  # Bytes on the wire. Above 8 KiB of trailers gRPC answers with a status of its own.
@@ -54,7 +57,7 @@ def _handler(engine: Engine, method: Method, gate: Gate | None) -> Handler:
 
     def ask(data: bytes, context: grpc.ServicerContext, bearer: Bearer | None) -> bytes:
         if puts:
-            found = answer(method, parse(data), caller_of(context, bearer))
+            found = answer(_guarded(method, context), parse(data), caller_of(context, bearer))
         else:
             found = answer(method, parse(data), at=_at(engine, context))
         return found if found.__class__ is bytes else found.SerializeToString()
@@ -101,6 +104,13 @@ def admit_or_abort(gate: Gate, context: grpc.ServicerContext, what: str) -> None
 
 def _asked(context: grpc.ServicerContext, what: str) -> Asked:
     return Asked("grpc", what, _host(context.peer()))
+
+
+def _guarded(method: Method, context: grpc.ServicerContext) -> Method:
+    """Return the method that a caller means: PutExecution may be guarded."""
+    if method.name != GUARDED_PUT.name or not any(key == GUARDED for key, _ in context.invocation_metadata()):
+        return method
+    return GUARDED_PUT
 
 
 def _refuse(context: grpc.ServicerContext, error: errors.StatusError) -> bytes:

@@ -17,6 +17,7 @@ has read it, lets nobody in.
 from __future__ import annotations
 
 import hmac
+import re
 import os
 import secrets
 import time
@@ -51,6 +52,7 @@ PLACE: Final = "keys/tokens"
 NAME: Final = "TOKENS"
 START: Final = "evlog_"
 NAME_MAX: Final = 100  # Characters.
+_SECRET: Final = re.compile(rf"{START}[\w-]{{20,}}")
 _LOCK: Final = "LOCK"
 _FORMAT: Final = 1
 _SECRET_BYTES: Final = 32
@@ -146,8 +148,7 @@ class Tokens:
     def write(self, tokens: Sequence[Token]) -> None:
         """Let these be the tokens, durably. Within `changing`. Raises StorageError."""
         folder = RealFolder(self.file.parent, private=True)
-        data = msgspec.json.encode(_File(_FORMAT, list(tokens), _sum(tokens)))
-        write_whole(folder, NAME, data + b"\n")
+        write_whole(folder, NAME, written(tokens))
         folder.sync_names()
 
 
@@ -193,6 +194,11 @@ def remove(engine: Engine, name: str, caller: Caller | None = None) -> list[Toke
     return left
 
 
+def written(tokens: Sequence[Token]) -> bytes:
+    """Return what the file of these tokens holds."""
+    return msgspec.json.encode(_File(_FORMAT, list(tokens), _sum(tokens))) + b"\n"
+
+
 def parse(data: bytes) -> list[Token]:
     """Return the tokens that the file holds. Raises ValueError for bytes that are not such a file, whole."""
     try:
@@ -204,6 +210,11 @@ def parse(data: bytes) -> list[Token]:
     if found.sum != _sum(found.tokens):
         raise ValueError("is damaged: it is not what was written")
     return found.tokens
+
+
+def hidden(text: str) -> str:
+    """Return a text without the secrets that somebody put into it, such as an address."""
+    return _SECRET.sub(f"{START}...", text)
 
 
 def _record(engine: Engine, api: str, change: TokenAdded | TokenRemoved, caller: Caller | None) -> None:

@@ -121,3 +121,4 @@ def same_file(link: str, inode: int) -> bool:
 CURRENT: Final = Generations("current", "sqlite")
 HISTORY: Final = Generations("history", "duckdb")
 HISTORY_LOCK: Final = "history.lock"  # Of those who write the history view.
+FROZEN_FOLDER: Final = "frozen"  # Below the views: the history as files that never change.

@@ -51,13 +51,13 @@ def bring_up(log: Log, views: Path, progress: Progress | None = None) -> Shown:
     found = shown(log, views)
     if found is not None and found.behind == 0:
         return found
-    if not _writable(views):
+    if not writable(views):
         if found is None:
             raise ViewError(
                 f"{views}: there is no history view of this log, and none can be made: the folder cannot be written"
             )
         return found
-    with _writing(views):
+    with writing(views):
         return _advance(log, views, _end(log), progress)
 
 
@@ -85,8 +85,13 @@ def follow(log: Log, views: Path, told: Callable[[int], object], stop_event: Eve
 def rebuild(log: Log, views: Path, progress: Progress | None = None) -> int:
     """Make the analytics view anew beside the old one and swap it in; return the offset it is at."""
     views.mkdir(exist_ok=True)
-    with _writing(views):
-        return _replace(log, views, None, _end(log), progress).applied
+    with writing(views):
+        return make_anew(log, views, progress)
+
+
+def make_anew(log: Log, views: Path, progress: Progress | None = None) -> int:
+    """Do what `rebuild` does, for who holds `writing`."""
+    return _replace(log, views, None, _end(log), progress).applied
 
 
 class Look(NamedTuple):
@@ -183,10 +188,12 @@ def shown(log: Log, views: Path) -> Shown | None:
     except ViewError:  # Damaged, of another release, or replaced this very moment.
         return None
     stop = _end(log)  # Now, because another process may have brought the view up a moment ago.
-    return Shown(path, mark.applied, stop - mark.applied) if _fits(log, mark, stop) else None
+    return Shown(path, mark.applied, stop - mark.applied) if fits(log, mark, stop) else None
 
 
-def _fits(log: Log, mark: Watermark, stop: int) -> bool:
+def fits(log: Log, mark: Watermark, stop: int | None = None) -> bool:
+    """Tell whether a view is of the log's history. stop: how many records the log has, where that is known."""
+    stop = _end(log) if stop is None else stop
     return mark.log_id == log.id and mark.applied <= stop and log.leaf_prefix(mark.applied) == mark.prev
 
 
@@ -201,12 +208,12 @@ def _advance(log: Log, views: Path, stop: int, progress: Progress | None) -> Sho
         return _replace(log, views, path if shown(log, views) else None, stop, progress)
     except ViewError:
         return _replace(log, views, None, stop, progress)
-    fits, behind = _fits(log, view.mark, stop), stop - view.applied
-    if fits and behind <= _IN_PLACE_RECORDS:
+    ours, behind = fits(log, view.mark, stop), stop - view.applied
+    if ours and behind <= _IN_PLACE_RECORDS:
         _follow_and_close(view, log, stop, progress)
         return Shown(path, stop, 0)
     view.close()
-    return _replace(log, views, path if fits else None, stop, progress)
+    return _replace(log, views, path if ours else None, stop, progress)
 
 
 def _replace(log: Log, views: Path, source: Path | None, stop: int, progress: Progress | None) -> Shown:
@@ -245,7 +252,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _writing(views: Path) -> Iterator[None]:
+def writing(views: Path) -> Iterator[None]:
     """Hold the lock of those who write the view."""
     lock = RealFolder(views).lock(database.LOCK)
     try:
@@ -258,7 +265,8 @@ def _writing(views: Path) -> Iterator[None]:
         lock.close()
 
 
-def _writable(views: Path) -> bool:
+def writable(views: Path) -> bool:
+    """Tell whether views can be made in a folder, which is made where it is not there."""
     if not views.exists():
         try:
             views.mkdir()

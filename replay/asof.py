@@ -41,3 +41,9 @@ def offset_of(log: Log, moment: Moment) -> int:
     if moment > datetime.now(UTC):
         raise FutureError(asked=moment, end=end)
     return log.offset_at((moment - _EPOCH) // _MICROSECOND)
+
+
+def first_since(log: Log, moment: Moment) -> int:
+    """Return the offset of the first record that was put since a moment. Raises as `offset_of`."""
+    # An offset counts the records up to a time, and what was put at that very time was put since then.
+    return offset_of(log, moment if isinstance(moment, int) else moment - _MICROSECOND)

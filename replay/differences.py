@@ -67,6 +67,20 @@ def diff(
     return Diff(start, stop, net, put - len(net))
 
 
+def of_record(log: Log, view: View, entry: Entry, most: int | None = None) -> list[Difference]:
+    """Return what a record made of each thing that it put, in its order, beside the version before; `most` of them at most.
+
+    The view has applied the record. What a record says about the log itself puts nothing.
+    """
+    by = provenance_of(entry)
+    puts = {
+        key_of(change): change for change in entry.record.changes if puts_a_row(change)
+    }  # Put twice, the last counts.
+    wanted = dict(islice(puts.items(), most))
+    before = _states_before(log, view, entry.offset, wanted)
+    return [Difference(before.get(key), change, by) for key, change in wanted.items()]
+
+
 def _place(key: Key) -> tuple[Any, ...]:
     return (_ORDER.index(key[0]), *key[1:])
 

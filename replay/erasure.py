@@ -13,6 +13,7 @@ Each step may be done twice. No frame is touched: every proof, checkpoint and ro
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from evlog.personal import sealed_values, stored_entries
 from evlog.records import Erased, Record
 from evlog.subject_keys import Intent, Published
 from projections.errors import ExportError, MissingLibraryError, ViewError
-from projections.generations import CURRENT, HISTORY, HISTORY_LOCK
+from projections.generations import CURRENT, FROZEN_FOLDER, HISTORY, HISTORY_LOCK
 from replay import manifest
 from replay.manifest import SnapshotError
 from replay.rebuild import rebuild
@@ -232,6 +233,8 @@ def purge(log: Log, views: Path, bodies: Bodies, progress: Progress | None = Non
     rebuild(log, views, bodies, progress)
     with closing(RealFolder(views).lock(HISTORY_LOCK)) as lock, held(lock):
         HISTORY.remove(views)
+        if (views / FROZEN_FOLDER).exists():
+            shutil.rmtree(views / FROZEN_FOLDER)
 
 
 def _look_after(log: Log, views: Path | None, copy: Published, progress: Progress | None) -> Looked:

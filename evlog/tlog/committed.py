@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from evlog.errors import EvidenceError
+from evlog.errors import EvidenceError, LogError
+from evlog.tlog.leaves import Leaves
 from evlog.tlog.proof import check_consistency, consistency, inclusion, node_of, root_of_inclusion, root_of_range
 from evlog.tlog.tiles import WIDTH, Tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from evlog.files import Folder
     from evlog.tlog.checkpoint import Checkpoint
     from evlog.tlog.note import VerifierKey
     from evlog.tlog.review import Promise
@@ -29,6 +32,11 @@ class Published:
         self._tiled = next((size for size, root in newest_first if self._tiles.root(size) == root), 0)
         self._node = self._tiles.node(self._tiled)
         self._checked: dict[int, list[bytes]] = {}
+
+    @property
+    def tiled(self) -> int:
+        """Return the number of leaves below a promised root of which there are tiles."""
+        return self._tiled
 
     def root(self, size: int) -> bytes | None:
         """Return the root of the first `size` leaves, None where nothing that was promised tells it."""
@@ -78,3 +86,43 @@ def believed(promises: Sequence[Promise], keys: Sequence[VerifierKey]) -> list[C
         except EvidenceError:
             continue
     return found
+
+
+class Other(NamedTuple):
+    """A record that is not the one that was promised, and where it stands: at a byte of the segment `base`."""
+
+    offset: int
+    base: int
+    position: int
+
+
+def first_other(
+    folder: Folder, seed: int, published: Published, progress: Callable[[int, int], None] | None = None
+) -> Other | None:
+    """Return the first record of a log whose leaf is not the promised one; None where no sound tile tells, or the log cannot be read so far.
+
+    progress: told (leaves compared, leaves that are published).
+    """
+    try:
+        offset = _first_other_leaf(folder, seed, published, progress)
+        if offset is None:
+            return None
+        with closing(Leaves.of_segment(folder, seed, offset)) as leaves:
+            leaves.read(offset)
+            return Other(offset, *leaves.place)
+    except LogError:
+        return None  # An audit tells of it.
+
+
+def _first_other_leaf(
+    folder: Folder, seed: int, published: Published, progress: Callable[[int, int], None] | None
+) -> int | None:
+    with closing(Leaves.of_segment(folder, seed, 0)) as leaves:
+        while (start := leaves.tip.end) < published.tiled:
+            _, hashes = leaves.read(min(start + WIDTH, published.tiled))
+            for offset, found in enumerate(hashes, start):
+                if published.leaf(offset) not in (None, found):
+                    return offset
+            if progress is not None:
+                progress(leaves.tip.end, published.tiled)
+    return None

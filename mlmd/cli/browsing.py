@@ -31,6 +31,8 @@ def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | 
     from mlmd.http_server import HttpServer  # noqa: PLC0415
     from mlmd.web.login import TokenGuard  # noqa: PLC0415
     from mlmd.web.site import Site, application  # noqa: PLC0415
+    from mlmd.web.verified import UNCHECKED  # noqa: PLC0415
+    from mlmd.web.watch import Watch  # noqa: PLC0415
 
     gate = gate_of(engine)
     if not is_loopback(host) and (gate is None or gate.is_open()):
@@ -40,8 +42,10 @@ def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | 
         )
     place = Path(name) if engine.views is not None else None
     guard = TokenGuard(gate, host, engine.log.id)
-    site = Site(engine, Path(name).name or name, place=place, guard=guard)
-    return HttpServer(application(site), host, port, tls)
+    watch = Watch(place) if place is not None else None
+    verified = watch.verified if watch is not None else lambda: UNCHECKED
+    site = Site(engine, Path(name).name or name, place=place, guard=guard, watch=verified)
+    return HttpServer(application(site), host, port, tls, beside=watch, ending=site.close)
 
 
 @command()

@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evlog import codec
 from evlog.errors import EvidenceError
-from evlog.records import Entry
-from evlog.tlog import evidence
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import actors_option, policy_option, read_file, read_policy
+from mlmd.cli.evidence import actors_option, policy_option
 from mlmd.cli.output import Row, show_one
 from mlmd.cli.things import record_row
+from mlmd.proofs import checked, read_proof
+from mlmd.trust import by_root, read_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evlog.tlog.evidence import Evidence
     from evlog.tlog.note import VerifierKey
-    from evlog.tlog.policy import Agreed
     from mlmd.cli.settings import Settings
+    from mlmd.proofs import Checked
 
 
 @command()
@@ -45,35 +43,27 @@ def check(settings: Settings, path: Path, policy: Path | None, root: str | None,
     """
     if (policy is None) == (root is None):
         raise click.UsageError("whom do you trust? give --policy POLICY or --root HASH")
+    trust = read_policy(policy).check if policy is not None else by_root(str(root))
     try:
-        proof = evidence.parse(read_file(path, evidence.EVIDENCE_BYTES_MAX))
-        proven = evidence.check(proof)
-        signed = evidence.actor_of(proof, actors)
-        if signed is None and actors:
-            raise EvidenceError("no actor signed the record")
-        agreed = read_policy(policy).check(proof.signed) if policy is not None else None
-        if agreed is None and proof.signed.checkpoint.root.hex() != str(root).lower():
-            raise EvidenceError("the root of the checkpoint is not the one that you know")
+        found = checked(read_proof(path), trust, actors)
     except EvidenceError as error:
         raise EvidenceError(f"{path}: nothing is proven: {error}") from error
-    row = _row(proof, proven, agreed) | {"actor_known": signed.known if signed is not None else None}
+    row = _row(found)
     if settings.form == "table":
-        row["changes"] = [
-            {"number": one.number, "change": what} for one, what in zip(proof.shown, row["changes"], strict=True)
-        ]
+        shown = zip(found.evidence.shown, row["changes"], strict=True)
+        row["changes"] = [{"number": one.number, "change": what} for one, what in shown]
     show_one(settings, row)
 
 
-def _row(proof: Evidence, proven: evidence.Proven, agreed: Agreed | None) -> Row:
-    head = proof.signed.checkpoint
-    record = codec.decode_stored(proof.envelope, [one.change for one in proof.shown], offset=proven.offset)
+def _row(found: Checked) -> Row:
     return {
         "proven": True,
-        "log": head.origin,
-        "size": head.size,
-        "root": head.root.hex(),
-        "signed_by": agreed.logs if agreed is not None else [],
-        "witnesses": agreed.witnesses if agreed is not None else [],
-        "shown": f"{len(proof.shown)} of {proven.changes} changes",
-        **record_row(Entry(proven.offset, proven.time_us, record)),
+        "log": found.log,
+        "size": found.size,
+        "root": found.root,
+        "signed_by": found.agreed.logs,
+        "witnesses": found.agreed.witnesses,
+        "shown": f"{len(found.shown)} of {found.changes} changes",
+        **record_row(found.entry),
+        "actor_known": found.actor_known,
     }

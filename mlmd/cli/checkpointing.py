@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,14 @@ from evlog.tlog.archive import keep_cosigned
 from evlog.tlog.shelf import FolderShelf
 from evlog.tlog.tiles import Tiles
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import (
-    identity_of,
-    key_of,
-    key_option,
-    policy_option,
-    publish,
-    read_policy,
-)
+from mlmd.cli.evidence import key_option, policy_option
 from mlmd.cli.output import Row, show_one, talk
+from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE, Refusal
 from mlmd.opening import TLOG_FOLDER
+from mlmd.publishing import identity_of, key_of, publish
+from mlmd.trust import read_policy
 
 if TYPE_CHECKING:
     from evlog.tlog.checkpoint import Signed
@@ -80,7 +77,7 @@ def checkpoint(
         raise Refusal("there is no key to sign with", f"evlog -s {place} keys new")
     if bool(urls) != (policy is not None):
         raise click.UsageError("witnesses are asked with --witness URL, and their keys stand in --policy POLICY")
-    signed = publish(settings, place, key)
+    signed = publish(place, key, partial(progress_of, settings))
     if policy is not None:
         signed = _cosigned(settings, place, signed, urls, read_policy(policy))
     row: Row = {

@@ -14,12 +14,12 @@ from evlog.author import Author
 from evlog.files import RealFolder
 from evlog.log import Log
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import read_file
 from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store, store_of
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.engine import Engine
+from mlmd.files import read_file
 from mlmd.names import name_of
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
 from mlmd.personal import DECLARE, rules_of

@@ -167,7 +167,6 @@ def _openlineage(asked: Asked) -> None:
 
 
 def _rocrate(asked: Asked) -> None:
-    from evlog.tlog import evidence  # noqa: PLC0415 - as above
     from mlmd.exchange import rocrate  # noqa: PLC0415
     from mlmd.exchange.newfile import fresh  # noqa: PLC0415
     from mlmd.exchange.selection import select  # noqa: PLC0415
@@ -191,9 +190,9 @@ def _rocrate(asked: Asked) -> None:
         if asked.proof:
             from mlmd.cli.proving import proof_of  # noqa: PLC0415
 
-            _, made = proof_of(settings, f"run:{number}")
+            made = proof_of(settings, f"run:{number}")
             files[_PROOF_FILE] = "The proof that the run's record is in the log: evlog check FILE"
-            (temporary / _PROOF_FILE).write_bytes(evidence.pack(made))
+            (temporary / _PROOF_FILE).write_bytes(made.data)
         crate = rocrate.metadata(found, number, files)
         text = json.dumps(crate, indent=1, ensure_ascii=False)
         (temporary / rocrate.METADATA).write_text(text, encoding="utf-8")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mlmd import moment
+from mlmd.changes import difference_in_words, difference_row
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.history import refuse_unknown, refuse_unknown_types
 from mlmd.cli.output import WORDS, local_time, rfc3339, show_rows
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
 from mlmd.cli.settings import When
-from mlmd.cli.things import RECORD_FIELDS, difference_in_words, difference_row, parse_named, provenance_row
+from mlmd.cli.things import RECORD_FIELDS, parse_named, provenance_row
 from mlmd.plain import plain
 from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import timedelta
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ import click
 
 from evlog.errors import FutureError
 from mlmd import names
+from mlmd.changes import difference_in_words, difference_row, in_short, plain_change
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.following import Feed, feed_reader
 from mlmd.cli.output import WORDS, in_words, show_rows, talk
@@ -20,16 +20,12 @@ from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import When
 from mlmd.cli.stream import RowStream
 from mlmd.cli.things import (
-    difference_in_words,
-    difference_row,
-    in_short,
     parse_named,
-    plain_change,
     provenance_row,
     record_row,
 )
 from projections.sqlite.lookup import Lookup
-from replay.asof import offset_of
+from replay.asof import first_since, offset_of
 from replay.differences import records_of_types
 from replay.reading import read_backward
 from replay.things import things_of
@@ -37,9 +33,7 @@ from replay.versions import history, was_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
-    from datetime import datetime
 
-    from evlog.log import Log
     from evlog.records import Entry, Envelope
     from mlmd.cli.output import Row
     from mlmd.cli.settings import Settings
@@ -151,13 +145,7 @@ def _range(store: Store, since: Moment | None, until: Moment | None) -> tuple[in
     if until is not None:
         with contextlib.suppress(FutureError):  # Nothing was put in the future: until then is until now.
             stop = min(stop, offset_of(store.log, store.settled(until)))
-    return 0 if since is None else _start(store.log, store.settled(since)), stop
-
-
-def _start(log: Log, at: int | datetime) -> int:
-    """Return the offset of the first record since a moment."""
-    # An offset counts the records up to a time, and what was put at that very time was put since then.
-    return offset_of(log, at if isinstance(at, int) else at - timedelta(microseconds=1))
+    return 0 if since is None else first_since(store.log, store.settled(since)), stop
 
 
 def _follow(
@@ -173,7 +161,7 @@ def _follow(
         return record_row(entry) | ({"changes": in_short(entry.record.changes)} if settings.form == "table" else {})
 
     with log_of(settings) as log:
-        start, end = 0 if since is None else _start(log, settled(settings, since)), log.end
+        start, end = 0 if since is None else first_since(log, settled(settings, since)), log.end
         stream = RowStream(settings, _COLUMNS)
         if limit:
             found = (row for entry in read_backward(log, start, end) if (row := row_of(entry)) is not None)

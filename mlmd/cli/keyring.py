@@ -10,10 +10,11 @@ from evlog.tlog import keys as signing
 from evlog.tlog.agent import key_named
 from evlog.tlog.note import is_name
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import identity_of, key_of, key_option
+from mlmd.cli.evidence import key_option
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import Refusal
+from mlmd.publishing import identity_of, key_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ import click
 
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.settings import PARQUET
-from mlmd.display.cells import NONE, calendar_time, cut, printable
+from mlmd.display.cells import EMPTY, as_listed, calendar_time, cut, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +33,6 @@ NAMED: Final = (*WORDS, "id")  # Where a row says art:1; elsewhere it has kind a
 _TIMES: Final = ("time", "created", "updated", "started", "expires")
 # What names a row in a further command: art:1, run:2, ctx:3, or a name.
 _NAMES: Final = ("thing", "artifact", "execution", "context", "run", "alias", "mark", "key", "name", "id")
-EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 
 
@@ -185,17 +184,7 @@ def show_one(settings: Settings, row: Row, footer: str | None = None) -> None:
 
 def in_words(name: str, value: Any) -> str:
     """Return a value as a person reads it."""
-    if value in EMPTY:
-        return NONE
-    if name in _TIMES and isinstance(value, str):
-        return local_time(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return ", ".join(f"{in_words('', key)}={in_words('', item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(in_words("", item) for item in value)
-    return printable(str(value))
+    return local_time(value) if name in _TIMES and value and isinstance(value, str) else as_listed(value)
 
 
 def _lines(name: str, value: Any) -> list[str]:

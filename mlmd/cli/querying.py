@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import sys
-import tempfile
 import time
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -155,20 +152,19 @@ def _write_parquet(task: Task, file: Path | None) -> str:
     """Write the answer to a file, whole or not at all, or to standard output."""
     from projections.duck.console import Answer  # noqa: PLC0415 - as in `sql`
 
-    with tempfile.TemporaryDirectory() if file is None else nullcontext(file.parent) as folder:
-        task.parquet = str(Path(folder).resolve() / f".{secrets.token_hex(4)}.parquet")
-        try:
-            with Answer(task) as answer:
-                for _ in answer.rows():
-                    pass
-            if file is not None:
-                Path(task.parquet).replace(file)
-            else:
-                with Path(task.parquet).open("rb") as written:
-                    shutil.copyfileobj(written, sys.stdout.buffer)
-        finally:
-            Path(task.parquet).unlink(missing_ok=True)
-    return _counted(answer.count, answer.offset)
+    task.parquet = True
+    with Answer(task) as answer:
+        if file is None:
+            sys.stdout.buffer.writelines(answer.parquet())
+        else:
+            unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+            try:
+                with unfinished.open("xb") as written:
+                    written.writelines(answer.parquet())
+                unfinished.replace(file)
+            finally:
+                unfinished.unlink(missing_ok=True)
+    return f"{answer.size:,} bytes of #{answer.offset:,}"
 
 
 def _text(query: str | None) -> str:

@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evlog.tlog import evidence
 from mlmd import moment
+from mlmd.changes import difference_in_words
 from mlmd.cli.hindsight import diff_row
 from mlmd.cli.history import refuse_unknown, refuse_unknown_types
 from mlmd.cli.output import rfc3339
-from mlmd.cli.proving import proof_of, shown_by
+from mlmd.cli.proving import proof_row
 from mlmd.cli.reading import Store
 from mlmd.cli.refusal import Refusal
-from mlmd.cli.settings import Settings
 from mlmd.cli.showing import node_in_full
 from mlmd.cli.status import status_of
-from mlmd.cli.things import difference_in_words, provenance_row
+from mlmd.cli.things import provenance_row
 from mlmd.cli.tracing import graph_row
 from mlmd.cli.typelist import type_rows
 from mlmd.display.walk import lineage as lineage_of
@@ -36,6 +35,7 @@ from mlmd.marks import settled
 from mlmd.names import name_of
 from mlmd.opening import VIEWS_FOLDER, open_folder
 from mlmd.plain import plain
+from mlmd.proofs import prove
 from mlmd.recorder import search as searches
 from mlmd.recorder.references import thing_of
 from mlmd.recorder.things import LOST, is_lost
@@ -237,11 +237,10 @@ class Questions:
         with self._look(at) as look:
             if object.startswith("#") and _moment(object).at >= look.store.end:  # type: ignore[operator] # It is an offset.
                 raise Refusal(f"{object}: the store is looked at as of #{look.store.end}", f"#{look.store.end - 1}")
-            settings = Settings(store=self._place, at=moment.Moment(at, look.store.end), quiet=True)
-            name = object if object.startswith("#") else name_of(look.named(object))
-            entry, made = proof_of(settings, name, sign=False)
-            told = shown_by(entry, made) | {"proof": evidence.pack(made).decode()}
-            unsigned = "it is unsigned: it convinces who has this root from elsewhere" if made.signed.unsigned else None
+            thing = _moment(object).at if object.startswith("#") else look.named(object)
+            made = prove(look.store.metadata, thing, sign=False)  # type: ignore[arg-type] # As above.
+            told = proof_row(made) | {"proof": made.data.decode()}
+            unsigned = "it is unsigned: it convinces who has this root from elsewhere" if made.unsigned else None
             return look.answer(told | ({"note": unsigned} if unsigned else {}))
 
     # The store at a moment ------------------------------------------------------------------------------------------

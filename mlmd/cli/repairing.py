@@ -19,7 +19,7 @@ from evlog.upkeep import repair as repairs
 from evlog.upkeep.repair import Means
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.copies import note_copy
-from mlmd.cli.evidence import policy_option, read_policy
+from mlmd.cli.evidence import policy_option
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
@@ -27,6 +27,7 @@ from mlmd.cli.refusal import DAMAGE, USAGE, Refusal
 from mlmd.engine import Engine
 from mlmd.lost import LOST_FOLDER, set_aside
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, open_folder
+from mlmd.trust import read_policy
 from projections.sqlite.view import peek
 
 if TYPE_CHECKING:

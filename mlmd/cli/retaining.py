@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import read_file
 from mlmd.cli.output import show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.things import table_rows
 from mlmd.errors import InvalidArgumentError
+from mlmd.files import read_file
 from mlmd.recorder.policy import TEXT_MAX, Policy, policy_of
 from mlmd.recorder.retention import Plan, plan
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mlmd import errors
+from mlmd.changes import difference_in_words
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows
 from mlmd.cli.reading import Store, gets_of
 from mlmd.cli.refusal import Refusal
-from mlmd.cli.things import difference_in_words, event_row, node_row, object_of
+from mlmd.cli.things import event_row, node_row, object_of
 from mlmd.cli.typelist import type_rows
 from mlmd.convert import ARMS
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import write_file
 from mlmd.cli.output import rfc3339, show_rows, talk
 from mlmd.cli.reading import metadata_of
 from mlmd.display import walk
 from mlmd.display.folding import NODES_MAX
+from mlmd.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

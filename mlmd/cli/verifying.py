@@ -22,12 +22,14 @@ from evlog.upkeep.restore import check
 from evlog.worker import processors
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.comparing import Views, compare_views, tell_state
-from mlmd.cli.evidence import actors_option, copies_in, identity_of, policy_option, read_policy
+from mlmd.cli.evidence import actors_option, copies_in, policy_option
 from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER
+from mlmd.publishing import identity_of
+from mlmd.trust import read_policy
 from replay.personal import verify_personal
 from replay.verify import Finding, Report, verify_actors, verify_log, verify_published
 

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.evidence import write_file
-from mlmd.cli.output import EMPTY, show_one, talk
+from mlmd.cli.output import show_one, talk
 from mlmd.cli.reading import Served, Store, gets_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.showing import node_in_full
 from mlmd.cli.status import status_of
 from mlmd.cli.things import node_row
 from mlmd.display import walk
+from mlmd.display.cells import EMPTY
 from mlmd.display.pages import page
 from mlmd.display.tables import Table
+from mlmd.files import write_file
 from mlmd.kinds import ARTIFACT, EXECUTION, KIND_NAMED
 from mlmd.names import name_of
 from mlmd.recorder.references import thing_of

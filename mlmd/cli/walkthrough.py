@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlmd.changes import difference_in_words, difference_row, thing_in_short
 from mlmd.cli.output import Row, show_one
 from mlmd.cli.refusal import DAMAGE
-from mlmd.cli.things import difference_in_words, difference_row, provenance_row, thing_in_short
+from mlmd.cli.things import provenance_row
 from mlmd.demo import SQL_QUESTIONS, ask, record_workflow
 from mlmd.engine import Engine
 from mlmd.opening import BODIES, VIEWS_FOLDER

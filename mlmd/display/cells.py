@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 NONE: Final = "-"
+EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 CELL_MAX: Final = 60
 _TURNING: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # They make a reader see text in another order.
 CONTROLS: Final = (
@@ -40,6 +41,19 @@ def in_words(value: Any) -> str:
             return moment_in_words(value)
         case list() | tuple() | dict():
             return printable(json.dumps(value, ensure_ascii=False, default=str)) if value else NONE
+    return printable(str(value))
+
+
+def as_listed(value: Any) -> str:
+    """Return a value as rows of a command show it: in full, the parts of a dict or list with commas between."""
+    if value in EMPTY:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{as_listed(key)}={as_listed(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(as_listed, value))
     return printable(str(value))
 
 

@@ -39,7 +39,7 @@ def artifact_node(artifact: pb.Artifact, *, live: bool = False) -> Node:
     """Return an artifact as a node. live: an alias stands for it."""
     flags = {flag for flag, on in ((TAINTED, words.TAINTED in artifact.custom_properties), (LIVE, live)) if on}
     key, state = name_of(("artifact", artifact.id)), ARTIFACT.states.get(artifact.state, "")
-    label = artifact.name or _tail(artifact.uri) or key
+    label = label_of(key, artifact.name, artifact.uri)
     return Node(key, "artifact", label, artifact.type, state, frozenset(flags), artifact.create_time_since_epoch)
 
 
@@ -65,8 +65,18 @@ def edges_of(events: Iterable[pb.Event]) -> list[Edge]:
 
 def _edge(event: pb.Event) -> Edge:
     artifact, run = name_of(("artifact", event.artifact_id)), name_of(("execution", event.execution_id))
-    role = ", ".join(roles_of(event))
+    role = role_of(event)
     return Edge(run, artifact, role) if event.type in OUTPUTS else Edge(artifact, run, role)
+
+
+def label_of(key: str, name: str | None, uri: str | None) -> str:
+    """Return what a node is called: by its name, else the end of its URI, else its key."""
+    return name or _tail(uri or "") or key
+
+
+def role_of(event: pb.Event) -> str:
+    """Return the role of an event, or several in one text."""
+    return ", ".join(roles_of(event))
 
 
 def _tail(uri: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlmd.display.graph import Edge, Graph, Node
 
@@ -17,7 +17,7 @@ _FAN_MAX: Final = 12  # So many nodes of one type that hang on the same neighbou
 
 def folded(graph: Graph, nodes_max: int = NODES_MAX) -> Graph:
     """Return a lineage of at most so many nodes: itself, where it is no larger."""
-    return graph if len(graph.nodes) <= nodes_max else _cut(_grouped(graph), nodes_max)
+    return graph if len(graph.nodes) <= nodes_max else cut(_grouped(graph), nodes_max)
 
 
 def neighbours_of(edges: Iterable[Edge]) -> dict[str, dict[str, None]]:
@@ -29,8 +29,16 @@ def neighbours_of(edges: Iterable[Edge]) -> dict[str, dict[str, None]]:
     return found
 
 
-def _grouped(graph: Graph) -> Graph:
-    """Make one node of many that differ in nothing but themselves: of one type, with the same single neighbour and role."""
+class Fan(NamedTuple):
+    """Many nodes that differ in nothing but themselves: of one type, with the same single neighbour and roles."""
+
+    neighbour: str
+    ways: tuple[tuple[bool, str], ...]  # Of each edge: whether it leads to them, its role.
+    members: list[Node]
+
+
+def fans_of(graph: Graph) -> list[Fan]:
+    """Return the fans that are too wide to be looked at. Roots, and what has neighbours that are not shown, are in none."""
     near = neighbours_of(graph.edges)
     roots = set(graph.roots)
     only = {
@@ -43,13 +51,18 @@ def _grouped(graph: Graph) -> Graph:
         for end in (edge.source, edge.target):
             if end in only:
                 links.setdefault(end, []).append(edge)
-    fans: dict[tuple[object, ...], list[Node]] = {}
+    fans: dict[tuple[object, ...], Fan] = {}
     for node in graph.nodes:
         if node.key in only and node.key not in graph.hidden:
             ways = tuple(sorted((edge.target == node.key, edge.role) for edge in links[node.key]))
-            fans.setdefault((only[node.key], node.kind, node.type, ways), []).append(node)
-    wide = [members for members in fans.values() if len(members) > _FAN_MAX]
-    groups = [(_group(members), members) for members in wide]
+            fan = Fan(only[node.key], ways, [])
+            fans.setdefault((only[node.key], node.kind, node.type, ways), fan).members.append(node)
+    return [fan for fan in fans.values() if len(fan.members) > _FAN_MAX]
+
+
+def _grouped(graph: Graph) -> Graph:
+    """Make one node of each wide fan."""
+    groups = [(_group(fan.members), fan.members) for fan in fans_of(graph)]
     group_of = {node.key: group for group, members in groups for node in members}
     inside = {key: group.key for key, group in group_of.items()}
     nodes = {node.key: node for node in (group_of.get(node.key, node) for node in graph.nodes)}
@@ -68,7 +81,7 @@ def _group(members: Sequence[Node]) -> Node:
     return Node(
         f"group of {first.key}",
         first.kind,
-        f"{first.type or first.kind} × {len(members):,}",  # noqa: RUF001 - so many times
+        so_many(first.type or first.kind, len(members)),
         "",
         said,
         frozenset(flags),
@@ -76,7 +89,12 @@ def _group(members: Sequence[Node]) -> Node:
     )
 
 
-def _cut(graph: Graph, nodes_max: int) -> Graph:
+def so_many(what: str, count: int) -> str:
+    """Return how a node that stands for many is called."""
+    return f"{what} × {count:,}"  # noqa: RUF001 - so many times
+
+
+def cut(graph: Graph, nodes_max: int) -> Graph:
     """Keep the nodes nearest to the roots; count of each the neighbours that it loses."""
     near = neighbours_of(graph.edges)
     keys = [node.key for node in graph.nodes]

@@ -17,7 +17,10 @@ Part = Literal["nodes", "edges"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An artifact or an execution. key: art:3 or run:5; flags: of tainted, cached, lost, live, "only run:5"; time_ms: when it was made."""
+    """An artifact or an execution. key: art:3 or run:5; time_ms: when it was made.
+
+    flags: of tainted, cached, lost, live, "only run:5"; of two moments: added, changed, gone, "not yet".
+    """
 
     key: str
     kind: Kind
@@ -30,11 +33,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Data that flows: from an input artifact to a run, from a run to an output artifact. source, target: keys of nodes."""
+    """Data that flows: from an input artifact to a run, from a run to an output artifact.
+
+    source, target: keys of nodes. flag: of two moments: added, "not yet".
+    """
 
     source: str
     target: str
     role: str = ""
+    flag: str = ""
 
 
 @dataclass(frozen=True)

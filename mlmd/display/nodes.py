@@ -14,6 +14,10 @@ TAINTED: Final[str] = "tainted"
 CACHED: Final[str] = "cached"
 LOST: Final[str] = "lost"
 LIVE: Final[str] = "live"
+UNBORN: Final[str] = "not yet"  # At the moment that is shown.
+ADDED: Final[str] = "added"  # Since the moment that it is compared with; so are the next two.
+CHANGED: Final[str] = "changed"
+GONE: Final[str] = "gone"
 ONLY: Final = "only "  # And of which of several runs, where they are compared.
 _UNFINISHED: Final = frozenset({"NEW", "RUNNING", "PENDING"})
 UNREMARKABLE: Final = frozenset({"", "UNKNOWN", "LIVE"})
@@ -30,7 +34,7 @@ def title(node: Node) -> str:
 
 def remarks(node: Node) -> list[str]:
     """Return what else is to be said, in the order of weight: flags, type of an artifact, state, day."""
-    said: list[str] = [flag for flag in (TAINTED, LOST, LIVE) if flag in node.flags]
+    said: list[str] = [flag for flag in (UNBORN, GONE, ADDED, CHANGED, TAINTED, LOST, LIVE) if flag in node.flags]
     said += sorted(flag for flag in node.flags if flag.startswith(ONLY))
     if node.kind == "artifact":
         said.append(node.type)
@@ -51,7 +55,7 @@ def _day(number: int) -> str:
 
 def unfinished(node: Node) -> bool:
     """Tell whether there is, or was, more to come."""
-    return LOST in node.flags or node.state in _UNFINISHED
+    return not {LOST, UNBORN}.isdisjoint(node.flags) or node.state in _UNFINISHED
 
 
 def hidden_in_words(node: Node, count: int) -> str:

@@ -6,6 +6,8 @@
 | double border | tainted: not to be used                     |
 | dashed border | not finished: running, pending or lost      |
 | thick border  | what was asked about                        |
+| faint, dashed | not there yet at the moment that is shown   |
+| around it     | dashes: added; dots: changed; a bar across: gone, since the moment that it is compared with |
 
 Colours only repeat what shapes, lines and words say. The light ones are attributes, so they stay where a style sheet is not kept; the
 dark ones come with `prefers-color-scheme`. The picture brings its own background.
@@ -21,13 +23,13 @@ from unicodedata import east_asian_width
 from mlmd.display.cells import printable
 from mlmd.display.folding import NODES_MAX, folded
 from mlmd.display.layout import GAP, MARGIN, NODE_HEIGHT, NODE_WIDTH, layout
-from mlmd.display.nodes import TAINTED, hidden_in_words, remarks, title, unfinished
+from mlmd.display.nodes import ADDED, CHANGED, GONE, TAINTED, UNBORN, hidden_in_words, remarks, title, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mlmd.display.graph import Edge, Graph, Node
-    from mlmd.display.layout import Point
+    from mlmd.display.layout import Layout, Point
 
 LIGHT: Final = {
     "ground": "#ffffff",
@@ -37,6 +39,8 @@ LIGHT: Final = {
     "execution": "#f6f1e1",
     "border": "#24527a",
     "bad": "#a40e26",
+    "good": "#116329",
+    "changed": "#7d4e00",
 }
 DARK: Final = {
     "ground": "#0d1117",
@@ -46,6 +50,8 @@ DARK: Final = {
     "execution": "#2b2513",
     "border": "#8cc0f5",
     "bad": "#ff9a94",
+    "good": "#7ee2a8",
+    "changed": "#f2cc60",
 }
 _CLASSES: Final = {  # Of an element: which colour fills it, which one draws it.
     "g0": ("ground", None),
@@ -55,10 +61,20 @@ _CLASSES: Final = {  # Of an element: which colour fills it, which one draws it.
     "ne": ("execution", "border"),
     "ba": ("artifact", "bad"),
     "be": ("execution", "bad"),
+    "gh": (None, "faint"),
+    "ad": (None, "good"),
+    "ch": (None, "changed"),
+    "go": (None, "bad"),
     "ed": (None, "faint"),
     "ar": ("faint", None),
     "ro": ("faint", "ground"),
 }
+_MARKS: Final = {
+    ADDED: ("ad", "6 3"),
+    CHANGED: ("ch", "1.5 3"),
+    GONE: ("go", ""),
+}  # Of a flag: how what is around it looks.
+_AROUND: Final = -3.5
 _XMLNS: Final = "http://www.w3.org/2000/svg"
 _FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif"
 _BIG, _SMALL = 12.0, 9.5
@@ -67,6 +83,12 @@ _WIDE: Final = 1.3  # Times that, a capital.
 _LINE: Final = 15.0
 _HEAD: Final = 6
 _STUB: Final = 11.0  # Room below the lowest node for what is said there.
+_LEGEND_OF_MOMENTS: Final = (
+    (UNBORN, "faint: not there yet"),
+    (ADDED, "dashes around it: added"),
+    (CHANGED, "dots around it: changed"),
+    (GONE, "crossed out: gone"),
+)
 _LEGEND: Final = (("artifact", "pill: artifact"), ("execution", "box: run"))
 
 
@@ -74,23 +96,28 @@ def picture(
     graph: Graph,
     nodes_max: int = NODES_MAX,
     *,
-    link: Callable[[Node], str] | None = None,
+    drawn: Layout | None = None,
+    link: Callable[[Node], str] = lambda _: "",
     legend: Sequence[str] | None = None,
 ) -> str:
     """Return the picture of a lineage, folded where it has more nodes than that.
 
-    link: returns where a node leads, "" for nowhere. legend: what is written below instead of what shapes mean.
+    drawn: where everything goes, if that is known. link: the address of the page of a node, "" for none. legend: what is written below
+    instead of what shapes mean.
     """
-    graph = folded(graph, nodes_max)
-    drawn = layout((node.key for node in graph.nodes), ((edge.source, edge.target) for edge in graph.edges))
+    if drawn is None:
+        graph = folded(graph, nodes_max)
+        drawn = layout((node.key for node in graph.nodes), ((edge.source, edge.target) for edge in graph.edges))
     feet = _feet(graph) if legend is None else [printable(one) for one in legend if one]
     width = max(drawn.width, 2 * MARGIN + NODE_WIDTH)
     lines = [line for foot in feet for line in _wrapped(foot, width - 2 * MARGIN, _SMALL)]
     height = drawn.height + _STUB + _LINE * len(lines)
     roots = set(graph.roots)
     size = f'width="{width:g}" height="{height:g}"'
+    links = {node.key: link(node) for node in graph.nodes}
+    role = "group" if any(links.values()) else "img"  # What is in an image is not reached: links would be lost.
     parts = [
-        f'<svg xmlns="{_XMLNS}" class="evlog-lineage" role="{"img" if link is None else "group"}" {size} viewBox="0 0 {width:g} {height:g}" font-family="{_FONT}">',
+        f'<svg xmlns="{_XMLNS}" class="evlog-lineage" role="{role}" {size} viewBox="0 0 {width:g} {height:g}" font-family="{_FONT}">',
         f"<title>{escape(_name(graph))}</title><desc>{escape('. '.join(feet))}</desc>",
         f"<style>{STYLE}</style>",
         f"<rect {_look('g0')} {size}/>",
@@ -100,10 +127,13 @@ def picture(
     ]
     parts += [_edge(edge, points) for edge, points in routed]
     parts += [_role(edge, points) for edge, points in routed if edge.role]
-    for node in graph.nodes:
-        shape = _node(node, drawn.places[node.key], root=node.key in roots, hidden=graph.hidden.get(node.key, 0))
-        target = link(node) if link is not None else ""
-        parts.append(f'<a href="{escape(target)}">{shape}</a>' if target else shape)
+    parts += [
+        _linked(
+            _node(node, drawn.places[node.key], root=node.key in roots, hidden=graph.hidden.get(node.key, 0)),
+            links[node.key],
+        )
+        for node in graph.nodes
+    ]
     parts += [_text(line, MARGIN, drawn.height + _STUB + _LINE * at, "tf", _SMALL) for at, line in enumerate(lines)]
     return "".join([*parts, "</svg>"])
 
@@ -119,8 +149,10 @@ def _feet(graph: Graph) -> list[str]:
     legend = [words for kind, words in _LEGEND if any(node.kind == kind for node in graph.nodes)]
     if any(TAINTED in node.flags for node in graph.nodes):
         legend.append("double border: tainted")
-    if any(map(unfinished, graph.nodes)):
+    if any(unfinished(node) and UNBORN not in node.flags for node in graph.nodes):
         legend.append("dashed: not finished")
+    flags = {flag for node in graph.nodes for flag in node.flags}
+    legend += [words for flag, words in _LEGEND_OF_MOMENTS if flag in flags]
     return [one for one in (" · ".join(legend), printable(graph.note)) if one]
 
 
@@ -149,8 +181,9 @@ def _text(text: str, x: float, y: float, look: str, size: float, *, anchor: str 
 
 def _node(node: Node, at: Point, *, root: bool, hidden: int) -> str:
     x, y = at
-    bad = TAINTED in node.flags
-    look = f"{'b' if bad else 'n'}{node.kind[0]}"
+    bad, unborn = TAINTED in node.flags, UNBORN in node.flags
+    look = "gh" if unborn else f"{'b' if bad else 'n'}{node.kind[0]}"
+    ink = "tf" if unborn else "ta"
     dash = ' stroke-dasharray="5 3"' if unfinished(node) else ""
     boxes = _box(node, at, 0, f'{_look(look)} stroke-width="{2.5 if root else 1}"{dash}')
     if bad:
@@ -162,17 +195,33 @@ def _node(node: Node, at: Point, *, root: bool, hidden: int) -> str:
         _fitting(head, room, _BIG),
         x,
         y - (2 if tail else -4),
-        "ta",
+        ink,
         _BIG,
         anchor="middle",
         weight="600" if root else "",
     )
     if tail:
-        words += _text(_fitting(tail, room, _SMALL), x, y + 11, "ta", _SMALL, anchor="middle")
+        words += _text(_fitting(tail, room, _SMALL), x, y + 11, ink, _SMALL, anchor="middle")
     if hidden:
         words += _text(hidden_in_words(node, hidden), x, y + NODE_HEIGHT / 2 + 9, "tf", _SMALL, anchor="middle")
+    boxes += "".join(_mark(node, at, flag) for flag in _MARKS if flag in node.flags)
     told = ", ".join([head, printable(node.key), *said])
     return f'<g data-key="{escape(printable(node.key))}"><title>{escape(told)}</title>{boxes}{words}</g>'
+
+
+def _linked(drawn: str, address: str) -> str:
+    return f'<a href="{escape(address)}">{drawn}</a>' if address else drawn
+
+
+def _mark(node: Node, at: Point, flag: str) -> str:
+    """Draw what became of a node around it, and across it where it is gone."""
+    look, dashes = _MARKS[flag]
+    dash = f' stroke-dasharray="{dashes}"' if dashes else ""
+    around = _box(node, at, _AROUND, f'{_look(look)} stroke-width="1.5"{dash}')
+    if flag != GONE:
+        return around
+    left, right = at[0] - NODE_WIDTH / 2 - 6, at[0] + NODE_WIDTH / 2 + 6
+    return f'{around}<path {_look(look)} stroke-width="1.5" d="M{left:g} {at[1]:g}H{right:g}"/>'
 
 
 def _box(node: Node, at: Point, inset: float, look: str) -> str:
@@ -190,9 +239,11 @@ def _edge(edge: Edge, points: Sequence[Point]) -> str:
         middle = (start_x + end_x) / 2
         bent = f"C{middle:g} {start_y:g} {middle:g} {end_y:g} {end_x:g} {end_y:g}"
         path += f"H{end_x:g}" if start_y == end_y else bent
-    told = f"<title>{escape(printable(edge.role))}</title>" if edge.role else ""
+    said = printable(", ".join(filter(None, (edge.role, edge.flag))))
+    told = f"<title>{escape(said)}</title>" if said else ""
     head = f'<path {_look("ar")} d="M{x:g} {y:g}l{back} -3v6z"/>'
-    return f'<g>{told}<path {_look("ed")} d="{path}"/>{head}</g>'
+    dash = {UNBORN: ' stroke-dasharray="2 4"', ADDED: ' stroke-dasharray="6 3" stroke-width="1.5"'}.get(edge.flag, "")
+    return f'<g>{told}<path {_look("ad" if edge.flag == ADDED else "ed")}{dash} d="{path}"/>{head}</g>'
 
 
 def _role(edge: Edge, points: Sequence[Point]) -> str:

@@ -83,6 +83,10 @@ class Table:
         """Return each row as a dict."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
+    def first(self, most: int) -> list[dict[str, Any]]:
+        """Return the first rows, at most so many, each as a dict."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows[:most]]
+
     def df(self) -> Any:
         """Return a pandas.DataFrame. Raises MissingLibraryError."""
         return library("pandas").DataFrame(list(map(list, self.rows)), columns=list(self.columns))

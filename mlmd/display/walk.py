@@ -7,7 +7,9 @@ One hop is from an artifact to an execution, or back.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import errors
@@ -20,11 +22,13 @@ from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder.references import thing_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection
 
     from mlmd.store import MetadataStore
 
 _Options: Final = pb.LineageSubgraphQueryOptions
+UPSTREAM: Final = _Options.UPSTREAM
+DOWNSTREAM: Final = _Options.DOWNSTREAM
 _CALL_HOPS_MAX: Final = 64
 _ARTIFACT: Final = name_of(("artifact", ""))
 _SEARCH: Final = 4  # So many times what is shown is looked at before it is chosen.
@@ -32,6 +36,8 @@ _FANS: Final = 6  # The neighbours of one node fill such a part of a picture bef
 
 Thing = tuple[str, int]  # Kind and id of an artifact or an execution.
 Steps = dict[Thing, dict[Thing, None]]  # Of a thing: those one hop further on.
+Ask = Callable[[Sequence[Thing], int, int], Iterable[tuple[Thing, Thing]]]
+"""Things of one kind, a direction, so many hops -> the edges met, as the walk goes along them."""
 
 
 def lineage(
@@ -46,18 +52,19 @@ def lineage(
     """
     if nodes_max < 1 or min(up or 0, down or 0) < 0:
         raise errors.InvalidArgumentError("up and down are 0 or more, nodes_max is 1 or more")
-    things = _known(store, _several(roots))
+    things = known(store, _several(roots))
     if not things:
         raise errors.InvalidArgumentError("the lineage of what? name an artifact or a run")
     if up is None and down is None:
-        ways: list[tuple[Any, int | None]] = [(_Options.UPSTREAM, None), (_Options.DOWNSTREAM, None)]
+        ways: list[tuple[Any, int | None]] = [(UPSTREAM, None), (DOWNSTREAM, None)]
     else:
-        ways = [(_Options.UPSTREAM, up or 0), (_Options.DOWNSTREAM, down or 0)]
-    found = [_reached(store, things, direction, hops, enough=_SEARCH * nodes_max) for direction, hops in ways]
-    kept = _nearest(things, found, nodes_max)
-    reached = {thing for steps in found for near, far in steps.items() for thing in (near, *far)}
+        ways = [(UPSTREAM, up or 0), (DOWNSTREAM, down or 0)]
+    ask = partial(_events, store)
+    found = [reached(ask, things, direction, hops, enough=_SEARCH * nodes_max) for direction, hops in ways]
+    kept = nearest(things, found, nodes_max)
+    met = {thing for steps in found for near, far in steps.items() for thing in (near, *far)}
     graph = among(store, things, kept)
-    note = f"the nearest {len(kept):,} of {len(reached):,} or more" if len(reached) > len(kept) else ""
+    note = f"the nearest {len(kept):,} of {len(met):,} or more" if len(met) > len(kept) else ""
     return replace(graph, note=_joined(note, graph.note))
 
 
@@ -67,12 +74,13 @@ def path(store: MetadataStore, start: Any, stop: Any) -> Graph:
     Where neither was made from the other: the ways to both from the nearest thing that both were made from. start, stop: as the roots of
     `lineage`. Raises NotFoundError where they have nothing in common.
     """
-    [one, *rest] = _known(store, [start, stop])
+    [one, *rest] = known(store, [start, stop])
     other = rest[0] if rest else one
-    up = _reached(store, [other], _Options.UPSTREAM, until=one)
+    ask = partial(_events, store)
+    up = reached(ask, [other], UPSTREAM, until=one)
     found, note = _between(up, other, one), ""
     if not found:
-        back = _reached(store, [one], _Options.UPSTREAM, until=other)
+        back = reached(ask, [one], UPSTREAM, until=other)
         found = _between(back, one, other)
     if not found:
         far, far_back = _distances(up, other), _distances(back, one)
@@ -96,7 +104,7 @@ def _several(roots: Any) -> list[Any]:
     return list(roots) if isinstance(roots, list | tuple | set | frozenset) else [roots]
 
 
-def _known(store: MetadataStore, values: Iterable[Any]) -> list[Thing]:
+def known(store: MetadataStore, values: Iterable[Any]) -> list[Thing]:
     """Return the artifacts and runs that are named, each once; all are there. Raises InvalidArgumentError, NotFoundError."""
     things: dict[Thing, None] = {}
     for kind, number in (thing_of(store, value) for value in values):
@@ -111,8 +119,8 @@ def _known(store: MetadataStore, values: Iterable[Any]) -> list[Thing]:
     return list(things)
 
 
-def _reached(
-    store: MetadataStore,
+def reached(
+    ask: Ask,
     roots: Sequence[Thing],
     direction: Any,
     hops: int | None = None,
@@ -122,7 +130,7 @@ def _reached(
 ) -> Steps:
     """Return the steps in one direction from everything that is reached.
 
-    hops: None for all. enough, until: where so many are reached, or that one, no further call is made. Each call goes twice as far as
+    ask: the edges within some hops of things of one kind. hops: None for all. enough, until: where so many are reached, or that one, no further call is made. Each call goes twice as far as
     the one before, from where that ended: few calls for a deep lineage, and not all of a wide one for its first part.
     """
     steps: Steps = {}
@@ -131,7 +139,7 @@ def _reached(
         seen, left, stride = set(frontier), hops, 1
         while frontier and left != 0 and (enough is None or len(seen) < enough) and until not in seen:
             stride = stride if left is None else min(stride, left)
-            for source, target in _events(store, frontier, direction, stride):
+            for source, target in ask(frontier, direction, stride):
                 steps.setdefault(source, {})[target] = None
             frontier = _further(steps, frontier, stride, seen)
             left = None if left is None else left - stride
@@ -147,7 +155,7 @@ def _events(store: MetadataStore, frontier: Sequence[Thing], direction: Any, hop
     found = []
     for event in store.get_lineage_subgraph(options, ["events"]).events:
         ends: list[Thing] = [("artifact", event.artifact_id), ("execution", event.execution_id)]
-        if (event.type in OUTPUTS) != (direction == _Options.UPSTREAM):
+        if (event.type in OUTPUTS) != (direction == UPSTREAM):
             ends.reverse()
         found.append((ends[0], ends[1]))
     return found
@@ -163,7 +171,7 @@ def _further(steps: Steps, frontier: Iterable[Thing], stride: int, seen: set[Thi
     return level
 
 
-def _nearest(roots: Sequence[Thing], ways: Sequence[Steps], nodes_max: int) -> dict[Thing, None]:
+def nearest(roots: Sequence[Thing], ways: Sequence[Steps], nodes_max: int) -> dict[Thing, None]:
     """Return the things nearest to the roots, at most so many. A wide fan leaves room for others, if there are others."""
     kept = dict.fromkeys(roots[:nodes_max])
     for fan in (max(1, nodes_max // _FANS), None):
@@ -171,12 +179,16 @@ def _nearest(roots: Sequence[Thing], ways: Sequence[Steps], nodes_max: int) -> d
         while waiting:
             thing = waiting.popleft()
             for steps in ways:
-                for near in sorted(steps.get(thing, ()), key=_newest_first)[:fan]:
+                for near in _newest(steps.get(thing, ()), fan):
                     if near not in seen and (near in kept or len(kept) < nodes_max):
                         seen.add(near)
                         kept[near] = None
                         waiting.append(near)
     return kept
+
+
+def _newest(things: Collection[Thing], most: int | None) -> Iterable[Thing]:
+    return sorted(things, key=_newest_first)[:most] if len(things) > 1 else things
 
 
 def _newest_first(thing: Thing) -> tuple[int, str]:

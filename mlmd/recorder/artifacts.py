@@ -14,7 +14,8 @@ from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import digests, references, types, words
 from mlmd.recorder.aliases import label_of, own_name
 from mlmd.recorder.things import Artifact
-from mlmd.recorder.values import name_of, plain, put, text_of
+from mlmd.recorder.values import name_of, plain, put, stored, text_of
+from mlmd.running import Linked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,16 +37,15 @@ class Noted:
     @property
     def is_new(self) -> bool:
         """Tell whether it is put with the run."""
-        return not self.artifact.message.HasField("id")
+        return not self.artifact.given.HasField("id")
 
-    def event(self) -> pb.Event:
-        """Return the event that links it to the run."""
-        event = pb.Event(type=pb.Event.OUTPUT if self.output else pb.Event.INPUT)
-        if not self.is_new:
-            event.artifact_id = self.artifact.message.id
-        for role in self.roles:
-            event.path.steps.add(key=role)
-        return event
+    def link(self, *, ended_well: bool) -> Linked:
+        """Return what the put of the run says of it. ended_well: what the run made is there again, if it was on the way out."""
+        message = self.artifact.given
+        if self.is_new:
+            return Linked(self.output, self.roles, message)
+        values = {key: stored(value) for key, value in self.values.items()}
+        return Linked(self.output, self.roles, None, message.id, values, self.output and ended_well)
 
 
 def identity_of(artifact: pb.Artifact) -> str:
@@ -127,12 +127,14 @@ class Finder:
         except errors.NotFoundError:
             return None
 
-    def is_there(self, artifact: Artifact, artifact_id: int) -> None:
+    def is_there(self, noted: Noted, artifact_id: int) -> None:
         """Give an artifact the id with which it was put."""
-        message = artifact.given
-        if not message.HasField("id") and (name := own_name(message)) is not None:
+        message = noted.artifact.given
+        if noted.is_new and (name := own_name(message)) is not None:
             references.saw(self._metadata, name, message)
         message.id = artifact_id
+        if noted.output:
+            message.ClearField("create_time_since_epoch")  # Whoever asks what it is now makes it be read.
 
     def resolve_again(self, made: pb.Artifact) -> None:
         """Look again for an artifact that could not be put: another writer made it, or the version that it was to be."""
@@ -167,13 +169,6 @@ def put_values(artifact: pb.Artifact, values: Mapping[str, Any]) -> None:
     """Set properties of an artifact to plain values."""
     for key, value in values.items():
         put(artifact.custom_properties, key, value)
-
-
-def set_values(artifact: pb.Artifact, values: Mapping[str, Any]) -> bool:
-    """Set properties of an artifact; return whether any of them is another one than before."""
-    before = artifact.SerializeToString(deterministic=True)
-    put_values(artifact, values)
-    return artifact.SerializeToString(deterministic=True) != before
 
 
 def checked_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,11 +54,11 @@ class Parting:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs between runs. labels: of the runs; equal: how many properties and inputs are the same in all of them."""
+    """What differs between runs. labels: of the runs; alike: what is the same in all of them."""
 
     labels: Sequence[str]
     differences: Sequence[Difference]
-    equal: int
+    alike: Sequence[Difference]
     parting: Parting
     names: Mapping[tuple[str, int], str] = field(default_factory=dict)  # Of what `parting` speaks of.
     runs: Sequence[Run] = ()
@@ -66,6 +66,11 @@ class Comparison:
     def __bool__(self) -> bool:
         """Tell whether anything differs."""
         return bool(self.differences)
+
+    @property
+    def equal(self) -> int:
+        """Return how many properties and inputs are the same in all of them."""
+        return len(self.alike)
 
     @property
     def table(self) -> Table:
@@ -141,8 +146,9 @@ def compare(store: MetadataStore, *runs: Any) -> Comparison:
     keys = sorted(dict.fromkeys(key for side in sides for key in side), key=lambda key: (_ORDER.index(key[0]), key[1]))
     rows = [Difference(*key, tuple(side.get(key) for side in sides)) for key in keys]
     differing = [_with_delta(one) for one in rows if not _same(one.values)]
+    alike = [one for one in rows if _same(one.values)]
     parting = _parting(found)
-    return Comparison(labels, differing, len(rows) - len(differing), parting, _names(found, parting), found)
+    return Comparison(labels, differing, alike, parting, _names(found, parting), found)
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

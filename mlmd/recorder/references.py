@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
-from mlmd import errors, names
+from mlmd import errors, moment, names
 from mlmd.kinds import ARTIFACT, EXECUTION
 from mlmd.recorder import aliases, words
 from mlmd.recorder.standing import usable
@@ -66,6 +66,18 @@ def thing_of(metadata: MetadataStore, value: Any) -> Thing:
         except ValueError as error:
             raise errors.InvalidArgumentError(str(error)) from None
     return (ARTIFACT.name, named_artifact(metadata, value).id)
+
+
+def record_of(metadata: MetadataStore, value: Any) -> Thing | int:
+    """Return the offset that "#31907" names, else what a reference means: as `thing_of`, and raises as it does."""
+    if not isinstance(value, str) or not value.startswith("#"):
+        return thing_of(metadata, value)
+    try:
+        offset = moment.at(value)
+    except ValueError as error:
+        raise errors.InvalidArgumentError(str(error)) from None
+    assert isinstance(offset, int), "a text that begins with # names an offset"
+    return offset
 
 
 def _text(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.display.cells import time_of
@@ -15,7 +16,7 @@ from mlmd.recorder.things import Run
 from mlmd.recorder.values import python_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlmd.kinds import Node
     from mlmd.store import MetadataStore
@@ -51,45 +52,72 @@ def _place(name: str) -> tuple[int, str]:
     return (_RANKS.index(prefix), name)
 
 
-def table_of(
+@dataclass(frozen=True)
+class Row:
+    """A run in a list. values: its properties by name, as `noted`; inputs, outputs: id and label of what it read and made."""
+
+    run: Run
+    values: Mapping[str, Any]
+    inputs: Sequence[tuple[int, str]]
+    outputs: Sequence[tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Runs in a list. columns: the properties that are shown."""
+
+    columns: Sequence[str]
+    rows: Sequence[Row]
+
+    @property
+    def table(self) -> Table:
+        """Return them as a table."""
+        names = [*COLUMNS[:-2], *self.columns, *COLUMNS[-2:]]
+        rows = [dict(zip(names, self._cells(row), strict=True)) for row in self.rows]
+        if rows and not any(row["tainted"] for row in rows):
+            names.remove("tainted")
+        return Table(names, [[row[name] for name in names] for row in rows])
+
+    def _cells(self, row: Row) -> list[Any]:
+        message = row.run.message
+        ends = [", ".join(label for _, label in end) for end in (row.inputs, row.outputs)]
+        return [
+            message.id,
+            message.type,
+            row.run.state,  # LOST, where its process is gone.
+            time_of(message.create_time_since_epoch),
+            is_tainted(message),
+            *(row.values.get(name) for name in self.columns),
+            *ends,
+        ]
+
+
+def rows_of(
     store: MetadataStore, nodes: Sequence[Node], columns: Sequence[str] | None, first: Sequence[str], most: int | None
-) -> Table:
-    """Return runs as a table. columns: the properties to show; None for `first` and those that differ, `most` at most."""
+) -> Rows:
+    """Return runs as rows. columns: the properties to show; None for `first` and those that differ, `most` at most."""
     values = [noted(node) for node in nodes]
     if columns is None:
         sorted_by = [name for name in first if any(name in own for own in values)]
         columns = list(dict.fromkeys([*sorted_by, *differing(values)]))[:most]
     read, made = _ends(store, nodes)
-    rows = []
-    for node, own in zip(nodes, values, strict=True):
-        rows.append(
-            {
-                "run": node.id,
-                "type": node.type,
-                "state": Run(store, node).state,  # LOST, where its process is gone.
-                "started": time_of(node.create_time_since_epoch),
-                "tainted": is_tainted(node),
-                **{name: own.get(name) for name in columns},
-                "input": ", ".join(read.get(node.id, ())),
-                "output": ", ".join(made.get(node.id, ())),
-            }
-        )
-    names = [*COLUMNS[:-2], *columns, *COLUMNS[-2:]]
-    if rows and not any(row["tainted"] for row in rows):
-        names.remove("tainted")
-    return Table(names, [[row[name] for name in names] for row in rows])
+    rows = [
+        Row(Run(store, node), own, read.get(node.id, ()), made.get(node.id, ()))
+        for node, own in zip(nodes, values, strict=True)
+    ]
+    return Rows(columns, rows)
 
 
-def _ends(store: MetadataStore, nodes: Sequence[Node]) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-    """Return what runs read and what they made, as labels, by the id of the run."""
+def _ends(
+    store: MetadataStore, nodes: Sequence[Node]
+) -> tuple[dict[int, list[tuple[int, str]]], dict[int, list[tuple[int, str]]]]:
+    """Return what runs read and what they made, as id and label, by the id of the run."""
     events = store.get_events_by_execution_ids([node.id for node in nodes]) if nodes else []
     ids = sorted({event.artifact_id for event in events})
     labels = {artifact.id: label_of(artifact) for artifact in store.get_artifacts_by_id(ids)} if ids else {}
-    read: dict[int, list[str]] = {}
-    made: dict[int, list[str]] = {}
+    read: dict[int, list[tuple[int, str]]] = {}
+    made: dict[int, list[tuple[int, str]]] = {}
     for event in events:
-        ends = read if event.type in INPUTS else made
-        ends.setdefault(event.execution_id, []).append(
-            labels.get(event.artifact_id, name_of(("artifact", event.artifact_id)))
-        )
+        ends, one = read if event.type in INPUTS else made, event.artifact_id
+        ends.setdefault(event.execution_id, []).append((one, labels.get(one, name_of(("artifact", one)))))
     return read, made

@@ -15,7 +15,6 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mlmd import errors
-from mlmd.convert import fill_struct
 from mlmd.kinds import CONTEXT, EXECUTION
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import alive, artifacts, types, words
@@ -24,14 +23,15 @@ from mlmd.recorder.aliases import own_name
 from mlmd.recorder.artifacts import Finder, Noted, checked_values, identity_of
 from mlmd.recorder.caching import key_of
 from mlmd.recorder.pulse import PULSE
-from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.recorder.things import Artifact, Run
-from mlmd.recorder.values import mapping_of, number_of, plain, put, text_of
+from mlmd.recorder.values import mapping_of, number_of, plain, stored, text_of
+from mlmd.running import RUN_PUT, RunPut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from mlmd.running import Done
     from mlmd.store import MetadataStore
     from replay.things import Thing
 
@@ -39,7 +39,6 @@ _LOG: Final = logging.getLogger(__name__)
 _TRIES: Final = 50
 _ERROR_MAX: Final = 20_000
 _POINTS_MAX: Final = 5_000  # Held until the next put: as many fit a message of gRPC's four megabytes many times over.
-_State = pb.Execution
 
 
 class Recording:
@@ -68,7 +67,7 @@ class Recording:
         self._finder = Finder(metadata)
         self._type = text_of(type_name, "type of the run")
         self._name = None if name is None else text_of(name, "name of the run")
-        self._contexts = _contexts(contexts)
+        self._named = _contexts(contexts)
         self._code = codes.code_of(code)
         self._params: dict[str, Any] = {}
         self._tags: dict[str, str] = {}
@@ -79,8 +78,10 @@ class Recording:
         self._held = 0  # How many points those are.
         self._noted: dict[tuple[str | int, bool], Noted] = {}  # By artifact, and whether it is an output.
         self._last: dict[str, pb.Artifact] = {}  # The new artifact of each name that was noted last.
-        self._context_ids: list[int] = []
-        self._execution_id = 0
+        self._contexts: list[pb.Context] = []  # From the first put on by id.
+        self._own: dict[str, Any] = {}  # What every put says, beside what was noted.
+        self._done: Done | None = None  # Of the last put.
+        self._type_id = self._execution_id = 0
         self._guard = threading.RLock()  # Held by whoever notes or puts.
         self._open = False
         self.put_s = 0.0
@@ -223,28 +224,14 @@ class Recording:
             raise errors.FailedPreconditionError(
                 f"run:{self._execution_id} was recorded: begin another with s.run(...)"
             )
-        execution = pb.Execution(
-            type_id=types.id_of(self._metadata, EXECUTION, self._type), last_known_state=_State.RUNNING
-        )
-        if self._name is not None:
-            execution.name = self._name
-        values = execution.custom_properties
-        self._say(values)
-        values[words.PROCESS].string_value = alive.this_process()
-        if line := codes.command_line():
-            values[words.COMMAND].string_value = line
-        if (commit := codes.commit_at_hand()) is not None:
-            values[words.COMMIT].string_value = commit
-        if self._code is not None:
-            values[words.CODE].string_value = self._code
-        named = [
+        self._type_id = types.id_of(self._metadata, EXECUTION, self._type)
+        self._contexts = [
             pb.Context(type_id=types.id_of(self._metadata, CONTEXT, type_name), name=name)
-            for type_name, name in self._contexts
+            for type_name, name in self._named
         ]
-        self._execution_id, _, self._context_ids = self._metadata.put_execution(
-            execution, [], named, reuse_context_if_already_exist=True
-        )
-        self._saying, self.put_s, self._open = copy_context(), time.monotonic(), True
+        self._own = _who_runs(self._code)
+        self._put("RUNNING", {}, [])
+        self._saying, self._open = copy_context(), True
         PULSE.add(self)
         return self
 
@@ -259,64 +246,29 @@ class Recording:
         """Put the run as it is, with the metrics so far: it is alive."""
         with self._guard:
             if self._open:
-                self._saying.run(self._put, _State.RUNNING, {}, [])
+                self._saying.run(self._put, "RUNNING", {}, [])
 
-    def _say(self, values: Any) -> None:
-        """Write parameters, tags, metrics, and the points since the last put into a run's properties."""
-        for key, value in self._params.items():
-            put(values, words.PARAMETER + key, value)
-        for key, text in self._tags.items():
-            values[words.TAG + key].string_value = text
-        for key, number in self._metrics.items():
-            values[words.METRIC + key].double_value = number
+    def _said(self) -> dict[str, Any]:
+        """Return what the run says of itself: parameters, tags, metrics, and the points since the last put."""
+        said = {words.PARAMETER + key: stored(value) for key, value in self._params.items()}
+        said |= {words.TAG + key: text for key, text in self._tags.items()}
+        said |= {words.METRIC + key: number for key, number in self._metrics.items()}
         if self._points:
-            fill_struct(values[words.POINTS].struct_value, self._points)
-        elif words.POINTS in values:
-            del values[words.POINTS]
+            said[words.POINTS] = stored(self._points)
+        return said | self._own
 
-    def _put(self, state: int, said: Mapping[str, Any], noted: list[Noted]) -> list[int]:
-        """Put the run again, in a state; return the ids of what is noted. What others said of it meanwhile stays."""
-        [execution] = self._metadata.get_executions_by_id([self._execution_id])
-        execution.last_known_state = state  # type: ignore[assignment] # A number of the enum.
-        if words.POINTS in execution.custom_properties:
-            del execution.custom_properties[words.POINTS]  # Those of the put before.
-        self._say(execution.custom_properties)
-        for key, value in said.items():
-            put(execution.custom_properties, key, value)
-        if (why := self._why_tainted(execution, noted)) is not None:
-            put(execution.custom_properties, words.TAINTED, why)
-            for one in noted:
-                if one.output and one.is_new:
-                    artifacts.put_values(one.artifact.message, {words.TAINTED: why})
-        pairs = [self._pair(one, ended_well=state == _State.COMPLETE) for one in noted]
-        named = [pb.Context(id=one) for one in self._context_ids]
-        _, ids, _ = self._metadata.put_execution(
-            execution, pairs, named, force_reuse_context=True, force_update_time=True
-        )
+    def _put(self, state: str, more: Mapping[str, Any], noted: list[Noted]) -> Sequence[int]:
+        """Put the run, in a state; return the ids of what is noted. What others say of it stays: see `mlmd.running`."""
+        done = self._done
+        links = [one.link(ended_well=state == "COMPLETE") for one in noted]
+        wanted = RunPut(None, self._type_id, self._name, state, {**self._said(), **more}, links, self._contexts)
+        if done is not None:
+            wanted = wanted._replace(id=done.id, since=done.since, created_ms=done.created_ms)
+        self._done = done = self._metadata.answer(RUN_PUT, wanted)
+        self._execution_id = done.id
+        self._contexts = [pb.Context(id=one) for one in done.context_ids]
         self._points, self._held, self.put_s = {}, 0, time.monotonic()
-        return ids
-
-    def _why_tainted(self, execution: pb.Execution, noted: list[Noted]) -> str | None:
-        """Return why the run, or what it read, is tainted by now: what it made is so too. None where they may be used."""
-        read = [one.artifact.message.id for one in noted if not one.output and not one.is_new]
-        nodes = [execution, *(self._metadata.get_artifacts_by_id(read) if read else ())]
-        return next((why_tainted(node) for node in nodes if is_tainted(node)), None)
-
-    def _pair(self, noted: Noted, *, ended_well: bool) -> tuple[pb.Artifact | None, pb.Event]:
-        """Return what the put says of an artifact: its event, and the artifact itself where that is new or changes."""
-        message = noted.artifact.message
-        if noted.is_new:
-            return message, noted.event()
-        back = noted.output and ended_well and message.state != pb.Artifact.LIVE  # Made again, it is there again.
-        if noted.output and (noted.values or back):
-            [now] = self._metadata.get_artifacts_by_id([message.id])
-            changed = artifacts.set_values(now, noted.values)
-            if back:
-                now.state, changed = pb.Artifact.LIVE, True
-            message.CopyFrom(now)
-            if changed:
-                return message, noted.event()
-        return None, noted.event()
+        return done.artifact_ids
 
     # Ending ---------------------------------------------------------------------------------------------------------
 
@@ -347,10 +299,10 @@ class Recording:
         """Put the run as it ended, with all it read and made, in one record."""
         state = _ending(error)
         said: dict[str, Any] = {words.ENDED_MS: time.time_ns() // 1_000_000}
-        if state == _State.FAILED and error is not None:
+        if state == "FAILED" and error is not None:
             said[words.ERROR] = _traceback(error)
         with self._guard:
-            if state == _State.COMPLETE:
+            if state == "COMPLETE":
                 said[words.KEY] = self._key()
             else:
                 self._abandon()
@@ -365,7 +317,7 @@ class Recording:
                     self._resolve_again(made)
                     continue
                 for one, artifact_id in zip(self._noted.values(), ids, strict=True):
-                    self._finder.is_there(one.artifact, artifact_id)
+                    self._finder.is_there(one, artifact_id)
                 return
 
     def _resolve_again(self, made: Iterable[Noted]) -> None:
@@ -403,7 +355,7 @@ class Recording:
         }
         try:
             with self._guard:
-                self._put(_State.FAILED, said, [])
+                self._put("FAILED", said, [])
         except Exception as again:  # noqa: BLE001 - the first error is the one to tell
             return f"It stays RUNNING, and will be shown as lost; nothing it made was recorded ({again})"
         return "It is recorded as FAILED, without what it made"
@@ -455,12 +407,23 @@ class Recording:
         return repr(self.run) if self._execution_id else f"<{self._type}, not begun>"
 
 
-def _ending(error: BaseException | None) -> int:
+def _who_runs(code: str | None) -> dict[str, Any]:
+    """Return who runs a run, as properties: process, command line, commit and code, as far as they are known."""
+    said = {
+        words.PROCESS: alive.this_process(),
+        words.COMMAND: codes.command_line() or None,
+        words.COMMIT: codes.commit_at_hand(),
+        words.CODE: code,
+    }
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _ending(error: BaseException | None) -> str:
     """Return the state in which a run ends."""
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return _State.COMPLETE
+        return "COMPLETE"
     cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", KeyboardInterrupt)
-    return _State.CANCELED if isinstance(error, KeyboardInterrupt | GeneratorExit | cancelled) else _State.FAILED
+    return "CANCELED" if isinstance(error, KeyboardInterrupt | GeneratorExit | cancelled) else "FAILED"
 
 
 def _traceback(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from mlmd.filter_query import filter_query as checked
 from mlmd.filter_short import MARK, marked, property_named
 from mlmd.finding import FIND, Find
 from mlmd.mentions import MENTIONS, Mention, Mentioning
-from mlmd.recorder.rows import table_of
+from mlmd.recorder.rows import rows_of
 from mlmd.recorder.standing import NOT_GOING, NOT_TAINTED
 from mlmd.recorder.things import Artifact, Run
 from mlmd.recorder.values import quoted, text_of
@@ -94,7 +94,7 @@ class Runs(Sequence[Run]):
     def __len__(self) -> int:
         """Return how many there are in all."""
         if self._total is None:
-            self._total = self._page(0, 0, counted=True).total or 0
+            self._total = self.page(0, 0).total or 0
         return self._total
 
     @overload
@@ -106,7 +106,7 @@ class Runs(Sequence[Run]):
         if isinstance(index, slice):
             return [Run(self._store, one) for one in self._slice(index)]
         at = index if index >= 0 else len(self) + index
-        found = self._page(at, 1).nodes if at >= 0 else []
+        found = self._read(at, 1).nodes if at >= 0 else []
         if not found:
             raise IndexError(f"there is no run {index}: there are {len(self):,}")
         return Run(self._store, found[0])
@@ -114,22 +114,32 @@ class Runs(Sequence[Run]):
     def __iter__(self) -> Iterator[Run]:
         """Yield all, page by page."""
         skip = 0
-        while nodes := self._page(skip, _PAGE).nodes:
+        while nodes := self._read(skip, _PAGE).nodes:
             yield from (Run(self._store, one) for one in nodes)
             skip += len(nodes)
 
     def _slice(self, wanted: slice) -> list[Node]:
         plain = wanted.step in (None, 1) and (wanted.start or 0) >= 0
         if plain and wanted.stop is None:
-            return self._page(wanted.start or 0, None).nodes
+            return self._read(wanted.start or 0, None).nodes
         if plain and wanted.stop >= 0:
-            return self._page(wanted.start or 0, max(0, wanted.stop - (wanted.start or 0))).nodes
+            return self._read(wanted.start or 0, max(0, wanted.stop - (wanted.start or 0))).nodes
         start, stop, step = wanted.indices(len(self))
         low, high = (start, stop) if step > 0 else (stop + 1, start + 1)
-        found = self._page(low, max(0, high - low)).nodes
+        found = self._read(low, max(0, high - low)).nodes
         return found[::step]
 
-    def _page(self, skip: int, limit: int | None, *, counted: bool = False) -> Found:
+    def page(self, skip: int, limit: int | None) -> Found:
+        """Return some of them as messages, and how many there are in all, with the filter and without."""
+        return self._read(skip, limit, counted=True)
+
+    @property
+    def sorted_by(self) -> list[str]:
+        """Return the property that they are in order of, if it is one."""
+        by = self._asked.by
+        return [by.name] if isinstance(by, Variable) else []
+
+    def _read(self, skip: int, limit: int | None, *, counted: bool = False) -> Found:
         found: Found = self._store.answer(FIND, self._asked._replace(skip=skip, limit=limit, counted=counted))
         if found.total is not None:
             self._total = found.total
@@ -143,10 +153,9 @@ class Runs(Sequence[Run]):
         limit: how many, None for all; columns: of properties, by name ("m.acc"); None for those that differ, keys_max at most.
         """
         started = time.perf_counter()
-        found = self._page(0, limit, counted=True)
-        by = self._asked.by
-        first = [by.name] if isinstance(by, Variable) else []
-        table = table_of(self._store, found.nodes, list(columns) if columns is not None else None, first, keys_max)
+        found = self.page(0, limit)
+        wanted = list(columns) if columns is not None else None
+        table = rows_of(self._store, found.nodes, wanted, self.sorted_by, keys_max).table
         note = f"{len(found.nodes):,} of {found.total:,} {'matching' if self._asked.filter else 'runs'}"
         if self._asked.filter and found.everything is not None:
             note += f", {found.everything:,} runs"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlmd.marking import Tainted
     from mlmd.mentions import Mention
     from mlmd.moment import At
+    from mlmd.proofs import Proof
     from mlmd.recorder.caching import Miss
     from mlmd.recorder.compare import Comparison
     from mlmd.recorder.impact import Impact
@@ -161,6 +162,17 @@ class Store:
         from mlmd.analytics import sql  # noqa: PLC0415 - DuckDB takes 90 ms, and who records does not ask
 
         return sql(self.metadata, query, params)
+
+    def prove(self, thing: Any, *, sign: bool = True) -> Proof:
+        """Return the proof, for anyone without this store, that a record is in the log: `s.prove("taxi-model:31").save("proof.txt")`.
+
+        thing: as for `lineage`: the last record that put it, and nothing else of that record is shown; or "#31907": that record as a
+        whole. What it proves: `mlmd.check("proof.txt", policy=...)`. sign: publish a checkpoint where there is a key and none is over the
+        record. Raises NotFoundError, InvalidArgumentError, OutOfRangeError, FailedPreconditionError; UnimplementedError for a server's store.
+        """
+        from mlmd.proofs import prove  # noqa: PLC0415 - who records does not prove
+
+        return prove(self.metadata, references.record_of(self.metadata, thing), sign=sign)
 
     # Lineage --------------------------------------------------------------------------------------------------------
 

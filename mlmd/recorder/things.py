@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from evlog.records import NodePut, Struct
 from mlmd import errors
+from mlmd.display.cells import time_of
 from mlmd.kinds import ARTIFACT, EXECUTION, INPUTS, OUTPUTS
 from mlmd.recorder import alive, words
 from mlmd.recorder.aliases import aliases_of, label_of, own_name
@@ -77,6 +78,11 @@ class _Node:
     def _custom(self, key: str) -> Any:
         values = self.message.custom_properties
         return python_of(values[key]) if key in values else None
+
+    def _number(self, key: str) -> int | None:
+        """Return what we note as an integer; None where another program put something else there."""
+        value = self._custom(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def _prefixed(self, prefix: str) -> dict[str, Any]:
         values = self.message.custom_properties
@@ -276,13 +282,13 @@ class Run(_Node):
     @property
     def ended(self) -> datetime | None:
         """Return when it ended, in UTC; None where it has not, or nobody knows."""
-        ended_ms = self._custom(words.ENDED_MS)
-        return None if ended_ms is None else _time(ended_ms)
+        ended_ms = self._number(words.ENDED_MS)
+        return None if ended_ms is None else time_of(ended_ms)
 
     @property
     def duration_s(self) -> float | None:
         """Return how long it took; so far, where it is running; None where nobody knows."""
-        ended_ms = self._custom(words.ENDED_MS)
+        ended_ms: float | None = self._number(words.ENDED_MS)
         if ended_ms is None:
             if self.metadata.is_past or self.state != "RUNNING":
                 return None
@@ -317,11 +323,9 @@ class Run(_Node):
     @property
     def reuses(self) -> Run | None:
         """Return the run that this one stands for, where it is CACHED."""
-        found = self._custom(words.REUSES)
-        if found is None:
-            return None
-        [execution] = self.metadata.get_executions_by_id([found])
-        return Run(self.metadata, execution)
+        found = self._number(words.REUSES)
+        executions = [] if found is None else self.metadata.get_executions_by_id([found])
+        return Run(self.metadata, executions[0]) if executions else None
 
     def history(self, metric: str) -> list[Point]:
         """Return every value of a metric, as logged. Raises NotFoundError for one that it has not.
@@ -331,15 +335,19 @@ class Run(_Node):
         if metric not in self.metrics:
             known = ", ".join(self.metrics) or "none"
             raise errors.NotFoundError(f"{self.label} has no metric {metric!r}: it has {known}")
-        points = [Point(step, int(time_ms), value) for step, time_ms, value in self._points(metric)]
-        return points or [Point(0, self.message.last_update_time_since_epoch, self.metrics[metric])]
+        return self.histories()[metric]
 
-    def _points(self, metric: str) -> Iterator[tuple[float, float, float]]:
+    def histories(self) -> dict[str, list[Point]]:
+        """Return every value of each metric, as `history` does."""
+        found: dict[str, list[Point]] = {metric: [] for metric in self.metrics}
         before: Any = None
         for values in _versions(self.metadata, self.message):
             if values is not None and values != before:  # Put again by somebody else, they are the same points.
-                yield from (tuple(point) for point in values.get(metric, ()))
+                for metric in found.keys() & values.keys():
+                    found[metric] += _points_in(values[metric])
             before = values
+        put_ms = self.message.last_update_time_since_epoch
+        return {metric: points or [Point(0, put_ms, self.metrics[metric])] for metric, points in found.items()}
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.label} {self.state}>"
@@ -357,6 +365,16 @@ def is_lost(execution: pb.Execution) -> bool:
     if EXECUTION.states[execution.last_known_state] != "RUNNING" or words.PROCESS not in values:
         return False
     return alive.is_lost(values[words.PROCESS].string_value, execution.last_update_time_since_epoch)
+
+
+def _points_in(values: Any) -> list[Point]:
+    """Return the points that a put noted of a metric; what another program put there, and is none, is left out."""
+    numbers = (int, float)
+    return [
+        Point(one[0], int(one[1]), one[2])
+        for one in (values if isinstance(values, list) else ())
+        if isinstance(one, list) and len(one) == len(Point._fields) and all(isinstance(part, numbers) for part in one)
+    ]
 
 
 def roles_of(event: pb.Event) -> list[str]:

@@ -7,7 +7,8 @@ import re
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from mlmd.convert import fill_struct
+from evlog.records import Struct
+from mlmd.convert import set_values
 from mlmd.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _NAME_MAX: Final = 200
 _WORDS: Final = frozenset({"art", "artifact", "run", "execution", "ctx", "context", "type", "mark"})  # As in art:3.
 _INT64: Final = range(-(1 << 63), 1 << 63)
 _EXACT: Final = 1 << 53  # Below it, each integer is a double, and a struct holds doubles.
+_PLAIN: Final = frozenset({str, float, int, bool})  # What a property holds as it is.
 _DEPTH_MAX: Final = 50  # protobuf reads 100 levels, two for each of these.
 WRAPPED: Final = "__value__"  # A struct is an object; what is none lies in this field, as with TFX.
 
@@ -156,22 +158,27 @@ def _nested(value: Any, what: str, depth: int) -> Any:
     return found
 
 
+def stored(value: Any) -> Any:
+    """Return a value of `plain` as a Value of a record."""
+    if value.__class__ in _PLAIN:
+        return value
+    return Struct(_in_struct(value if value.__class__ is dict else {WRAPPED: value}))
+
+
+def _in_struct(value: Any) -> Any:
+    """Return a value as a struct has it: a number is a double, and a dict is in the order of its keys."""
+    kind = value.__class__
+    if kind is dict:
+        return {key: _in_struct(value[key]) for key in sorted(value)}
+    if kind is list:
+        return [_in_struct(item) for item in value]
+    return float(value) if kind is int else value
+
+
 def put(messages: Any, key: str, value: Any) -> None:
     """Set one of a map of Value messages to a value of `plain`."""
-    kind = value.__class__
-    if kind is str:
-        messages[key].string_value = value
-    elif kind is float:
-        messages[key].double_value = value
-    elif kind is int:
-        messages[key].int_value = value
-    elif kind is bool:
-        messages[key].bool_value = value
-    else:
-        struct = messages[key].struct_value
-        struct.Clear()
-        struct.SetInParent()
-        fill_struct(struct, value if kind is dict else {WRAPPED: value})
+    messages.pop(key, None)
+    set_values(messages, {key: stored(value)})
 
 
 def python_of(message: pb.Value) -> Any:

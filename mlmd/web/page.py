@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mlmd.display.graph import Graph
     from mlmd.display.tables import Table
+    from mlmd.errors import StatusError
     from mlmd.web.view import View
 
 FORMS: Final = {
@@ -36,7 +37,8 @@ class Page:
 
     template: in `templates/`; it sees the facts by name. facts: plain values, which are the JSON as they stand. table: the CSV and
     Parquet. graph, or picture where it is drawn otherwise: the SVG. command, python: what shows the same elsewhere. islands: names of
-    scripts in `static/`. to: the path of the page that the browser goes to instead.
+    scripts in `static/`. error: what is wrong with what was asked, which the page shows where it was asked; other forms are refused.
+    to: the path of the page that the browser goes to instead.
     """
 
     template: str
@@ -49,6 +51,7 @@ class Page:
     python: str = ""
     islands: tuple[str, ...] = ()
     status: int = 200
+    error: StatusError | None = None
     to: str = ""
 
     @classmethod
@@ -64,7 +67,9 @@ class Page:
 
 
 def rendered(page: Page, form: str, view: View) -> bytes:
-    """Return a page in a form of FORMS. Raises NotFoundError where it has none such."""
+    """Return a page in a form of FORMS. Raises NotFoundError where it has none such, and the error of the page."""
+    if page.error is not None:
+        raise page.error
     if form == "json":
         return as_json(page, view)
     if form not in page.forms:

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from mlmd.web import artifacts, contexts, forms, ops, pipeline, search, types
+from mlmd.web import artifacts, audit, compare, contexts, forms, home, ops, pipeline, runs, search, types
 from mlmd.web.artifact import artifact_page
 from mlmd.web.artifacts import artifacts_page
+from mlmd.web.compare import compare_page
 from mlmd.web.contexts import contexts_page
+from mlmd.web.day import day_page
+from mlmd.web.evidence import evidence_page
 from mlmd.web.home import home_page
+from mlmd.web.lineage import PARAMS, START_PARAMS, lineage_page, start_page
 from mlmd.web.ops import ops_page
 from mlmd.web.pipeline import context_page
+from mlmd.web.run import run_page
+from mlmd.web.runs import runs_page
 from mlmd.web.search import search_page
 from mlmd.web.types import types_page
 
@@ -55,7 +61,9 @@ class Action:
 
 
 PAGES: Final[tuple[Entry, ...]] = (
-    Entry("/", home_page, "What the store holds, and what is new in it."),
+    Entry("/", home_page, "What the store holds, and what is new in it.", home.PARAMS),
+    Entry("/runs", runs_page, "The runs that a filter leaves, in any order.", runs.PARAMS, navigation="Runs"),
+    Entry("/runs/{id}", run_page, "A run: parameters, metrics, inputs, outputs, and who put what when."),
     Entry(
         "/artifacts",
         artifacts_page,
@@ -67,6 +75,13 @@ PAGES: Final[tuple[Entry, ...]] = (
         "/artifacts/{id}",
         artifact_page,
         "An artifact: its versions and aliases, who made and read it, what was made from it, who said what of it.",
+    ),
+    Entry("/lineage", start_page, "Where to look at a lineage from.", START_PARAMS, navigation="Lineage"),
+    Entry(
+        "/lineage/{object}",
+        lineage_page,
+        "What a thing was made from and what was made from it, through time; the way from it to another.",
+        PARAMS,
     ),
     Entry(
         "/contexts",
@@ -82,6 +97,13 @@ PAGES: Final[tuple[Entry, ...]] = (
         pipeline.PARAMS,
     ),
     Entry(
+        "/compare",
+        compare_page,
+        "What differs between runs, or one run at two moments.",
+        compare.PARAMS,
+        navigation="Compare",
+    ),
+    Entry(
         "/types",
         types_page,
         "Types with their properties, and how many nodes they have.",
@@ -92,6 +114,22 @@ PAGES: Final[tuple[Entry, ...]] = (
     Entry("/ops", ops_page, "How the store is, for who runs it.", ops.PARAMS, role="admin", navigation="Ops"),
     Entry("/taint", forms.taint_page, "What a taint would mark, before it does.", forms.ASKED, role="writer"),
     Entry("/untaint", forms.untaint_page, "From what a mark would be taken away.", forms.ASKED, role="writer"),
+    Entry(
+        "/audit",
+        audit.audit_page,
+        "Who put what, when, through which call and why, the newest first.",
+        audit.PARAMS,
+        role="auditor",
+        navigation="Audit",
+    ),
+    Entry("/audit/{offset}", audit.record_page, "One record in full, and its leaf in the tree.", role="auditor"),
+    Entry(
+        "/evidence",
+        evidence_page,
+        "Checkpoints, anchors, erasures, taints, repairs, losses, quarantine.",
+        role="auditor",
+    ),
+    Entry("/evidence/{day}", day_page, "A day of the log in numbers.", role="auditor"),
 )
 ACTIONS: Final[tuple[Action, ...]] = (
     Action("/taint", forms.taint, "Taint a thing, and everything that was made from it.", forms.TAINT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from contextlib import aclosing
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -12,8 +13,11 @@ from urllib.parse import parse_qsl
 
 from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
-from mlmd.web import headers, words
+from mlmd.web import bundle, headers, plotting, tlog, words
+from mlmd.web.calendar import Calendar
 from mlmd.web.guard import Guard, OpenGuard
+from mlmd.web.live import Live
+from mlmd.web.notable import Notable
 from mlmd.web.openapi import description
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
@@ -29,14 +33,14 @@ try:
     from starlette.convertors import Convertor, register_url_convertor
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
-    from starlette.responses import RedirectResponse, Response
+    from starlette.responses import RedirectResponse, Response, StreamingResponse
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 except ImportError:
     raise MissingLibraryError("starlette and jinja2", extra="ui") from None
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.requests import Request
 
@@ -86,10 +90,13 @@ class Site:
     ) -> None:
         self.engine, self.name, self.place, self.watch = engine, name, place, watch
         self.guard = guard or OpenGuard()
+        self.notable = Notable(engine.log)
         self.slowest = Slowest()
         self._cited: OrderedDict[int, Citation] = OrderedDict()
         self._citations: Citations | None = None
         self._lock = Lock()  # Held for the two above.
+        self.live = Live(engine)
+        self.calendar = Calendar(engine.log)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -98,7 +105,7 @@ class Site:
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
-        self.templates.filters.update(words.FILTERS)
+        self.templates.filters.update(words.FILTERS | plotting.FILTERS)
         self.templates.globals.update(
             navigation=[entry for entry in PAGES if entry.navigation], asset=_asset, forms_of=FORMS
         )
@@ -117,6 +124,10 @@ class Site:
         if self._citations is None:
             self._citations = Citations(self.engine.log, offset)
         return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
+
+    def close(self) -> None:
+        """End the streams that last as long as the site. To be called before its server stops, which waits for them."""
+        self.live.close()
 
     # Answers --------------------------------------------------------------------------------------------------------
 
@@ -159,7 +170,7 @@ register_url_convertor("form", _Form())
 
 def application(site: Site) -> Starlette:
     """Return the pages of a store as an ASGI application."""
-    routes: list[Any] = []
+    routes: list[Any] = [*tlog.routes(site), *bundle.routes(site)]
     acting = {action.path: _acting(site, action) for action in ACTIONS}
     for entry in PAGES:
         answer, act = _answering(site, entry), acting.pop(entry.path, None)
@@ -171,6 +182,7 @@ def application(site: Site) -> Starlette:
             else Route(entry.path, _either(answer, act), methods=["GET", "POST"])
         )
     routes += [Route(path, act, methods=["POST"]) for path, act in acting.items()]
+    routes.append(Route("/live", _listening(site)))
     routes += [Route("/healthz", _healthy(site)), Route("/openapi.json", _described(site))]
     routes += site.guard.routes(site)
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static")))
@@ -294,6 +306,31 @@ def _acting(site: Site, action: Action) -> Any:
         return RedirectResponse(to, 303)
 
     return _timed(site, endpoint)
+
+
+def _listening(site: Site) -> Any:
+    """Return what answers those who want to know when the log grows."""
+
+    async def endpoint(request: Request) -> Response:
+        async def may() -> Caller:
+            return await site.guard.who(request, "reader")
+
+        try:
+            await may()
+            stream = site.live.events(may)
+            first = await anext(stream)  # Which refuses one listener too many.
+        except Exception as error:  # noqa: BLE001 - every failure is an answer
+            return site.refused(request, "json", error)
+
+        async def parts() -> AsyncIterator[bytes]:
+            async with aclosing(stream):
+                yield first
+                async for part in stream:
+                    yield part
+
+        return StreamingResponse(parts(), media_type="text/event-stream")
+
+    return endpoint
 
 
 async def read_form(request: Request) -> list[tuple[str, str]]:

@@ -10,16 +10,22 @@ Status = Literal["verified", "checking", "unsigned", "unchecked", "broken"]
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """How far the evidence was checked. checked: so many records of the log; outside_s: seconds since the newest checkpoint that somebody else keeps.
+    """How far the evidence was checked. text: of the chip.
 
-    finding: where it is broken: segment, position, offset and why.
+    checked, records: so many records of those that there are; signed: those under the newest checkpoint of the store. swept_s: seconds since
+    everything was last checked. outside_s, outside: seconds since the newest checkpoint that lies where somebody else keeps it, and
+    where. findings: what is broken, the cause first: what, file, segment, position, record.
     """
 
     status: Status
     text: str
     checked: int = 0
+    records: int = 0
+    signed: int = 0
+    swept_s: float | None = None
     outside_s: float | None = None
-    finding: dict[str, Any] | None = None
+    outside: str = ""
+    findings: list[dict[str, Any]] = []
 
 
 UNCHECKED: Final = Verified("unchecked", "not checked here")

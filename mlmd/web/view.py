@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
+from evlog.errors import LogError
 from mlmd import moment
 from mlmd.errors import InvalidArgumentError
 from mlmd.past import Past, Present
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from evlog.author import Caller
+    from evlog.log import Log
     from mlmd.tokens import Role
     from mlmd.web.site import Site
     from projections.sqlite.lookup import Lookup
+    from projections.sqlite.view import View as Rows
 
 _Answer = TypeVar("_Answer")
 TEXT_MAX: Final = 2_000
@@ -104,7 +108,7 @@ class View:
         Raises InvalidArgumentError, OutOfRangeError.
         """
         self.site, self.path, self.named, self.who = site, path, named, who
-        self._params, self._asked = params, asked
+        self._params, self._asked, self._began_s = params, asked, perf_counter()
         self.at: str = asked[AT]
         at = self.at
         if at:
@@ -115,12 +119,17 @@ class View:
             past = Past(site.engine, when.at)
         else:
             past = Present(site.engine)
+        self._past = past
         self.offset = past.offset
         self.store = Store(MetadataStore.over(past))
 
     def __getitem__(self, name: str) -> Any:
         """Return what was asked by a parameter of the page, its default where it was not."""
         return self._asked[name]
+
+    def review(self, question: Callable[[Log, Rows, int], _Answer]) -> _Answer:
+        """Return the answer to a question to log and view, of the records of this moment. Raises StatusError."""
+        return self._past.review(question)
 
     def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
         """Return the answer to a question to the serving view, at the moment of the page."""
@@ -151,10 +160,18 @@ class View:
         return bool(self.at)
 
     @property
+    def took_ms(self) -> float:
+        """Return how long it took up to here. Not a fact: the same question later has the same answer, not the same pace."""
+        return (perf_counter() - self._began_s) * 1000
+
+    @property
     def cited(self) -> dict[str, Any]:
-        """Return what the page cites: the log, how many of its records, the root of their tree."""
-        found = self.site.citation(self.offset)
-        return {"log": found.log, "offset": found.offset, "root": found.root}
+        """Return what the page cites: the log, how many of its records, the root of their tree; None where the log is damaged: the page is shown all the same."""
+        try:
+            root = self.site.citation(self.offset).root
+        except LogError:
+            root = None
+        return {"log": self.site.engine.log.id.hex(), "offset": self.offset, "root": root}
 
     @property
     def csrf(self) -> str:

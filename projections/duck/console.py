@@ -1,40 +1,54 @@
-"""One question in a process of its own, with a limit of time and memory.
+"""One question in a process of its own, the sandbox of all SQL that people write: the command's, an agent's, a browser's.
 
 DuckDB does not promise to notice an interrupt, nor to keep to its own limit of memory: `list(range(100000000))` did neither. So whoever
-takes SQL from people runs it in a child that the kernel limits and that can be killed: it reads one file and writes none.
+takes SQL from people runs it in a child that the kernel limits and that can be killed: it reads one view and writes no file.
 
-The child gets its task as JSON on standard input and answers on standard output, a JSON text a line: columns and offset, rows, and
-at the end `{"rows": n}` or `{"error": text, "usage": bool}`. An end that is missing means that the child died.
+The child gets its task as a line of JSON on standard input and answers on standard output, a JSON text a line: columns and offset, rows, and
+at the end `{"rows": n}` or `{"error": text, "usage": bool, "position": n}`. An end that is missing means that the child died. Where Parquet
+was asked for, its bytes follow the first line, and an error stands on standard error instead.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
 from projections.errors import ViewError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
+
+_COMMAND: Final = (sys.executable, "-m", "projections.duck.child")
+# What of the environment a child needs to start. The rest may hold secrets, and is none of a question's business.
+_ENVIRONMENT: Final = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "TZ", "TZDIR")
+_CHUNK: Final = 1 << 16
 
 
 class Task(msgspec.Struct):
-    """What the child does. views: the folder; at: as of which offset; parquet: the file to write the answer to, in place of rows."""
+    """What the child does. views: the folder of the view; at: as of which offset; parquet: answer with bytes of Parquet, in place of rows.
+
+    timeout_s: until the first row; after that its processor time is limited, and `whole_s` is for all rows, however slowly they are taken.
+    threads: None for as many as there are cores.
+    """
 
     views: str
     query: str
     params: dict[str, int | float | bool | str | None] = {}
     at: int | None = None
-    parquet: str | None = None
+    parquet: bool = False
     timeout_s: float = 60.0
+    whole_s: float | None = None
     memory_bytes: int = 1 << 30
     patience_s: float = 10.0
+    threads: int | None = None
 
     def too_much_memory(self) -> str:
         """Return what to say where the memory was not enough."""
@@ -42,39 +56,58 @@ class Task(msgspec.Struct):
 
 
 class SqlError(ViewError):
-    """A question cannot be answered. usage: it was not understood."""
+    """A question cannot be answered. usage: it was not understood. position: the character of the question where it goes wrong, from 0."""
 
-    def __init__(self, message: str, *, usage: bool = False) -> None:
+    def __init__(self, message: str, *, usage: bool = False, position: int | None = None) -> None:
         super().__init__(message)
-        self.usage = usage
+        self.usage, self.position = usage, position
+
+
+def start() -> subprocess.Popen[bytes]:
+    """Start a child that waits for its task."""
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(_COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)  # noqa: S603 - our own module
+
+
+def stop(child: subprocess.Popen[bytes]) -> None:
+    """End a child."""
+    child.kill()
+    if child.stdin is not None:
+        with suppress(BrokenPipeError):
+            child.stdin.close()
+    with child:  # Closes its pipes and waits for it.
+        pass
 
 
 class Answer:
-    """The answer to a task, as it comes: `columns` and the `offset` it is of, then its rows, once. A context manager: the child does not outlive it.
+    """The answer to a task, as it comes: `columns` and the `offset` it is of, then its rows or bytes, once. A context manager: the child does not outlive it."""
 
-    Until the first row the child has `timeout_s` seconds; after that its processor time is limited, however slowly rows are taken.
-    """
+    def __init__(
+        self, task: Task, child: subprocess.Popen[bytes] | None = None, closed: Callable[[], object] = lambda: None
+    ) -> None:
+        """Give the child its task, and wait for the first row. Raises SqlError.
 
-    def __init__(self, task: Task) -> None:
-        """Start the child and wait for the columns. Raises SqlError."""
-        self._task = task
-        self._late = False
+        child: one that waits for it; it is the answer's from here on. closed: called once, when the child has ended.
+        """
+        self._task, self._closed = task, closed
+        self._late: float | None = None  # After so many seconds it was stopped.
         self.count = 0  # Of rows, once they were taken.
-        command = [sys.executable, "-m", "projections.duck.child"]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: S603 - our own module
-        self._timer = threading.Timer(task.timeout_s, self._stop)
-        self._timer.daemon = True
-        self._timer.start()
+        self.size = 0  # Bytes of rows that were taken so far.
+        self._child = child or start()
+        self._timer = self._timed(task.timeout_s)
         try:
-            self._give(msgspec.json.encode(task))
+            self._give(msgspec.json.encode(task) + b"\n")
             head = self._next()
             self.columns: list[str] = head["columns"]
             self.offset: int = head["offset"]
-            self._ahead = self._next()
+            self._ahead: Any = self._chunk() if task.parquet else self._next()
         except BaseException:
             self.close()
             raise
         self._timer.cancel()
+        if task.whole_s is not None:
+            self._timer = self._timed(task.whole_s)
 
     def rows(self) -> Iterator[list[Any]]:
         """Yield the rows. Raises SqlError."""
@@ -84,11 +117,23 @@ class Answer:
             line = self._next()
         self.count = line["rows"]
 
+    def parquet(self) -> Iterator[bytes]:
+        """Yield the bytes of the file. Raises SqlError where they will not be whole."""
+        while self._ahead:
+            yield self._ahead
+            self._ahead = self._chunk()
+
+    def _timed(self, seconds: float) -> threading.Timer:
+        timer = threading.Timer(seconds, self._stop, [seconds])
+        timer.daemon = True
+        timer.start()
+        return timer
+
     def _give(self, task: bytes) -> None:
         assert self._child.stdin is not None, "made with a pipe"
         try:
             self._child.stdin.write(task)
-            self._child.stdin.close()
+            self._child.stdin.flush()
         except BrokenPipeError:  # It is dead; `_next` says why.
             return
 
@@ -97,13 +142,23 @@ class Answer:
         line = self._child.stdout.readline()
         if not line.endswith(b"\n"):
             raise self._death()
+        self.size += len(line)
         found: dict[str, Any] = msgspec.json.decode(line)
         if "error" in found:
-            raise SqlError(found["error"], usage=found["usage"])
+            raise SqlError(found["error"], usage=found["usage"], position=found["position"])
         return found
 
-    def _stop(self) -> None:
-        self._late = True
+    def _chunk(self) -> bytes:
+        assert self._child.stdout is not None, "made with a pipe"
+        chunk = self._child.stdout.read1(_CHUNK)  # type: ignore[attr-defined] # It is buffered: `start` says nothing else.
+        if not chunk and self._child.wait() != 0:
+            raise self._death()
+        self.size += len(chunk)
+        found: bytes = chunk
+        return found
+
+    def _stop(self, seconds: float) -> None:
+        self._late = seconds
         self._child.kill()
 
     def _death(self) -> SqlError:
@@ -111,8 +166,11 @@ class Answer:
         assert self._child.stderr is not None, "made with a pipe"
         told = self._child.stderr.read().decode(errors="replace").strip().splitlines()
         code = self._child.wait()
-        if self._late or -code == signal.SIGXCPU:
-            return SqlError(f"it took longer than {self._task.timeout_s:g} s and was stopped")
+        if self._late is not None or -code == signal.SIGXCPU:
+            return SqlError(f"it took longer than {self._late or self._task.timeout_s:g} s and was stopped")
+        if told and told[-1].startswith("{"):
+            found = msgspec.json.decode(told[-1])
+            return SqlError(found["error"], usage=found["usage"], position=found["position"])
         why = told[-1] if told else f"it ended with {code}"
         return SqlError(
             f"it may have needed more than {self._task.memory_bytes >> 20:,} MiB of memory, and was stopped ({why})"
@@ -121,9 +179,9 @@ class Answer:
     def close(self) -> None:
         """End the child."""
         self._timer.cancel()
-        self._child.kill()
-        with self._child:  # Closes its pipes and waits for it.
-            pass
+        stop(self._child)
+        closed, self._closed = self._closed, lambda: None
+        closed()
 
     def __enter__(self) -> Self:
         return self

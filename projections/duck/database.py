@@ -21,7 +21,7 @@ from projections.errors import BusyViewError, ViewError, WrongViewError
 from projections.generations import HISTORY, HISTORY_LOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 Connection = duckdb.DuckDBPyConnection
 Relation = duckdb.DuckDBPyRelation
@@ -31,6 +31,8 @@ SCHEMA_VERSION: Final = 1
 MEMORY: Final = ":memory:"
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _MACROS: Final = Path(__file__).with_name("macros.sql").read_text(encoding="utf-8")
+_WATERMARK: Final = _SCHEMA[_SCHEMA.index("create table watermark") : _SCHEMA.index("create table records")]
+TABLES: Final = tuple(re.findall(r"create table (\w+)", _SCHEMA.replace(_WATERMARK, "")))  # All but the watermark.
 _WRITER: Final[dict[str, Any]] = {
     "memory_limit": "1GB",
     "autoinstall_known_extensions": "false",
@@ -80,9 +82,16 @@ def connect(
         time.sleep(_PATIENCE_STEP_S)
 
 
-def confine(connection: Connection, *, may_write: str) -> None:
-    """Let a connection that was opened with `confined=False` touch one file besides its own, for good."""
-    connection.execute("set allowed_paths = $1", [[may_write]]).fetchall()
+def confine(connection: Connection, *, may_read: str, may_write: str | None, threads: int | None) -> None:
+    """Let a connection that was opened with `confined=False` read one folder besides its own file, and write one file, for good.
+
+    threads: how many may work at once, None for as many as there are cores.
+    """
+    connection.execute("set allowed_directories = $1", [[may_read]]).fetchall()
+    if may_write is not None:
+        connection.execute("set allowed_paths = $1", [[may_write]]).fetchall()
+    if threads is not None:
+        connection.execute(f"set threads = {threads}").fetchall()
     for name, value in _CONFINED.items():
         connection.execute(f"set {name} = {value}").fetchall()
 
@@ -91,26 +100,43 @@ def create_tables(connection: Connection, log_id: bytes) -> None:
     """Make an empty view of a log: tables, macros, and the comment of each."""
     connection.execute("begin").fetchall()
     connection.execute(_SCHEMA).fetchall()
-    connection.execute(_MACROS).fetchall()
-    connection.execute(";\n".join(_comments())).fetchall()
-    row = [SCHEMA_VERSION, log_id, 0, bytes(16)]
-    connection.execute("insert into watermark values ($1, $2, $3, $4)", row).fetchall()
+    _begin(connection, log_id)
+    connection.execute(";\n".join(comments("table", TABLES))).fetchall()
+    create_macros(connection)
     connection.execute("commit").fetchall()
 
 
-def _comments() -> Iterator[str]:
-    """Yield what makes COMMENTs of the comments in the two files."""
+def create_watermark(connection: Connection, log_id: bytes) -> None:
+    """Make the one table of a view whose others are elsewhere."""
+    connection.execute(_WATERMARK).fetchall()
+    _begin(connection, log_id)
+
+
+def _begin(connection: Connection, log_id: bytes) -> None:
+    row = [SCHEMA_VERSION, log_id, 0, bytes(16)]
+    connection.execute("insert into watermark values ($1, $2, $3, $4)", row).fetchall()
+    connection.execute(";\n".join(comments("table", ["watermark"]))).fetchall()
+
+
+def create_macros(connection: Connection) -> None:
+    """Make the macros, and their comments, once there is what they read."""
+    connection.execute(_MACROS).fetchall()
+    made = re.findall(r"^-- (.+)\ncreate macro (\w+)\([^)]*\) as (table|\()", _MACROS, re.MULTILINE)
+    for comment, macro, form in made:
+        kind = "macro table" if form == "table" else "macro"
+        connection.execute(f"comment on {kind} {macro} is {wide.literal(comment)}").fetchall()
+
+
+def comments(kind: str, tables: Collection[str]) -> Iterator[str]:
+    """Yield what makes COMMENTs of the comments on some tables. kind: what bears their names, "table" or "view"."""
     table = ""
     for line in _SCHEMA.splitlines():
         if match := re.match(r"create table (\w+) \( +-- (.+)", line):
             table = match[1]
-            yield f"comment on table {table} is {wide.literal(match[2])}"
-        elif match := re.match(r' +("?\w+"?) .*?,? +-- (.+)', line):
+            if table in tables:
+                yield f"comment on {kind} {table} is {wide.literal(match[2])}"
+        elif table in tables and (match := re.match(r' +("?\w+"?) .*?,? +-- (.+)', line)):
             yield f"comment on column {table}.{match[1]} is {wide.literal(match[2])}"
-    for comment, macro, form in re.findall(
-        r"^-- (.+)\ncreate macro (\w+)\([^)]*\) as (table|\()", _MACROS, re.MULTILINE
-    ):
-        yield f"comment on macro {'table ' if form == 'table' else ''}{macro} is {wide.literal(comment)}"
 
 
 def watermark(connection: Connection) -> Watermark:
@@ -127,7 +153,7 @@ def watermark(connection: Connection) -> Watermark:
 def digest(connection: Connection) -> str:
     """Return the digest of a view's rows: equal for equal rows, whatever their order, by one release of DuckDB. Raises ViewError."""
     found = sha256()
-    for table in re.findall(r"create table (\w+)", _SCHEMA):
+    for table in ("watermark", *TABLES):
         rows = f"select hash({table}::varchar) as row from {table}"
         try:
             state = connection.execute(f"select count(*), bit_xor(row), sum(row::hugeint) from ({rows})").fetchall()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-_VERSIONED: Final = ("types", "artifacts", "executions", "contexts")
+VERSIONED: Final = ("types", "artifacts", "executions", "contexts")
 _LINKS: Final = ("events", "attributions", "associations", "parent_contexts")
 
 
@@ -25,23 +25,15 @@ class Reader(NamedTuple):
 
 
 def open_view(
-    views: Path,
-    *,
-    at: int | None = None,
-    patience_s: float = 0,
-    memory_bytes: int | None = None,
-    may_write: str | None = None,
-    confined: bool = True,
+    views: Path, *, at: int | None = None, patience_s: float = 0, memory_bytes: int | None = None, confined: bool = True
 ) -> Reader:
     """Open the current view in a folder. It reads no other file and changes nothing. Raises BusyViewError, WrongViewError.
 
-    at: look at it as it was after so many records. may_write: one other file that questions may write. confined: False where the
-    questions are our own, so that they may write any file.
+    at: look at it as it was after so many records. confined: False where the questions are our own, so that they may write any file, or
+    where `database.confine` is to follow.
     """
-    connection = _open(views, patience_s, memory_bytes, confined=confined and may_write is None)
+    connection = _open(views, patience_s, memory_bytes, confined=confined)
     try:
-        if may_write is not None:
-            database.confine(connection, may_write=may_write)
         applied = database.watermark(connection).applied
         if at is None:
             return Reader(connection, applied)
@@ -79,7 +71,7 @@ def look_at(connection: duckdb.DuckDBPyConnection, at: int) -> None:
     held = f"valid_to_offset < {at}"
     ended = f"if({held}, valid_to_offset, null) as valid_to_offset, if({held}, valid_to, null) as valid_to"
     current = f"coalesce(valid_to_offset >= {at}, true) as is_current"
-    for table in _VERSIONED:
+    for table in VERSIONED:
         _name(connection, table, f"* replace ({ended}, {current}) from {tables}.{table} where valid_from_offset < {at}")
     for table in _LINKS:
         _name(connection, table, f"* from {tables}.{table} where valid_from_offset < {at}")

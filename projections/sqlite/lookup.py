@@ -5,13 +5,14 @@ Lists of ids go to SQLite as one JSON array, so a statement has one text and one
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from evlog.records import PersonalRule
 from projections.query import KINDS, Edge, Filter, Kind, Link, Listed, Listing
-from projections.sqlite import lineage, offsets, properties, texts
+from projections.sqlite import lineage, lives, offsets, properties, texts
 from projections.sqlite import listing as listings
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     import apsw
 
+    from projections.sqlite.lives import Asked, Version
     from projections.sqlite.properties import Indexes, Property
 
 _json: Final = msgspec.json.Encoder().encode
@@ -26,6 +28,7 @@ _rules: Final = msgspec.msgpack.Decoder(list[PersonalRule]).decode
 _IN = "in (select value from json_each(?))"
 
 _BY_ID: Final = {kind: f"select body from {kind} where id = ?" for kind in KINDS}
+_SINCE: Final = {kind: f"select since from {kind} where id = ?" for kind in KINDS}
 _BY_IDS: Final = {kind: f"select body from {kind} where id {_IN} order by id" for kind in KINDS}
 _TYPES_WITH: Final = f"select substr(body, 2) from type where id {_IN} order by id"
 _TYPED: Final = {
@@ -99,9 +102,11 @@ class Lookup:
         self._connection, self._indexes = connection, indexes
         self._execute = connection.cursor().execute
 
-    def snapshot(self) -> apsw.Connection:
-        """Return a `with` block in which all look-ups see one moment."""
-        return self._connection
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Begin a `with` block in which all look-ups see one moment."""
+        with self._connection:
+            yield
 
     def close(self) -> None:
         """Close the connection."""
@@ -136,6 +141,10 @@ class Lookup:
     def node(self, kind: Kind, node_id: int) -> bytes | None:
         """Return a node's body."""
         return self._one(_BY_ID[kind], (node_id,))
+
+    def since(self, kind: Kind, node_id: int) -> int | None:
+        """Return the offset of the record that put a node last."""
+        return self._one(_SINCE[kind], (node_id,))
 
     def nodes(self, kind: Kind, ids: Sequence[int]) -> list[bytes]:
         """Return the bodies of those that exist, by ascending id, each once."""
@@ -210,9 +219,9 @@ class Lookup:
         """Return the ids of the types with a name, of all kinds and versions, ascending."""
         return self._all(_TYPES_NAMED, (_json(KINDS), name))
 
-    def type_names(self) -> dict[int, str]:
-        """Return the name of every type by its id."""
-        rows: list[Any] = self._execute("select id, name from type").fetchall()
+    def type_names(self, kind: Kind | None = None) -> dict[int, str]:
+        """Return the name of every type, or of every one of a kind, by its id."""
+        rows: list[Any] = self._execute("select id, name from type where ?1 is null or kind = ?1", (kind,)).fetchall()
         return dict(rows)
 
     # Events and links -----------------------------------------------------------------------------------------------
@@ -299,6 +308,32 @@ class Lookup:
     def linked_at(self, kind: str, node_id: int) -> set[int]:
         """Return the offsets of the records that linked a node to others: see `offsets.of_edges`."""
         return offsets.of_edges(self._connection, kind, node_id)
+
+    def versions(self, kind: Kind, ids: Collection[int], before: int, asked: Sequence[Asked] = ()) -> list[Version]:
+        """Return every version of nodes with the offset that put it: see `lives.versions`."""
+        return lives.versions(self._connection, kind, ids, before, asked)
+
+    def versions_of_type(self, kind: Kind, type_id: int, before: int, asked: Sequence[Asked] = ()) -> list[Version]:
+        """Return that for every node of a type."""
+        return lives.versions_of_type(self._connection, kind, type_id, before, asked)
+
+    def newest_neighbours(self, kind: Kind, ids: Collection[int], *, outputs: bool, most: int) -> list[tuple[int, int]]:
+        """Return the other ends of events, of each node the newest: see `lives.newest_neighbours`."""
+        return lives.newest_neighbours(self._connection, kind, ids, outputs=outputs, most=most)
+
+    def neighbour_counts(self, kind: Kind, ids: Collection[int]) -> dict[int, int]:
+        """Return how many others each artifact or execution shares events with."""
+        return lives.neighbour_counts(self._connection, kind, ids)
+
+    def edges_among(
+        self, artifacts: Collection[int], executions: Collection[int]
+    ) -> list[tuple[int, int, bool, int, bytes]]:
+        """Return the events between nodes, each with the offset that put it: see `lives.edges_among`."""
+        return lives.edges_among(self._connection, artifacts, executions)
+
+    def contexts_named(self, kind: Kind, ids: Collection[int]) -> list[tuple[int, int, str]]:
+        """Return the contexts of artifacts or executions by name: see `lives.contexts_named`."""
+        return lives.contexts_named(self._connection, kind, ids)
 
     # Ids ------------------------------------------------------------------------------------------------------------
 

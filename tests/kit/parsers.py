@@ -36,7 +36,7 @@ from evlog.tlog.shelf import MemoryShelf
 from evlog.tlog.tiles import Tiles
 from evlog.upkeep import manifest, repair
 from evlog.upkeep.backup import backup
-from mlmd import personal, server_config
+from mlmd import personal, server_config, tokens
 from mlmd.errors import InvalidArgumentError
 from mlmd.exchange.errors import EventError
 from mlmd.exchange.openlineage.importing import events_in
@@ -254,6 +254,11 @@ def _events() -> list[bytes]:
     return [lines(*a_run()), json.dumps(a_run()).encode(), json.dumps(a_run()[0], indent=1).encode()]
 
 
+def _tokens() -> list[bytes]:
+    made = [tokens.Token("ana", "reader", "0" * 64, "abcd", 1), tokens.Token("ci", "writer", "", "wxyz", 1, 2)]
+    return [tokens.written(made), tokens.written([])]
+
+
 PARSERS: dict[str, Parser] = {
     "frame": Parser(_read_frame, _frames, summed=True),
     "record": Parser(_read_record, _bodies),
@@ -276,6 +281,7 @@ PARSERS: dict[str, Parser] = {
     "proof": Parser(refusing(_read_proof, EvidenceError, UnknownTagError), _proofs, authentic=True),
     "actors": Parser(refusing(actors.parse_keys, EvidenceError), lambda: [b"# staff\n" + _log()[1].verifier.vkey.encode() + b"\n"]),
     "personal policy": Parser(refusing(_text(personal.rules_of), InvalidArgumentError), lambda: [RULES, RULES * 2]),
+    "tokens": Parser(refusing(tokens.parse, ValueError), _tokens, summed=True),
     "server config": Parser(refusing(_read_server_config, server_config.ServerConfigError), lambda: CONFIGS),
     "channel arguments": Parser(
         refusing(_text(server_config.channel_arguments), server_config.ServerConfigError), lambda: [b"grpc.max=4,a=b"]

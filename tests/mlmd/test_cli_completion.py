@@ -59,6 +59,18 @@ def test_commands_and_options_are_offered() -> None:
     assert offered("evlog -o jso") == ["json", "jsonl"]
 
 
+def test_names_of_tokens_are_offered_and_nothing_where_they_are_damaged(tmp_path: Path) -> None:
+    place = str(tmp_path / "store")
+    assert run("init", place).exit_code == 0
+    assert offered(f"evlog -s {place} token rm a") == []
+    for name in ("ana", "anton", "bob"):
+        assert run("-s", place, "token", "add", name, "--role", "reader").exit_code == 0
+    assert offered(f"evlog -s {place} token rm an") == ["ana", "anton"]
+    assert offered(f"evlog -s {place} token r") == ["rm"]
+    (tmp_path / "store" / "keys" / "tokens" / "TOKENS").write_bytes(b"{")
+    assert offered(f"evlog -s {place} token rm an") == []
+
+
 def test_names_of_the_store_are_offered(place: Path) -> None:
     at = f"evlog -s {place}"
     assert offered(f"{at} show ") == ["art:", "run:", "ctx:", "type:", "taxi:1", "taxi:2", "taxi@prod"]

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mlmd import MetadataStore
+from mlmd.changes import field_in_words
 from mlmd.cli import cli
-from mlmd.cli.things import field_in_words
 from mlmd.demo import record_workflow
 from mlmd.proto import metadata_store_pb2 as pb
 from replay.things import FieldChange

@@ -71,7 +71,7 @@ def test_a_snapshot_goes_as_far_as_a_moment(place: Path, tmp_path: Path) -> None
 def test_a_snapshot_that_lacks_records_says_so(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data(place, "snapshot", str(tmp_path / "lake"))
     put(place)
-    monkeypatch.setattr("replay.analytics._writable", lambda _views: False)
+    monkeypatch.setattr("replay.analytics.writable", lambda _views: False)
     assert "it lacks 1 records" in run(place, "snapshot", str(tmp_path / "lake")).stderr
 
 

@@ -174,13 +174,13 @@ def test_a_view_is_verified_against_a_replay(log: Log, views: Path) -> None:
 def test_a_folder_that_cannot_be_written_shows_what_there_is(
     log: Log, views: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analytics, "_writable", lambda _views: False)
+    monkeypatch.setattr(analytics, "writable", lambda _views: False)
     with pytest.raises(ViewError, match="cannot be written"):
         bring_up(log, views)
     monkeypatch.undo()
     bring_up(log, views)
     more(log, 2)
-    monkeypatch.setattr(analytics, "_writable", lambda _views: False)
+    monkeypatch.setattr(analytics, "writable", lambda _views: False)
     assert bring_up(log, views) == Shown(views / "history.000001.duckdb", 14, 2)
 
 

@@ -255,7 +255,7 @@ def test_where_the_history_cannot_be_brought_up_a_snapshot_ends_where_it_does(
     place.fill()
     shown = analytics.bring_up(place.log, place.views).applied
     place.more()
-    monkeypatch.setattr(analytics, "_writable", lambda _views: False)
+    monkeypatch.setattr(analytics, "writable", lambda _views: False)
     assert place.take().end == shown < place.log.end
     monkeypatch.undo()
     assert place.take().end == place.log.end

@@ -70,6 +70,12 @@ def test_a_root_has_a_thick_border_and_is_named_in_the_title() -> None:
     assert root.attrib["role"] == "img"
 
 
+def test_a_picture_with_links_is_no_image_because_what_is_in_one_is_not_reached() -> None:
+    drawn = ET.fromstring(picture(Graph([node("art:1")], []), link=lambda one: f"/artifacts/{one.key[4:]}"))
+    assert drawn.attrib["role"] == "group"
+    assert [one.attrib["href"] for one in drawn.iter(f"{SVG}a")] == ["/artifacts/1"]
+
+
 def test_what_is_not_shown_is_counted_beside_its_node() -> None:
     found = nodes_in(parsed(Graph([node("art:1"), node("run:1")], [], hidden={"art:1": 1214, "run:1": 1})))
     assert "+1,214 runs" in texts_of(found["art:1"])

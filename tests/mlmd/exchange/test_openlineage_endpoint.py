@@ -17,15 +17,16 @@ from lineage_events import RUN, a_run, event
 from serving import Process
 from stores import opened, run
 
+from mlmd import tokens
 from mlmd.engine import Engine
-from mlmd.opening import open_memory
+from mlmd.opening import open_folder, open_memory
 
 pytest.importorskip("starlette", reason="needs the extra `openlineage`")
 pytest.importorskip("uvicorn", reason="needs the extra `openlineage`")
 client = pytest.importorskip("openlineage.client", reason="needs the extra `openlineage`")
 
 from openlineage.client import event_v2  # noqa: E402
-from openlineage.client.transport.http import HttpCompression, HttpConfig, HttpTransport  # noqa: E402
+from openlineage.client.transport.http import ApiKeyTokenProvider, HttpCompression, HttpConfig, HttpTransport  # noqa: E402
 
 from mlmd.exchange.openlineage.endpoint import EVENT_BYTES_MAX, PATH, application  # noqa: E402
 from mlmd.http_server import HttpServer, ListenError, TlsFiles  # noqa: E402
@@ -60,8 +61,8 @@ def post(port: int, body: Any, path: str = PATH, **headers: str) -> tuple[int, d
     return answer.status, json.loads(text) if text and answer.getheader("content-type") == "application/json" else {}
 
 
-def sent(port: int, compression: HttpCompression | None = None) -> None:
-    transport = HttpTransport(HttpConfig(url=f"http://127.0.0.1:{port}", compression=compression))
+def sent(port: int, compression: HttpCompression | None = None, **more: Any) -> None:
+    transport = HttpTransport(HttpConfig(url=f"http://127.0.0.1:{port}", compression=compression, **more))
     with closing(client.OpenLineageClient(transport=transport)) as sender:
         for state in (event_v2.RunState.START, event_v2.RunState.COMPLETE):
             sender.emit(
@@ -99,6 +100,41 @@ def test_the_real_client_sends_to_a_real_server_and_it_is_durable_when_answered(
         envelopes = [entry.record.envelope for entry in store.log.read(1)]
         assert {(one.api, one.host, one.auth) for one in envelopes} == {("OpenLineage", "127.0.0.1", "asserted")}
         check_store(store)
+
+
+def test_a_store_with_tokens_takes_events_of_writers_alone(tmp_path: Path) -> None:
+    with closing(Engine(open_folder(tmp_path / "store", create=True))) as engine:
+        server = HttpServer(application(engine), "127.0.0.1", 0)
+        server.start()
+        [start, *_] = a_run()
+        assert post(server.port, start)[0] == 201
+        writer, reader = (tokens.add(engine, role, role).secret for role in ("writer", "reader"))
+        end = engine.log.end
+        for path, body in ((PATH, start), (f"{PATH}/batch", [start])):
+            assert post(server.port, body, path)[0] == 401
+            assert post(server.port, body, path, authorization="Bearer evlog_wrong")[0] == 401
+            status, told = post(server.port, body, path, authorization=f"Bearer {reader}")
+            assert (status, told["code"]) == (403, 403)
+            assert "is for a writer" in told["message"]
+        assert engine.log.end == end
+        other = event("START", 1, run_id=RUN.replace("1", "2"))
+        said = {"authorization": f"Bearer {writer}", "x_evlog_actor": "root"}
+        assert post(server.port, other, **said)[0] == 201
+        envelope = next(engine.log.read(end)).record.envelope
+        assert (envelope.actor, envelope.auth) == ("writer", "token")
+        tokens.remove(engine, "writer")
+        assert post(server.port, other, **said)[0] == 401
+        server.stop()
+
+
+def test_the_real_client_sends_its_key_as_a_token(tmp_path: Path) -> None:
+    with closing(Engine(open_folder(tmp_path / "store", create=True))) as engine:
+        secret = tokens.add(engine, "airflow", "writer").secret
+        server = HttpServer(application(engine), "127.0.0.1", 0)
+        server.start()
+        sent(server.port, auth=ApiKeyTokenProvider({"apiKey": secret}))
+        server.stop()
+        assert next(engine.log.read(engine.log.end - 1)).record.envelope.actor == "airflow"
 
 
 def test_an_event_is_taken_once(engine: Engine, endpoint: HttpServer) -> None:

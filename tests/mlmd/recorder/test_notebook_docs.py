@@ -21,7 +21,7 @@ TEXT = (Path(__file__).parents[3] / "docs" / "notebook.md").read_text(encoding="
 
 def test_the_examples_of_the_notebook_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     (tmp_path / "notebook.py").write_text("\n".join(blocks))
     done = subprocess.run(
         [sys.executable, "notebook.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False

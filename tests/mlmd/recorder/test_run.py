@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import math
+import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
+from serving import served
 
 import mlmd
 from mlmd import errors
+from mlmd.client import Remote
+from mlmd.engine import Engine
+from mlmd.opening import open_memory
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import pulse, words
 from mlmd.recorder.things import Point
+from mlmd.running import RUN_PUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from mlmd.recorder.store import Store
@@ -253,16 +262,16 @@ def test_notes_after_the_end_are_refused_and_a_run_is_entered_once(memory: Store
 
 
 def test_a_refused_end_is_loud_and_leaves_nothing_half_written(s: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    put = s.metadata.put_execution
+    answer = s.metadata.answer
     refused = []
 
-    def refuse_once(*args: Any, **options: Any) -> Any:
-        if args[0].HasField("id") and not refused:
+    def refuse_once(method: Any, request: Any) -> Any:
+        if method is RUN_PUT and request.id and not refused:
             refused.append(1)
             raise errors.ResourceExhaustedError("the disk is full")
-        return put(*args, **options)
+        return answer(method, request)
 
-    monkeypatch.setattr(s.metadata, "put_execution", refuse_once)
+    monkeypatch.setattr(s.metadata, "answer", refuse_once)
     with pytest.raises(errors.ResourceExhaustedError, match="the disk is full") as caught, s.run("Trainer") as r:
         r.output("s3://m", "Model", name="m")
     assert any("recorded as FAILED, without what it made" in note for note in caught.value.__notes__)
@@ -274,14 +283,14 @@ def test_a_refused_end_is_loud_and_leaves_nothing_half_written(s: Store, monkeyp
 def test_a_run_whose_end_and_failure_are_refused_says_so(
     memory: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    put = memory.metadata.put_execution
+    answer = memory.metadata.answer
 
-    def refuse(*args: Any, **options: Any) -> Any:
-        if args[0].HasField("id"):
+    def refuse(method: Any, request: Any) -> Any:
+        if method is RUN_PUT and request.id:
             raise errors.UnavailableError("no server")
-        return put(*args, **options)
+        return answer(method, request)
 
-    monkeypatch.setattr(memory.metadata, "put_execution", refuse)
+    monkeypatch.setattr(memory.metadata, "answer", refuse)
     with pytest.raises(errors.UnavailableError) as caught, memory.run("Trainer"):
         pass
     assert any("stays RUNNING" in note for note in caught.value.__notes__)
@@ -425,7 +434,7 @@ def test_a_run_that_lasts_is_put_again_by_the_heartbeat(memory: Store, monkeypat
         beats.beat()
         assert (r.metrics, r.state) == ({"loss": 1.0}, "RUNNING")
         with monkeypatch.context() as broken:
-            broken.setattr(memory.metadata, "put_execution", None)
+            broken.setattr(memory.metadata, "answer", None)
             r.put_s = 0.0
             beats.beat()  # Fails, is noted, and the run goes on.
             assert r.put_s == 60.0
@@ -593,3 +602,148 @@ def test_a_parameter_and_a_tag_may_be_called_self(memory: Store) -> None:
 def test_the_name_of_a_context_is_a_text(memory: Store) -> None:
     with pytest.raises(errors.InvalidArgumentError, match="the name of the Experiment: 5 is a int: give a text"):
         memory.run("Trainer", contexts={"Experiment": 5})  # type: ignore[dict-item]
+
+
+# Others put meanwhile -------------------------------------------------------------------------------------------------
+
+
+def tag(s: Store, run_id: int, key: str, text: str) -> None:
+    """Put a tag of a run as any client of ML Metadata does."""
+    execution = pb.Execution(id=run_id)
+    execution.custom_properties[f"t.{key}"].string_value = text
+    s.metadata.put_executions([execution], field_mask_paths=[f"custom_properties.t.{key}"])
+
+
+def before_the_put_of_a_run(s: Store, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
+    """Let something happen once, after all that a run reads for its next put, and before that."""
+    backend = s.metadata._backend
+    name = "_send" if isinstance(backend, Remote) else "call"
+    call, waiting = getattr(backend, name), [meanwhile]
+
+    def late(method: Any, request: Any) -> Any:
+        if method.name == "PutExecution" and waiting:
+            waiting.pop()()
+        return call(method, request)
+
+    monkeypatch.setattr(backend, name, late)
+
+
+def test_a_tag_that_others_put_right_before_a_run_ends_stays(s: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s.run("Trainer", tags={"mine": "1"}) as r:
+        r.log(loss=1.0)
+        before_the_put_of_a_run(s, monkeypatch, lambda: tag(s, r.id, "theirs", "2"))
+        r.beat()
+        before_the_put_of_a_run(s, monkeypatch, lambda: tag(s, r.id, "later", "3"))
+    assert r.tags == {"mine": "1", "theirs": "2", "later": "3"}
+    assert (r.state, r.metrics, r.type) == ("COMPLETE", {"loss": 1.0}, "Trainer")
+
+
+def test_a_taint_that_others_put_right_before_a_run_ends_stays_and_is_on_what_it_made(
+    s: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s.run("Trainer") as r:
+        r.output("s3://m/1", "Model", name="m")
+        before_the_put_of_a_run(s, monkeypatch, lambda: s.taint(f"run:{r.id}", "wrong machine") and None)
+    assert r.tainted == s.artifact("m:1").tainted == "wrong machine"
+
+
+def test_a_taint_of_what_a_run_read_right_before_it_ends_is_on_what_it_made(
+    s: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s.run("Gen") as gen:
+        gen.output("s3://taxi/1", "Dataset", name="taxi")
+    with s.run("Trainer") as r:
+        r.input("taxi")
+        made = r.output("s3://m/1", "Model", name="m")
+        before_the_put_of_a_run(s, monkeypatch, lambda: s.taint("taxi:1", "label leak") and None)
+    assert r.tainted == s.artifact("m:1").tainted == made.tainted == "label leak"
+
+
+def test_what_others_put_of_an_output_right_before_a_run_ends_stays(s: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s.run("Trainer") as r:
+        r.output("s3://m/1", "Model", name="m", acc=0.5)
+
+    def note() -> None:
+        artifact = pb.Artifact(id=1, state=pb.Artifact.MARKED_FOR_DELETION)
+        artifact.custom_properties["owner"].string_value = "ana"
+        s.metadata.put_artifacts([artifact], ["custom_properties.owner", "state"])
+
+    with s.run("Evaluator") as r:
+        r.output("s3://m/1", "Model", name="m", auc=0.9)
+        before_the_put_of_a_run(s, monkeypatch, note)
+    assert s.artifact("m:1").properties == {"acc": 0.5, "auc": 0.9, "owner": "ana"}
+    assert s.artifact("m:1").state == "LIVE", "it was made again"
+
+
+def test_no_tag_of_two_writers_is_lost(s: Store) -> None:
+    count = 40
+    with s.run("Trainer") as r, ThreadPoolExecutor(2) as pool:
+        theirs = pool.submit(lambda: [tag(s, r.id, f"theirs-{number}", "x") for number in range(count)])
+        for number in range(count):
+            r.tag(**{f"mine-{number}": "y"})
+            r.beat()
+        theirs.result()
+    assert len(r.tags) == 2 * count
+
+
+def test_two_processes_tag_one_run(place: Path) -> None:
+    code = """
+import sys, mlmd
+from mlmd.proto import metadata_store_pb2 as pb
+with mlmd.open(sys.argv[1]) as s:
+    for number in range(30):
+        execution = pb.Execution(id=1)
+        execution.custom_properties[f"t.theirs-{number}"].string_value = "x"
+        s.metadata.put_executions([execution], [f"custom_properties.t.theirs-{number}"])
+"""
+    with mlmd.open(place) as s, s.run("Trainer") as r:
+        other = subprocess.Popen([sys.executable, "-c", code, str(place)])
+        while other.poll() is None:
+            r.tag(**{f"mine-{len(r._tags)}": "y"})
+            r.beat()
+        assert other.returncode == 0
+        mine = len(r._tags)
+    with mlmd.open(place) as s:
+        assert len(s.get_run("run:1").tags) == 30 + mine
+
+
+def test_a_server_of_others_gets_the_run_whole(s: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It heeds no guard, so what it is sent says all that was read."""
+    with s.run("Trainer", params={"layers": [64, 32]}, name="one") as r:
+        tag(s, r.id, "theirs", "2")
+        monkeypatch.setattr("mlmd.service._guarded", lambda method, _context: method)
+        r.output("s3://m/1", "Model", name="m")
+    assert (r.tags, r.params, r.name, r.state) == ({"theirs": "2"}, {"layers": [64, 32]}, "one", "COMPLETE")
+    assert [one.label for one in r.outputs] == ["m:1"]
+
+
+def test_in_process_and_through_a_server_the_same_run_is_the_same_record(tmp_path: Path) -> None:
+    def changes(store: Store, log: Any) -> list[Any]:
+        with store.run("Gen") as gen:
+            gen.output("s3://taxi/1", "Dataset", name="taxi")
+        begun = log.end
+        contexts = {"Experiment": ["a", "b"]}
+        values = {"lr": 0.1, "n": 3, "on": True, "none": None, "nested": {"b": [1, {"z": 1, "a": None}], "a": "x"}}
+        with store.run("Trainer", params=values, tags={"t": "ü"}, name="one", contexts=contexts) as r:
+            r.input("taxi", role="data")
+            for step in range(3):
+                r.log(loss=step / 3, nan=math.nan)
+            tag(store, r.id, "theirs", "2")
+            r.beat()
+            r.output("s3://m/1", "Model", name="m", acc=0.5, layers=[1, 2])
+        told = []
+        for entry in log.read(begun):
+            for change in msgspec.to_builtins(entry.record.changes):
+                told.append({key: value for key, value in change.items() if not key.endswith("time_ms")})
+                for key in ("evlog.ended_ms", "evlog.points"):
+                    change.get("custom_properties", {}).pop(key, None)
+        return told
+
+    with mlmd.open(":memory:") as store:
+        ours = changes(store, store.metadata.log)
+    engine = Engine(open_memory())
+    with served(engine) as server, mlmd.open(f"localhost:{server.port}") as store:
+        theirs = changes(store, engine.log)
+    engine.close()
+    assert repr(ours) == repr(theirs)
+    assert len(ours) > 10

@@ -37,7 +37,7 @@ def test_a_page_of_a_moment_stays_as_it_was(browser: TestClient, store: Store, e
     record(store, "first")
     then = engine.log.end
     before = browser.get("/", params={"at": f"#{then}"}).text
-    facts = browser.get("/index.json").json()["facts"]
+    facts = browser.get("/index.json", params={"at": f"#{then}"}).json()["facts"]
     record(store, "second")
     assert browser.get("/", params={"at": f"#{then}"}).text == before
     assert browser.get("/index.json", params={"at": f"#{then}"}).json()["facts"] == facts

@@ -1,0 +1,110 @@
+"""The audit page: the log with filters, and each record in full. A browser can verify what they show: see `web/src/verify.ts`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from evlog import frame as frames
+from evlog import merkle
+from evlog.frame import unpack_body
+from evlog.tip import leaf_of
+from mlmd.display.tables import Table
+from mlmd.errors import InvalidArgumentError, NotFoundError
+from mlmd.web.page import Page
+from mlmd.web.trail import SCANNED_MAX, Wanted, trail, whole_facts
+from mlmd.web.view import Param
+
+if TYPE_CHECKING:
+    from evlog.log import Log
+    from mlmd.web.view import View
+    from projections.sqlite.view import View as Rows
+
+ROWS: Final = 50
+_COLUMNS: Final = ("offset", "time", "actor", "auth", "application", "host", "api", "reason", "transaction", "what")
+PARAMS: Final = (
+    Param("by", "the actor"),
+    Param("object", "an object, such as art:2, run:1, ctx:7 or type:Trainer"),
+    Param("type", "the name of a type: its nodes, and what links them"),
+    Param("api", "the call, such as PutArtifacts or Restore"),
+    Param("reason", "a text that the reason has in it"),
+    Param("since", "a moment: only records put from then on"),
+    Param("until", "a moment: only records put before"),
+    Param("before", "an offset: only records before it", default=-1, least=-1),
+    Param("limit", "records on the page", default=ROWS, least=1, most=500),
+)
+
+
+def audit_page(view: View) -> Page:
+    """Return the page of the log."""
+    asked = {name: view[name].strip() for name in ("by", "object", "type", "api", "reason", "since", "until")}
+    wanted = Wanted(**asked, before=None if view["before"] < 0 else view["before"])
+    found = view.review(lambda log, rows, end: trail(log, rows, end, wanted, view["limit"]))
+    facts = {
+        "filters": asked,
+        "rows": found.rows,
+        "scanned": found.scanned,
+        "scanned_max": SCANNED_MAX,
+        "go_on": found.go_on,
+        "verified": msgspec.to_builtins(view.site.watch()),
+    }
+    table = Table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in found.rows])
+    return Page(
+        "audit.html",
+        "Audit",
+        facts,
+        table=table,
+        command=_command(asked, view["limit"]),
+        python=_python(asked["object"]),
+        islands=("verify",),
+    )
+
+
+def _command(asked: dict[str, str], limit: int) -> str:
+    words = [*([asked["object"]] if asked["object"] else []), "-n", str(limit)]
+    for name in ("by", "type", "api", "reason", "since", "until"):
+        words += [f"--{name}", asked[name]] if asked[name] else []
+    return f"evlog log {shlex.join(words)}"
+
+
+def _python(thing: str) -> str:
+    return f"mlmd.open().history({thing!r})" if thing else "mlmd.open().metadata.log.read(0)"
+
+
+def record_page(view: View) -> Page:
+    """Return the page of one record."""
+    offset = offset_of(view.named["offset"])
+    facts = view.review(lambda log, rows, end: _record(log, rows, end, offset))
+    return Page(
+        "audit_record.html",
+        f"Record {offset:,}",
+        facts | {"verified": msgspec.to_builtins(view.site.watch())},
+        command=f"evlog prove '#{offset}' -O record-{offset}.tlog-proof",
+        python=f"mlmd.open().prove({offset})",
+        islands=("verify",),
+    )
+
+
+def offset_of(text: str) -> int:
+    """Return the offset that a path names. Raises InvalidArgumentError."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):  # noqa: PLR2004 - digits of 64 bits
+        raise InvalidArgumentError(f"{text[:100]!r} is no offset: a record is named by its number")
+    return int(text)
+
+
+def _record(log: Log, rows: Rows, end: int, offset: int) -> dict[str, Any]:
+    if offset >= end:
+        raise NotFoundError(f"there is no record {offset:,}: there are {end:,}")
+    stored = log.frame(offset)
+    envelope, changes = unpack_body(stored.body, stored.changes)
+    leaf = leaf_of(stored, envelope, changes)
+    return whole_facts(log, rows, next(log.read(offset, offset + 1))) | {
+        "leaf": leaf.hex(),
+        "leaf_hash": merkle.leaf_hash(leaf).hex(),
+        "bytes": len(stored.body),
+        "frame_bytes": frames.HEADER.size + len(stored.body),
+        "before": offset - 1 if offset > 0 else None,
+        "after": offset + 1 if offset + 1 < end else None,
+    }

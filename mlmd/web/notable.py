@@ -1,0 +1,99 @@
+"""Records that an auditor asks for first: erasures, taints, restores, repairs, accepted losses, what recovery cut off.
+
+Nothing indexes them, so the log is read once, oldest first, for a moment at each look, and what was found is kept; a look tells how far it
+came. A record is recognized by bytes that it must hold, so that few are decoded.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from evlog import codec
+from evlog.records import (
+    REMARKS,
+    Entry,
+    Erased,
+    ForeignRowKept,
+    LogRecovered,
+    LossAccepted,
+    PersonalDeclared,
+    Repaired,
+    Restored,
+)
+from mlmd.changes import plain_change
+from mlmd.marking import TAINT
+from mlmd.web.trail import entry_facts
+
+if TYPE_CHECKING:
+    from evlog.log import Log
+
+LOOK_S: Final = 0.1
+_FOUND_MAX: Final = 10_000
+_KINDS: Final = {
+    Erased: "erasure",
+    PersonalDeclared: "personal",
+    Restored: "restore",
+    Repaired: "repair",
+    LossAccepted: "loss accepted",
+    LogRecovered: "recovery",
+}
+_MAY: Final = re.compile(
+    b"|".join(
+        [
+            *(
+                re.escape(bytes([0xA0 + len(tag)]) + tag)
+                for tag in (
+                    b"erased",
+                    b"personal_declared",
+                    b"restored",
+                    b"repaired",
+                    b"loss_accepted",
+                    b"log_recovered",
+                )
+            ),
+            re.escape(b"\xa3api" + bytes([0xA0 + len(TAINT.name)]) + TAINT.name.encode()),
+        ]
+    )
+)
+
+
+class Look(NamedTuple):
+    """What was found so far, the newest first, and how many records were read for it."""
+
+    rows: list[dict[str, Any]]
+    read: int
+
+
+class Notable:
+    """The notable records of a log. Asked by many threads."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._lock = Lock()  # Held for what follows.
+        self._rows: list[dict[str, Any]] = []
+        self._read = 0
+
+    def look(self, end: int, seconds: float = LOOK_S) -> Look:
+        """Read on for so long at most, to `end` at most; return what was found of the first `end` records. Raises CorruptLogError."""
+        with self._lock:
+            until = time.monotonic() + seconds
+            while self._read < end and time.monotonic() < until:
+                stop = min(end, self._read + 1_024)
+                for frame in self._log.frames(self._read, stop):
+                    if len(self._rows) < _FOUND_MAX and _MAY.search(frame.body):
+                        self._rows += _rows(Entry(frame.offset, frame.time_us, codec.decode(frame)))
+                self._read = stop
+            return Look([row for row in reversed(self._rows) if row["offset"] < end], min(self._read, end))
+
+
+def _rows(entry: Entry) -> list[dict[str, Any]]:
+    """Return a row for each thing worth knowing that a record says; of a taint one."""
+    said = entry_facts(entry)
+    changes = [one for one in entry.record.changes if isinstance(one, REMARKS) and not isinstance(one, ForeignRowKept)]
+    rows = [said | {"kind": _KINDS[type(one)], "details": plain_change(one)} for one in changes]
+    if entry.record.envelope.api == TAINT.name:
+        rows.append(said | {"kind": "taint", "details": {"things": len(entry.record.changes)}})
+    return rows
