@@ -101,6 +101,7 @@ class Site:
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
+            finalize=words.harmless,
             trim_blocks=True,
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
@@ -175,11 +176,17 @@ register_url_convertor("form", _Form())
 def application(site: Site) -> Starlette:
     """Return the pages of a store as an ASGI application."""
     routes: list[Any] = [*tlog.routes(site), *bundle.routes(site)]
+    acting = {action.path: _acting(site, action) for action in ACTIONS}
     for entry in PAGES:
-        answer = _answering(site, entry)
+        answer, act = _answering(site, entry), acting.pop(entry.path, None)
         path = "/index" if entry.path == "/" else entry.path
-        routes += [Route(f"{path}{{form:form}}", answer), Route(entry.path, answer)]
-    routes += [Route(action.path, _acting(site, action), methods=["POST"]) for action in ACTIONS]
+        routes.append(Route(f"{path}{{form:form}}", answer))
+        routes.append(
+            Route(entry.path, answer)
+            if act is None
+            else Route(entry.path, _either(answer, act), methods=["GET", "POST"])
+        )
+    routes += [Route(path, act, methods=["POST"]) for path, act in acting.items()]
     routes.append(Route("/live", _listening(site)))
     routes += [Route("/healthz", _healthy(site)), Route("/openapi.json", _described(site))]
     routes += site.guard.routes(site)
@@ -199,6 +206,16 @@ def application(site: Site) -> Starlette:
 
 def _nothing(request: Request) -> errors.StatusError:
     return errors.NotFoundError(f"{request.url.path}: there is no such page")
+
+
+def _either(answer: Any, act: Any) -> Any:
+    """Return what answers for a page and takes its form, as one: so that it says which methods there are."""
+
+    async def endpoint(request: Request) -> Response:
+        response: Response = await (act if request.method == "POST" else answer)(request)
+        return response
+
+    return endpoint
 
 
 def _answering(site: Site, entry: Entry) -> Any:

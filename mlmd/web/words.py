@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup, escape
 
-from mlmd.display.cells import CELL_MAX, NONE, cut, in_words, moment_in_words, printable, time_of
+from mlmd.display.cells import CELL_MAX, CONTROLS, NONE, cut, in_words, moment_in_words, printable, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,10 +31,18 @@ NOTICES: Final = {
     "unalias": "The alias is taken away.",
     "mark": "The moment has its name.",
 }
+_CONTROLS: Final = {code: said for code, said in CONTROLS.items() if chr(code) not in "\t\n\r"}
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86_400
 _THOUSAND: Final = 1_000
+
+
+def harmless(value: Any) -> Any:
+    """Return a text that turns no other text around, and steers nothing that a page is copied to. Lines stay lines."""
+    if type(value) is not str or (value.isascii() and value.isprintable()):
+        return value
+    return value.translate(_CONTROLS).encode(errors="backslashreplace").decode()
 
 
 def when(value: Any) -> Markup:

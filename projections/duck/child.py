@@ -23,7 +23,7 @@ from projections.duck import database
 from projections.duck.console import SqlError, Task
 from projections.duck.frozen import FILES
 from projections.duck.reading import open_view
-from projections.duck.wide import free, quoted
+from projections.duck.wide import different, quoted
 from projections.errors import ViewError
 
 if TYPE_CHECKING:
@@ -43,7 +43,13 @@ def limit(task: Task) -> None:
     """Let the kernel stop this process at its limits of memory and processor time, and let it write no file."""
     cpu_s = math.ceil(task.timeout_s) * (os.cpu_count() or 1) + 1
     memory = task.memory_bytes + _OWN_BYTES
-    limits = {"RLIMIT_CPU": cpu_s, "RLIMIT_DATA": memory, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": _FILES_MAX, "RLIMIT_CORE": 0}
+    limits = {
+        "RLIMIT_CPU": cpu_s,
+        "RLIMIT_DATA": memory,
+        "RLIMIT_FSIZE": 0,
+        "RLIMIT_NOFILE": _FILES_MAX,
+        "RLIMIT_CORE": 0,
+    }
     # Where a system knows one of these limits by name only, the parent's clock and DuckDB's own limit are left.
     for name, value in limits.items():
         with contextlib.suppress(ValueError, OSError):
@@ -94,7 +100,7 @@ def _answer(reader: Reader, task: Task) -> None:
     query, columns, variants = _understood(connection, task)
     if task.parquet:
         named = [
-            f"{value} as {quoted(name)}" for value, name in zip(_selected(variants), _different(columns), strict=True)
+            f"{value} as {quoted(name)}" for value, name in zip(_selected(variants), different(columns), strict=True)
         ]
         wrapped = f"select {', '.join(named)} from ({query}\n) as answer({_names(columns)})"
         _tell({"columns": columns, "offset": offset})
@@ -105,7 +111,7 @@ def _answer(reader: Reader, task: Task) -> None:
     if any(variants):  # As JSON: the library's own way to Python loses keys that are empty or hold a NUL.
         query = f"select {', '.join(_selected(variants))} from ({query}\n) as answer({_names(columns)})"
     cursor, count = connection.execute(query, task.params or None), 0
-    _tell({"columns": _different(columns or [column[0] for column in cursor.description]), "offset": offset})
+    _tell({"columns": different(columns or [column[0] for column in cursor.description]), "offset": offset})
     while rows := cursor.fetchmany(_ROWS_AT_ONCE):
         count += len(rows)
         for row in rows:
@@ -154,12 +160,6 @@ def _selected(variants: list[bool]) -> list[str]:
     return [f"c{number}::json" if tree else f"c{number}" for number, tree in enumerate(variants)]
 
 
-def _different(columns: list[str]) -> list[str]:
-    """Return the names of columns so that no two are the same."""
-    taken: set[str] = set()
-    return [free(taken, name or "column") for name in columns]
-
-
 def _plain(value: Any, *, tree: bool | None = False) -> Any:
     """Return a value as JSON can hold it; what it has no word for becomes text. tree: the value is JSON text."""
     match value:
@@ -197,7 +197,9 @@ def _refuse(task: Task, error: str, *, usage: bool = False, position: int | None
 def _tell(line: dict[str, Any]) -> None:
     told = _encode(line)
     if len(told) > _ROW_BYTES_MAX:
-        raise SqlError(f"a row of it has {len(told):,} bytes, {_ROW_BYTES_MAX:,} at most: take less, as in  left(value, 1000)")
+        raise SqlError(
+            f"a row of it has {len(told):,} bytes, {_ROW_BYTES_MAX:,} at most: take less, as in  left(value, 1000)"
+        )
     sys.stdout.buffer.write(told + b"\n")
 
 
