@@ -25,7 +25,7 @@ VARIABLE: Final = "EVLOG_STORE"
 _LOGID: Final = Path(
     "log", "LOGID"
 )  # As mlmd.opening and evlog.identity, which a command line that asks for help need not import.
-_SERVER: Final = re.compile(r"(grpc://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?")
+_SERVER: Final = re.compile(r"(grpc://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?", re.ASCII)
 _PORT_MAX: Final = 65_535
 
 
