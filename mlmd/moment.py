@@ -22,9 +22,9 @@ FORMS: Final = "'#31907', 2026-03-01, 2026-03-01T09:30Z, yesterday, 3d, 2h, now 
 NOW: Final = "now"
 PREFIX: Final = "mark:"
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_OFFSET: Final = re.compile(r"#(\d+(?:,\d{3})*)")
-_AGO: Final = re.compile(r"(\d+)(?:([smhdw])| (second|minute|hour|day|week)s? ago)")
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?")
+_OFFSET: Final = re.compile(r"#(\d+(?:,\d{3})*)", re.ASCII)
+_AGO: Final = re.compile(r"(\d+)(?:([smhdw])| (second|minute|hour|day|week)s? ago)", re.ASCII)
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?", re.ASCII)
 
 
 class Mark(NamedTuple):
@@ -72,7 +72,7 @@ def parse(text: str, now: datetime | None = None) -> Moment:
         return Moment(text, _midnight(now, days_ago=word == "yesterday"), local=True)
     if match := _AGO.fullmatch(word):
         return Moment(text, _ago(text, now, int(match[1]), _UNITS[match[2] or match[3][0]]))
-    if word.isdecimal():
+    if word.isascii() and word.isdecimal():
         raise ValueError(
             f"{text} alone may be an offset or a year: write '#{text}' for the offset, 2026-03-01 for a date"
         )

@@ -27,7 +27,9 @@ class Generations:
 
     def __init__(self, stem: str, suffix: str) -> None:
         self.link, self._stem, self._suffix = f"{stem}.{suffix}", stem, suffix
-        self._generation: Final = re.compile(rf"{stem}\.(\d{{6}})\.{suffix}")  # A prefix: its write-ahead log too.
+        self._generation: Final = re.compile(
+            rf"{stem}\.(\d{{6}})\.{suffix}", re.ASCII
+        )  # A prefix: its write-ahead log too.
 
     def current(self, folder: Path) -> Path | None:
         """Return the file that the link leads to, None where there is none."""
@@ -71,7 +73,7 @@ class Generations:
         """Remove every file that was begun by a process that is no more."""
         for entry in folder.glob(f"{_BUILDING}*"):
             pid = entry.name.removeprefix(_BUILDING).partition(".")[0]
-            if self._is_building(entry) and pid.isdigit() and not _lives(int(pid)):
+            if self._is_building(entry) and pid.isascii() and pid.isdigit() and not _lives(int(pid)):
                 _remove(entry)
 
     def remove_unfinished(self, folder: Path) -> None:
