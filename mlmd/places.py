@@ -28,12 +28,8 @@ VARIABLE: Final = "EVLOG_STORE"
 _LOGID: Final = Path(
     "log", "LOGID"
 )  # As mlmd.opening and evlog.identity, which a command line that asks for help need not import.
-<<<<<<< HEAD
-_SERVER: Final = re.compile(r"(grpcs?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?")
+_SERVER: Final = re.compile(r"(grpcs?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?", re.ASCII)
 _TLS: Final = "grpcs://"
-=======
-_SERVER: Final = re.compile(r"(grpc://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?", re.ASCII)
->>>>>>> rest6
 _PORT_MAX: Final = 65_535
 
 

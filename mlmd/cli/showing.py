@@ -12,12 +12,8 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows
 from mlmd.cli.reading import Store, gets_of
 from mlmd.cli.refusal import Refusal
-<<<<<<< HEAD
-from mlmd.cli.things import event_row, node_row, object_of
-=======
 from mlmd.cli.settings import THING_FORMATS
-from mlmd.cli.things import difference_in_words, event_row, node_row, object_of
->>>>>>> rest6
+from mlmd.cli.things import event_row, node_row, object_of
 from mlmd.cli.typelist import type_rows
 from mlmd.convert import ARMS
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
