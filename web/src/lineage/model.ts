@@ -138,10 +138,11 @@ export class Model {
     return { there: this.nodes.length - counts[UNBORN]!, added: counts[ADDED]!, changed: counts[CHANGED]!, gone: counts[GONE]! };
   }
 
-  edgeStatus(edge: EdgeData): number {
+  /** What became of an edge that a record put. */
+  bornStatus(born: number): number {
     const to = this.since === null ? this.until : Math.max(this.since, this.until);
-    if (edge.born >= to) return UNBORN;
-    return this.since !== null && edge.born >= Math.min(this.since, this.until) ? ADDED : SAME;
+    if (born >= to) return UNBORN;
+    return this.since !== null && born >= Math.min(this.since, this.until) ? ADDED : SAME;
   }
 
   version(at: number): Version | undefined {
