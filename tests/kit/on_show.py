@@ -121,6 +121,8 @@ def addresses(entry: Entry) -> list[str]:
 
 
 ADDRESSES: Final = tuple(address for entry in PAGES for address in addresses(entry))
+OF_NOW: Final = {address for entry in PAGES if entry.role == "writer" for address in addresses(entry)}
+"""Pages that lead to an act: there is none in the past, so they are refused there."""
 
 
 def of_moment(address: str, offset: int) -> str:
