@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -38,7 +36,7 @@ class Generations:
 
     def new_path(self, folder: Path) -> Path:
         """Return a path to build a view at, that nobody else has."""
-        return folder / f"{_BUILDING}{os.getpid()}.{secrets.token_hex(4)}.{self._suffix}"
+        return folder / f"{_BUILDING}{os.getpid()}.{os.urandom(4).hex()}.{self._suffix}"
 
     def publish(self, folder: Path, file: Path) -> Path:
         """Make a built, closed view the current one in one step, and remove older generations; return its new path.
@@ -89,6 +87,8 @@ class Generations:
 def _remove(entry: Path) -> None:
     """Remove a file of a view, or the folder in which DuckDB kept what did not fit into memory."""
     if entry.is_dir():
+        import shutil  # noqa: PLC0415 - 4 ms, and a shell that asks for names waits
+
         shutil.rmtree(entry)
     else:
         entry.unlink(missing_ok=True)

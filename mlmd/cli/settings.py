@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -38,6 +36,8 @@ class Settings:
     @property
     def command(self) -> str:
         """Return how a hint begins: so that it means this store, and can be pasted."""
+        import shlex  # noqa: PLC0415 - `evlog --help` gives no hint
+
         return "evlog" if self.store is None else f"evlog -s {shlex.quote(str(self.store))}"
 
 
@@ -48,7 +48,7 @@ class Store(click.ParamType):  # type: ignore[type-arg] # As below.
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return a Place. Fails as wrong usage."""
-        if isinstance(value, Path | places.Server):
+        if not isinstance(value, str):  # A place already.
             return value
         try:
             return places.parse(value)
