@@ -14,6 +14,7 @@ from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
 from mlmd.web import bundle, headers, plotting, tlog, words
 from mlmd.web.calendar import Calendar
+from mlmd.web.desk import Desk
 from mlmd.web.guard import Guard, OpenGuard
 from mlmd.web.live import Live
 from mlmd.web.notable import Notable
@@ -26,7 +27,7 @@ from projections.errors import MissingLibraryError
 try:
     import jinja2
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
+    from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
     from starlette.convertors import Convertor, register_url_convertor
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from evlog.author import Caller
     from mlmd.engine import Engine
     from mlmd.exchange.citation import Citation
-    from mlmd.web.page import Page
+    from mlmd.web.page import Page, Stream
     from mlmd.web.pages import Action, Entry
     from mlmd.web.verified import Verified
     from mlmd.web.view import Param
@@ -93,6 +94,7 @@ class Site:
         self._lock = Lock()  # Held for the two above.
         self.live = Live(engine)
         self.calendar = Calendar(engine.log)
+        self.desk = Desk(engine)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -121,8 +123,9 @@ class Site:
         return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
 
     def close(self) -> None:
-        """End the streams that last as long as the site. To be called before its server stops, which waits for them."""
+        """End the streams that last as long as the site, and what waits for questions. To be called before its server stops, which waits for them."""
         self.live.close()
+        self.desk.close()
 
     # Answers --------------------------------------------------------------------------------------------------------
 
@@ -198,18 +201,19 @@ def _answering(site: Site, entry: Entry) -> Any:
         asked = read_asked(entry.params, request.query_params.multi_items())
         named = {name: value for name, value in request.path_params.items() if name != "form"}
         path = entry.filled(named)
-        view = View(site, path, named, entry.params, asked, who)
+        view = View(site, path, named, entry.params, asked, who, form)
         page = entry.page(view)
         if page.to:
             return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
             return site.shown(view, page)
-        body = rendered(page, form, view)
         name = (path.strip("/").replace("/", "-") or "home") + f".{form}"
         disposition = (
             {"content-disposition": f'attachment; filename="{_ascii(name)}"'} if form in ("csv", "parquet") else {}
         )
-        return Response(body, page.status, disposition, FORMS[form])
+        if form in page.streams:
+            return StreamingResponse(_pieces(page.streams[form]()), page.status, disposition, FORMS[form])
+        return Response(rendered(page, form, view), page.status, disposition, FORMS[form])
 
     async def endpoint(request: Request) -> Response:
         form = request.path_params.get("form", "")
@@ -220,6 +224,15 @@ def _answering(site: Site, entry: Entry) -> Any:
             return site.guard.asked_to_log_in(request, form, error) or site.refused(request, form, error)
 
     return endpoint
+
+
+async def _pieces(stream: Stream) -> AsyncIterator[bytes]:
+    """Yield what is sent; whoever goes away, or is told to, lets go of what makes it."""
+    try:
+        async for piece in iterate_in_threadpool(stream.pieces):
+            yield piece
+    finally:
+        stream.close()
 
 
 def _acting(site: Site, action: Action) -> Any:
