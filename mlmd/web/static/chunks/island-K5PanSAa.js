@@ -1,1 +1,0 @@
-function e(e,t){for(let n of document.querySelectorAll(`[data-island="${e}"]`))t(n,n.dataset.source??``)}function t(e,t={},...n){let r=document.createElement(e);for(let[e,n]of Object.entries(t))n!==!1&&r.setAttribute(e,n===!0?``:n);return r.append(...n.filter(e=>e!==null).map(e=>typeof e==`number`?String(e):e)),r}export{e as n,t};
