@@ -83,7 +83,7 @@ def ahead(text: str, now: datetime | None = None) -> datetime:
     """Return when something ends: so long from now ("30d", "12h"), or a time as above, yet to come. Raises ValueError."""
     now = now or datetime.now(UTC)
     try:
-        if (match := _AGO.fullmatch(text.strip().lower())) and match[2]:
+        if (match := re.fullmatch(_AGO, text.strip().lower())) and match[2]:
             return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
         found = _written(text).at
     except (ValueError, OverflowError):

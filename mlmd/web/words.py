@@ -30,6 +30,7 @@ NOTICES: Final = {
     "alias": "The alias stands for this artifact from now on.",
     "unalias": "The alias is taken away.",
     "mark": "The moment has its name.",
+    "saved": "The question is saved: anybody who reads the store can run it.",
 }
 _CONTROLS: Final = {code: said for code, said in CONTROLS.items() if chr(code) not in "\t\n\r"}
 _MINUTE_S: Final = 60

@@ -58,6 +58,10 @@ class Sandbox:
         if ready is not None:
             console.stop(ready)
 
+    def __del__(self) -> None:
+        """End the child that is ready, where nobody did."""
+        self.close()
+
     def _take(self) -> subprocess.Popen[bytes]:
         with self._changed:
             child, self._ready = self._ready, None
