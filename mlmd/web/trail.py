@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SCANNED_MAX: Final = 4_096  # Records that one page reads: some 100 ms.
 _CHANGES_MAX: Final = 5  # Of a record, in a list; its own page has them all.
+_ENDS: Final = ("artifact_id", "execution_id", "context_id", "parent_id", "child_id")
 
 
 @dataclass(frozen=True)
@@ -192,5 +193,6 @@ def _shown(differences: list[Difference], most: int | None, there: int | None = 
 
 
 def _is_for_people(field: str) -> bool:
+    """Tell whether a list shows a field: not what the recorder notes, nor the ends of a link, which its name says."""
     own = f"custom_properties.{words.OURS}"
-    return not field.startswith(own) or field == f"custom_properties.{words.TAINTED}"
+    return field not in _ENDS and (not field.startswith(own) or field == f"custom_properties.{words.TAINTED}")
