@@ -132,7 +132,7 @@ def test_no_level_takes_more_edges_than_a_bound(store: mlmd.MetadataStore, monke
     runs = store.put_executions([pb.Execution(type_id=run_type) for _ in range(20)])
     store.put_events([pb.Event(artifact_id=hub, execution_id=run, type=pb.Event.INPUT) for run in runs])
     found = growth(store, f"art:{hub}")
-    assert set(found.lives) == {f"art:{hub}", *(f"run:{run}" for run in runs[-7:])}
+    assert set(found.lives) == {f"art:{hub}", *(f"run:{run}" for run in runs[:7])}
     assert found.hidden == {f"art:{hub}": 13}
 
 
