@@ -317,9 +317,11 @@ class Lookup:
         """Return that for every node of a type."""
         return lives.versions_of_type(self._connection, kind, type_id, before, asked)
 
-    def newest_neighbours(self, kind: Kind, ids: Collection[int], *, outputs: bool, most: int) -> list[tuple[int, int]]:
+    def newest_neighbours(
+        self, kind: Kind, ids: Collection[int], *, outputs: bool, most: int, in_all: int
+    ) -> list[tuple[int, int]]:
         """Return the other ends of events, of each node the newest: see `lives.newest_neighbours`."""
-        return lives.newest_neighbours(self._connection, kind, ids, outputs=outputs, most=most)
+        return lives.newest_neighbours(self._connection, kind, ids, outputs=outputs, most=most, in_all=in_all)
 
     def neighbour_counts(self, kind: Kind, ids: Collection[int]) -> dict[int, int]:
         """Return how many others each artifact or execution shares events with."""
