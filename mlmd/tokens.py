@@ -17,8 +17,8 @@ has read it, lets nobody in.
 from __future__ import annotations
 
 import hmac
-import re
 import os
+import re
 import secrets
 import time
 from contextlib import closing, contextmanager

@@ -20,7 +20,8 @@ from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.web import curves
 from mlmd.web.page import Page
 from mlmd.web.runs import short_facts
-from mlmd.web.view import object_path
+from mlmd.web.view import is_id, object_path
+from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,6 @@ _HOPS: Final = 2
 _ENDS_MAX: Final = 100
 _EVENTS_MAX: Final = 200
 _ERROR_MAX: Final = 20_000  # Of a traceback, its end.
-_DIGITS_MAX: Final = 18
 _PROPERTY: Final = re.compile(r"^(custom_)?properties\.")
 _POINTS: Final = f"{words.POINTS} "  # They are drawn.
 
@@ -71,7 +71,7 @@ def run_page(view: View) -> Page:
         facts | {"run_again": run_again(run, inputs, outputs)},
         table=_table(run),
         picture=lambda: linked_picture(view, graph),
-        command=f"evlog {f'--at {view.at!r} ' if view.at else ''}show {run.label}",
+        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "show", run.label]),
         python=f"import mlmd\nmlmd.open(){f'.at({view.at!r})' if view.at else ''}.get_run({run.label!r})",
         islands=("charts",) if facts["curves"] else (),
     )
@@ -79,8 +79,7 @@ def run_page(view: View) -> Page:
 
 def found(view: View, text: str) -> Run:
     """Return the run that a path or query names: by id, as run:5, or by the name it was given. Raises NotFoundError, InvalidArgumentError."""
-    digits = text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
-    return view.store.get_run(int(text) if digits else text)
+    return view.store.get_run(int(text) if is_id(text) else text)
 
 
 def linked_picture(view: View, graph: Graph) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +15,9 @@ from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
 from mlmd.web import bundle, headers, plotting, tlog, words
 from mlmd.web.calendar import Calendar
+from mlmd.web.desk import Desk
 from mlmd.web.guard import Guard, OpenGuard
+from mlmd.web.health import health_of
 from mlmd.web.live import Live
 from mlmd.web.notable import Notable
 from mlmd.web.openapi import description
@@ -29,7 +31,7 @@ from projections.errors import MissingLibraryError
 try:
     import jinja2
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
+    from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
     from starlette.convertors import Convertor, register_url_convertor
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from evlog.author import Caller
     from mlmd.engine import Engine
     from mlmd.exchange.citation import Citation
-    from mlmd.web.page import Page
+    from mlmd.web.page import Page, Stream
     from mlmd.web.pages import Action, Entry
     from mlmd.web.verified import Verified
     from mlmd.web.view import Param
@@ -97,9 +99,11 @@ class Site:
         self._lock = Lock()  # Held for the two above.
         self.live = Live(engine)
         self.calendar = Calendar(engine.log)
+        self.desk = Desk(engine)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
+            finalize=words.harmless,
             trim_blocks=True,
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
@@ -124,9 +128,14 @@ class Site:
             self._citations = Citations(self.engine.log, offset)
         return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
 
+    def health(self) -> dict[str, Any]:
+        """Return how the store is now: no fact of the records that a page cites, so pages alone show it."""
+        return health_of(self)
+
     def close(self) -> None:
-        """End the streams that last as long as the site. To be called before its server stops, which waits for them."""
+        """End the streams that last as long as the site, and what waits for questions. To be called before its server stops, which waits for them."""
         self.live.close()
+        self.desk.close()
 
     # Answers --------------------------------------------------------------------------------------------------------
 
@@ -170,11 +179,17 @@ register_url_convertor("form", _Form())
 def application(site: Site) -> Starlette:
     """Return the pages of a store as an ASGI application."""
     routes: list[Any] = [*tlog.routes(site), *bundle.routes(site)]
+    acting = {action.path: _acting(site, action) for action in ACTIONS}
     for entry in PAGES:
-        answer = _answering(site, entry)
+        answer, act = _answering(site, entry), acting.pop(entry.path, None)
         path = "/index" if entry.path == "/" else entry.path
-        routes += [Route(f"{path}{{form:form}}", answer), Route(entry.path, answer)]
-    routes += [Route(action.path, _acting(site, action), methods=["POST"]) for action in ACTIONS]
+        routes.append(Route(f"{path}{{form:form}}", answer))
+        routes.append(
+            Route(entry.path, answer)
+            if act is None
+            else Route(entry.path, _either(answer, act), methods=["GET", "POST"])
+        )
+    routes += [Route(path, act, methods=["POST"]) for path, act in acting.items()]
     routes.append(Route("/live", _listening(site)))
     routes += [Route("/healthz", _healthy(site)), Route("/openapi.json", _described(site))]
     routes += site.guard.routes(site)
@@ -196,6 +211,16 @@ def _nothing(request: Request) -> errors.StatusError:
     return errors.NotFoundError(f"{request.url.path}: there is no such page")
 
 
+def _either(answer: Any, act: Any) -> Any:
+    """Return what answers for a page and takes its form, as one: so that it says which methods there are."""
+
+    async def endpoint(request: Request) -> Response:
+        response: Response = await (act if request.method == "POST" else answer)(request)
+        return response
+
+    return endpoint
+
+
 def _answering(site: Site, entry: Entry) -> Any:
     """Return what answers requests for a page."""
 
@@ -203,18 +228,21 @@ def _answering(site: Site, entry: Entry) -> Any:
         asked = read_asked(entry.params, request.query_params.multi_items())
         named = {name: value for name, value in request.path_params.items() if name != "form"}
         path = entry.filled(named)
-        view = View(site, path, named, entry.params, asked, who)
-        page = entry.page(view)
+        with closing(View(site, path, named, entry.params, asked, who, form)) as view:
+            return answered(view, entry.page(view), form, path)
+
+    def answered(view: View, page: Page, form: str, path: str) -> Response:
         if page.to:
             return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
             return site.shown(view, page)
-        body = rendered(page, form, view)
         name = (path.strip("/").replace("/", "-") or "home") + f".{form}"
         disposition = (
             {"content-disposition": f'attachment; filename="{_ascii(name)}"'} if form in ("csv", "parquet") else {}
         )
-        return Response(body, page.status, disposition, FORMS[form])
+        if form in page.streams:
+            return StreamingResponse(_pieces(page.streams[form]()), page.status, disposition, FORMS[form])
+        return Response(rendered(page, form, view), page.status, disposition, FORMS[form])
 
     async def endpoint(request: Request) -> Response:
         form = request.path_params.get("form", "")
@@ -271,11 +299,21 @@ def _described(site: Site) -> Any:
     return endpoint
 
 
+async def _pieces(stream: Stream) -> AsyncIterator[bytes]:
+    """Yield what is sent; whoever goes away, or is told to, lets go of what makes it."""
+    try:
+        async for piece in iterate_in_threadpool(stream.pieces):
+            yield piece
+    finally:
+        stream.close()
+
+
 def _acting(site: Site, action: Action) -> Any:
     """Return what answers a form: it acts, then sends the browser on."""
 
     def act(fields: Sequence[tuple[str, str]], who: Caller) -> str:
-        return action.act(View(site, action.path, {}, action.params, read_asked(action.params, fields), who))
+        with closing(View(site, action.path, {}, action.params, read_asked(action.params, fields), who)) as view:
+            return action.act(view)
 
     async def endpoint(request: Request) -> Response:
         form = "" if "text/html" in request.headers.get("accept", "") else "json"

@@ -102,12 +102,13 @@ class View:
         params: Sequence[Param],
         asked: Mapping[str, Any],
         who: Caller,
+        wanted: str = "",
     ) -> None:
-        """Pin the store. named: what the path names. asked: of `params` and COMMON; "at" is a moment as of `mlmd.moment`, "" for now.
+        """Pin the store. wanted: the form in which the page is wanted, "" for HTML. named: what the path names. asked: of `params` and COMMON; "at" is a moment as of `mlmd.moment`, "" for now.
 
         Raises InvalidArgumentError, OutOfRangeError.
         """
-        self.site, self.path, self.named, self.who = site, path, named, who
+        self.site, self.path, self.named, self.who, self.wanted = site, path, named, who, wanted
         self._params, self._asked, self._began_s = params, asked, perf_counter()
         self.at: str = asked[AT]
         at = self.at
@@ -133,7 +134,11 @@ class View:
 
     def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
         """Return the answer to a question to the serving view, at the moment of the page."""
-        return self.site.engine.review(lambda _log, shown, end: shown.ask(question, end), self.offset)
+        return self._past.ask(question)
+
+    def close(self) -> None:
+        """Let go of the store. What was read stays."""
+        self._past.close()
 
     @property
     def notice(self) -> str:

@@ -243,7 +243,8 @@ export class Model {
     const node = this.nodes[at]!;
     const what = node.members ? `group of ${node.members.length}` : node.kind === "artifact" ? "artifact" : "run";
     const ways = `${plural(this.into[at]!.length, "arrow")} in, ${this.from[at]!.length} out`;
-    return [this.title(at), `${what} ${node.members ? "" : node.key}`.trim(), ...this.remarks(at), ways, this.hiddenWords(at) && `${this.hiddenWords(at)} not shown`]
+    const key = node.members || this.title(at).includes(node.key) ? "" : ` ${node.key}`;
+    return [this.title(at), what + key, ...this.remarks(at), ways, this.hiddenWords(at) && `${this.hiddenWords(at)} not shown`]
       .filter(Boolean)
       .join(", ");
   }
