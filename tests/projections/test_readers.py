@@ -104,10 +104,9 @@ def test_what_is_held_stays_while_others_write_and_is_let_go_of(view: View) -> N
     def artifacts(lookup: Lookup) -> int:
         return lookup.count("artifact")
 
+    before, applied = view.ask(artifacts), view.applied
     with view.held() as held:
         assert held is not None
-        before = view.ask(artifacts, held=held)
-        applied = held.applied()
         view.begin()
         catch_up(view, [Entry(applied, 1, records.small_store()[0])])
         view.commit(bytes(16))
