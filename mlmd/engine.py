@@ -260,7 +260,9 @@ class Engine:
 
         response, changes = self._ask(decide)
         if changes:
-            raise errors.InternalError("attempt to write a readonly database: the store is open for reading only")
+            raise errors.InternalError(
+                "attempt to write a readonly database: the store is open for reading only: open it without mode=ro and READONLY"
+            )
         return response
 
     # Erasing --------------------------------------------------------------------------------------------------------
@@ -272,7 +274,9 @@ class Engine:
             if not isinstance(subject, str) or not subject:
                 raise errors.InvalidArgumentError(f"the subject to erase: {subject!r} is none: give its pseudonym")
             if not self._opened.writable:
-                raise errors.FailedPreconditionError("the store is open for reading only: open it for writing to erase")
+                raise errors.FailedPreconditionError(
+                    "the store is open for reading only: open it without mode=ro and READONLY to erase"
+                )
             with self._counter:
                 views = None if self.views is None else Path(self.views)
                 done = erasure.erase(self.log, views, BODIES, subject, author_of(self), basis=basis, copies=copies)

@@ -42,7 +42,7 @@ from evlog.errors import (
     UnknownSubjectError,
     UnknownTagError,
 )
-from projections.errors import FullViewError, TooDeepError, ViewError
+from projections.errors import BusyViewError, FullViewError, TooDeepError, ViewError
 
 OK: Final = 0
 CANCELLED: Final = 1
@@ -208,6 +208,7 @@ _INNER: Final[list[tuple[type[Exception], int]]] = [
     (RecordTooLargeError, RESOURCE_EXHAUSTED),
     (DiskFullError, RESOURCE_EXHAUSTED),
     (FullViewError, RESOURCE_EXHAUSTED),
+    (BusyViewError, UNAVAILABLE),
     (CorruptLogError, DATA_LOSS),
     (ReplacedLogError, DATA_LOSS),
     (SealedValueError, DATA_LOSS),

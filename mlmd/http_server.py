@@ -80,6 +80,7 @@ class HttpServer:
             lifespan="off",
             ws="none",
             http="h11",
+            h11_max_incomplete_event_size=1 << 16,  # A link may carry a question in SQL.
             loop="asyncio",
             server_header=False,
             proxy_headers=False,  # Who calls is who connects.

@@ -119,7 +119,9 @@ def open_config(config: pb.ConnectionConfig) -> Opened:
     try:
         if place is None:
             if mode == _Mode.READONLY:
-                raise OpenError("attempt to write a readonly database: a store in memory begins empty")
+                raise OpenError(
+                    "attempt to write a readonly database: a store in memory begins empty: open it without READONLY, or name a folder"
+                )
             return open_memory()
         return open_folder(
             place, create=mode in (_Mode.UNKNOWN, _Mode.READWRITE_OPENCREATE), writable=mode != _Mode.READONLY

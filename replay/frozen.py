@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from replay.follow import Progress
 
 _FACTOR: Final = 4  # A stretch of files is written again with what is new, unless it is so many times as long,
-_SMALL_RECORDS: Final = 4_096  # and in any case while it is short: that takes no longer than to write the new records alone.
+_SMALL_RECORDS: Final = (
+    4_096  # and in any case while it is short: that takes no longer than to write the new records alone.
+)
 _ERASED: Final = Erased.__struct_config__.tag
 
 
@@ -81,7 +83,7 @@ def _erases(views: Path, start: int) -> bool:
 
 def _count(history: Connection, start: int) -> int:
     kinds = "list_transform(changes, lambda change: change.kind)"
-    sql = f"select count(*) from records where \"offset\" >= $1 and list_contains({kinds}, $2)"
+    sql = f'select count(*) from records where "offset" >= $1 and list_contains({kinds}, $2)'  # noqa: S608 - both are ours
     ((count,),) = history.execute(sql, [start, _ERASED]).fetchall()
     found: int = count
     return found

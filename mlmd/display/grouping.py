@@ -11,6 +11,7 @@ from mlmd.display.cells import time_of
 from mlmd.display.folding import cut, fans_of, so_many
 from mlmd.display.graph import Edge, Node
 from mlmd.display.growth import Life, Version
+from mlmd.display.nodes import UNREMARKABLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -107,7 +108,7 @@ def _group(group: Group, lives: Sequence[Life]) -> Life:
         said += [
             f"{number:,} {what}"
             for what, number in (*sorted(flags.items()), *sorted(states.items()))
-            if number and what
+            if number and what not in UNREMARKABLE
         ]
         made[offset] = Version(offset, ", ".join(said), tuple(sorted(flag for flag, number in flags.items() if number)))
     last = made[changes[-1][0]]

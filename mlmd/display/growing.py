@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NODES_LIMIT: Final = 10_000
 _OVER: Final = 4  # So many times what is shown is looked at, so that wide fans can be folded.
 _OTHER: Final[dict[Kind, Kind]] = {"artifact": "execution", "execution": "artifact"}
+UNKNOWN: Final = "UNKNOWN"  # What MLMD calls the state of what has none.
 _TAINT: Final = (("custom_properties", words.TAINTED),)
 _ALIASED: Final = (("properties", words.ALIAS_ARTIFACT),)
 
@@ -132,7 +133,7 @@ def _lives(
 
 
 def _version(row: Row) -> Version:
-    state = row[5] or ""
+    state = row[5] or UNKNOWN
     flags = () if row[8] is None else (TAINTED,)
     return Version(row[1], state, (CACHED, *flags) if state == "CACHED" else flags)
 

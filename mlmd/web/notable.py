@@ -30,7 +30,7 @@ from mlmd.web.trail import entry_facts
 if TYPE_CHECKING:
     from evlog.log import Log
 
-LOOK_S: Final = 0.1
+LOOK_S: Final = 0.05
 _FOUND_MAX: Final = 10_000
 _KINDS: Final = {
     Erased: "erasure",

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from mlmd.errors import NotFoundError
 from mlmd.plain import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mlmd.display.graph import Graph
     from mlmd.display.tables import Table
@@ -31,6 +31,13 @@ FORMS: Final = {
 }
 
 
+class Stream(NamedTuple):
+    """Data that is sent while it is made. close: called when nobody takes any more of it, from any thread."""
+
+    pieces: Iterator[bytes]
+    close: Callable[[], None]
+
+
 @dataclass(frozen=True)
 class Page:
     """A page before it is drawn.
@@ -38,7 +45,8 @@ class Page:
     template: in `templates/`; it sees the facts by name. facts: plain values, which are the JSON as they stand. table: the CSV and
     Parquet. graph, or picture where it is drawn otherwise: the SVG. command, python: what shows the same elsewhere. islands: names of
     scripts in `static/`. error: what is wrong with what was asked, which the page shows where it was asked; other forms are refused.
-    to: the path of the page that the browser goes to instead.
+    to: the path of the page that the browser goes to instead. streams: the data of a form, sent while it is made, for those forms that are
+    too large to be made first.
     """
 
     template: str
@@ -53,6 +61,7 @@ class Page:
     status: int = 200
     error: StatusError | None = None
     to: str = ""
+    streams: Mapping[str, Callable[[], Stream]] = field(default_factory=dict)
 
     @classmethod
     def moved(cls, path: str) -> Page:
@@ -64,7 +73,8 @@ class Page:
         """Return the forms there are of it, beside HTML."""
         # One without rows or nodes is there all the same.
         rows, drawn = self.table is not None, self.graph is not None or self.picture is not None
-        return [form for form, has in (("json", True), ("csv", rows), ("parquet", rows), ("svg", drawn)) if has]
+        there = (("json", True), ("csv", rows), ("parquet", rows), ("svg", drawn))
+        return [form for form, has in there if has or form in self.streams]
 
 
 def rendered(page: Page, form: str, view: View) -> bytes:
@@ -83,8 +93,12 @@ def rendered(page: Page, form: str, view: View) -> bytes:
 
 def as_json(page: Page, view: View) -> bytes:
     """Return the facts, with what they cite."""
-    told = {"title": page.title, "at": view.at, **view.cited, "facts": page.facts}
-    return msgspec.json.format(msgspec.json.encode(plain(told)), indent=1)
+    return msgspec.json.format(msgspec.json.encode(told(page.title, page.facts, view)), indent=1)
+
+
+def told(title: str, facts: Mapping[str, Any], view: View) -> Any:
+    """Return what the JSON of a page holds."""
+    return plain({"title": title, "at": view.at, **view.cited, "facts": facts})
 
 
 def as_csv(table: Table) -> bytes:
@@ -93,7 +107,7 @@ def as_csv(table: Table) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
     for row in table.rows:
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow([as_cell(value) for value in row])
     return text.getvalue().encode(errors="backslashreplace")
 
 
@@ -101,14 +115,14 @@ def as_parquet(table: Table) -> bytes:
     """Return a table as a file of Parquet. Raises MissingLibraryError, ExportError."""
     from projections.duck.rows import write_rows  # noqa: PLC0415 - DuckDB takes 90 ms, and need not be installed
 
-    rows = [{name: _cell(value) for name, value in record.items()} for record in table.records()]
+    rows = [{name: as_cell(value) for name, value in record.items()} for record in table.records()]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.parquet"
         write_rows(rows, list(table.columns), file)
         return file.read_bytes()
 
 
-def _cell(value: Any) -> Any:
+def as_cell(value: Any) -> Any:
     """Return a value as a cell of a file has it: times as RFC 3339, what has parts as JSON."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from mlmd.web import artifacts, audit, compare, contexts, forms, home, ops, pipeline, runs, search, types
+from mlmd.web import artifacts, audit, compare, contexts, forms, home, ops, pipeline, runs, search, sql, types
 from mlmd.web.artifact import artifact_page
 from mlmd.web.artifacts import artifacts_page
 from mlmd.web.compare import compare_page
@@ -21,6 +21,7 @@ from mlmd.web.pipeline import context_page
 from mlmd.web.run import run_page
 from mlmd.web.runs import runs_page
 from mlmd.web.search import search_page
+from mlmd.web.sql import sql_page
 from mlmd.web.types import types_page
 
 if TYPE_CHECKING:
@@ -104,6 +105,13 @@ PAGES: Final[tuple[Entry, ...]] = (
         navigation="Compare",
     ),
     Entry(
+        "/sql",
+        sql_page,
+        "A question in SQL to every version of everything; the data forms hold the whole answer.",
+        sql.PARAMS,
+        navigation="SQL",
+    ),
+    Entry(
         "/types",
         types_page,
         "Types with their properties, and how many nodes they have.",
@@ -132,6 +140,7 @@ PAGES: Final[tuple[Entry, ...]] = (
     Entry("/evidence/{day}", day_page, "A day of the log in numbers.", role="auditor"),
 )
 ACTIONS: Final[tuple[Action, ...]] = (
+    Action("/sql/save", sql.save, "Save a question as a file of the store.", sql.SAVE),
     Action("/taint", forms.taint, "Taint a thing, and everything that was made from it.", forms.TAINT),
     Action("/untaint", forms.untaint, "Take the mark of a taint away.", forms.TAINT),
     Action("/alias", forms.set_alias, "Let an alias stand for an artifact.", forms.ALIAS),

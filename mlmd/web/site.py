@@ -15,6 +15,7 @@ from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
 from mlmd.web import bundle, headers, plotting, tlog, words
 from mlmd.web.calendar import Calendar
+from mlmd.web.desk import Desk
 from mlmd.web.guard import Guard, OpenGuard
 from mlmd.web.live import Live
 from mlmd.web.notable import Notable
@@ -30,7 +31,7 @@ from projections.errors import MissingLibraryError
 try:
     import jinja2
     from starlette.applications import Starlette
-    from starlette.concurrency import run_in_threadpool
+    from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
     from starlette.convertors import Convertor, register_url_convertor
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from evlog.author import Caller
     from mlmd.engine import Engine
     from mlmd.exchange.citation import Citation
-    from mlmd.web.page import Page
+    from mlmd.web.page import Page, Stream
     from mlmd.web.pages import Action, Entry
     from mlmd.web.verified import Verified
     from mlmd.web.view import Param
@@ -98,9 +99,11 @@ class Site:
         self._lock = Lock()  # Held for the two above.
         self.live = Live(engine)
         self.calendar = Calendar(engine.log)
+        self.desk = Desk(engine)
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
+            finalize=words.harmless,
             trim_blocks=True,
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
@@ -129,8 +132,9 @@ class Site:
         return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
 
     def close(self) -> None:
-        """End the streams that last as long as the site. To be called before its server stops, which waits for them."""
+        """End the streams that last as long as the site, and what waits for questions. To be called before its server stops, which waits for them."""
         self.live.close()
+        self.desk.close()
 
     # Answers --------------------------------------------------------------------------------------------------------
 
@@ -174,11 +178,17 @@ register_url_convertor("form", _Form())
 def application(site: Site) -> Starlette:
     """Return the pages of a store as an ASGI application."""
     routes: list[Any] = [*tlog.routes(site), *bundle.routes(site)]
+    acting = {action.path: _acting(site, action) for action in ACTIONS}
     for entry in PAGES:
-        answer = _answering(site, entry)
+        answer, act = _answering(site, entry), acting.pop(entry.path, None)
         path = "/index" if entry.path == "/" else entry.path
-        routes += [Route(f"{path}{{form:form}}", answer), Route(entry.path, answer)]
-    routes += [Route(action.path, _acting(site, action), methods=["POST"]) for action in ACTIONS]
+        routes.append(Route(f"{path}{{form:form}}", answer))
+        routes.append(
+            Route(entry.path, answer)
+            if act is None
+            else Route(entry.path, _either(answer, act), methods=["GET", "POST"])
+        )
+    routes += [Route(path, act, methods=["POST"]) for path, act in acting.items()]
     routes.append(Route("/live", _listening(site)))
     routes += [Route("/healthz", _healthy(site)), Route("/openapi.json", _described(site))]
     routes += site.guard.routes(site)
@@ -200,6 +210,16 @@ def _nothing(request: Request) -> errors.StatusError:
     return errors.NotFoundError(f"{request.url.path}: there is no such page")
 
 
+def _either(answer: Any, act: Any) -> Any:
+    """Return what answers for a page and takes its form, as one: so that it says which methods there are."""
+
+    async def endpoint(request: Request) -> Response:
+        response: Response = await (act if request.method == "POST" else answer)(request)
+        return response
+
+    return endpoint
+
+
 def _answering(site: Site, entry: Entry) -> Any:
     """Return what answers requests for a page."""
 
@@ -207,7 +227,7 @@ def _answering(site: Site, entry: Entry) -> Any:
         asked = read_asked(entry.params, request.query_params.multi_items())
         named = {name: value for name, value in request.path_params.items() if name != "form"}
         path = entry.filled(named)
-        with closing(View(site, path, named, entry.params, asked, who)) as view:
+        with closing(View(site, path, named, entry.params, asked, who, form)) as view:
             return answered(view, entry.page(view), form, path)
 
     def answered(view: View, page: Page, form: str, path: str) -> Response:
@@ -215,12 +235,13 @@ def _answering(site: Site, entry: Entry) -> Any:
             return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
             return site.shown(view, page)
-        body = rendered(page, form, view)
         name = (path.strip("/").replace("/", "-") or "home") + f".{form}"
         disposition = (
             {"content-disposition": f'attachment; filename="{_ascii(name)}"'} if form in ("csv", "parquet") else {}
         )
-        return Response(body, page.status, disposition, FORMS[form])
+        if form in page.streams:
+            return StreamingResponse(_pieces(page.streams[form]()), page.status, disposition, FORMS[form])
+        return Response(rendered(page, form, view), page.status, disposition, FORMS[form])
 
     async def endpoint(request: Request) -> Response:
         form = request.path_params.get("form", "")
@@ -275,6 +296,15 @@ def _described(site: Site) -> Any:
         return headers.json_response(description(PAGES, ACTIONS))
 
     return endpoint
+
+
+async def _pieces(stream: Stream) -> AsyncIterator[bytes]:
+    """Yield what is sent; whoever goes away, or is told to, lets go of what makes it."""
+    try:
+        async for piece in iterate_in_threadpool(stream.pieces):
+            yield piece
+    finally:
+        stream.close()
 
 
 def _acting(site: Site, action: Action) -> Any:

@@ -102,12 +102,13 @@ class View:
         params: Sequence[Param],
         asked: Mapping[str, Any],
         who: Caller,
+        wanted: str = "",
     ) -> None:
-        """Pin the store. named: what the path names. asked: of `params` and COMMON; "at" is a moment as of `mlmd.moment`, "" for now.
+        """Pin the store. wanted: the form in which the page is wanted, "" for HTML. named: what the path names. asked: of `params` and COMMON; "at" is a moment as of `mlmd.moment`, "" for now.
 
         Raises InvalidArgumentError, OutOfRangeError.
         """
-        self.site, self.path, self.named, self.who = site, path, named, who
+        self.site, self.path, self.named, self.who, self.wanted = site, path, named, who, wanted
         self._params, self._asked, self._began_s = params, asked, perf_counter()
         self.at: str = asked[AT]
         at = self.at

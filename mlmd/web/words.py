@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup, escape
 
-from mlmd.display.cells import CELL_MAX, NONE, cut, in_words, moment_in_words, printable, time_of
+from mlmd.display.cells import CELL_MAX, CONTROLS, NONE, cut, in_words, moment_in_words, printable, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,11 +30,20 @@ NOTICES: Final = {
     "alias": "The alias stands for this artifact from now on.",
     "unalias": "The alias is taken away.",
     "mark": "The moment has its name.",
+    "saved": "The question is saved: anybody who reads the store can run it.",
 }
+_CONTROLS: Final = {code: said for code, said in CONTROLS.items() if chr(code) not in "\t\n\r"}
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86_400
 _THOUSAND: Final = 1_000
+
+
+def harmless(value: Any) -> Any:
+    """Return a text that turns no other text around, and steers nothing that a page is copied to. Lines stay lines."""
+    if type(value) is not str or (value.isascii() and value.isprintable()):
+        return value
+    return value.translate(_CONTROLS).encode(errors="backslashreplace").decode()
 
 
 def when(value: Any) -> Markup:

@@ -23,7 +23,7 @@ from projections.duck import database
 from projections.duck.console import SqlError, Task
 from projections.duck.frozen import FILES
 from projections.duck.reading import open_view
-from projections.duck.wide import free, quoted
+from projections.duck.wide import different, quoted
 from projections.errors import ViewError
 
 if TYPE_CHECKING:
@@ -33,9 +33,13 @@ _ROWS_AT_ONCE: Final = 1_000
 _ROW_BYTES_MAX: Final = 16 << 20  # Whoever reads the answer holds a row in memory.
 _OWN_BYTES: Final = 1 << 30  # Of address space and stacks, for Python and the library itself.
 _FILES_MAX: Final = 256
+_LINES_MAX: Final = 8  # Of a message: DuckDB lists every function that might have been meant.
 _INT_MAX: Final = 1 << 63
-_OUTPUT: Final = "/dev/fd/1"
 _UNFIT: Final = "an answer holds what cannot be shown as it is: cast it to text, as in  select value::varchar"
+# Where the answer goes: what a library prints of its own accord, such as DuckDB's progress bar, goes to standard error.
+_answers: Final = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)
+_OUTPUT: Final = f"/dev/fd/{_answers.fileno()}"
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -43,7 +47,13 @@ def limit(task: Task) -> None:
     """Let the kernel stop this process at its limits of memory and processor time, and let it write no file."""
     cpu_s = math.ceil(task.timeout_s) * (os.cpu_count() or 1) + 1
     memory = task.memory_bytes + _OWN_BYTES
-    limits = {"RLIMIT_CPU": cpu_s, "RLIMIT_DATA": memory, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": _FILES_MAX, "RLIMIT_CORE": 0}
+    limits = {
+        "RLIMIT_CPU": cpu_s,
+        "RLIMIT_DATA": memory,
+        "RLIMIT_FSIZE": 0,
+        "RLIMIT_NOFILE": _FILES_MAX,
+        "RLIMIT_CORE": 0,
+    }
     # Where a system knows one of these limits by name only, the parent's clock and DuckDB's own limit are left.
     for name, value in limits.items():
         with contextlib.suppress(ValueError, OSError):
@@ -65,11 +75,13 @@ def answer(task: Task) -> None:
     except (ViewError, OSError) as error:
         _refuse(task, str(error))
     except duckdb.OutOfMemoryException:
-        _refuse(task, task.too_much_memory())
+        _refuse(task, task.too_much_memory(), limit=True)
     except duckdb.Error as error:
         told = str(error)
+        lines = told.split("\n\nLINE", 1)[0].rstrip().splitlines()
+        message = "\n".join([*lines[:_LINES_MAX], *(["..."] if len(lines) > _LINES_MAX else [])])
         usage = isinstance(error, duckdb.ParserException)
-        _refuse(task, told.split("\n\nLINE", 1)[0], usage=usage, position=_position(task.query, told))
+        _refuse(task, message, usage=usage, position=_position(task.query, told))
     except (ValueError, OverflowError, RecursionError):  # Of dates that Python has not, and of trees without end.
         _refuse(task, _UNFIT)
 
@@ -94,18 +106,18 @@ def _answer(reader: Reader, task: Task) -> None:
     query, columns, variants = _understood(connection, task)
     if task.parquet:
         named = [
-            f"{value} as {quoted(name)}" for value, name in zip(_selected(variants), _different(columns), strict=True)
+            f"{value} as {quoted(name)}" for value, name in zip(_selected(variants), different(columns), strict=True)
         ]
         wrapped = f"select {', '.join(named)} from ({query}\n) as answer({_names(columns)})"
         _tell({"columns": columns, "offset": offset})
-        sys.stdout.flush()
+        _answers.flush()
         copy = f"copy ({wrapped}) to '{_OUTPUT}' (format parquet, compression zstd)"
         connection.execute(copy, task.params or None).fetchall()
         return
     if any(variants):  # As JSON: the library's own way to Python loses keys that are empty or hold a NUL.
         query = f"select {', '.join(_selected(variants))} from ({query}\n) as answer({_names(columns)})"
     cursor, count = connection.execute(query, task.params or None), 0
-    _tell({"columns": _different(columns or [column[0] for column in cursor.description]), "offset": offset})
+    _tell({"columns": different(columns or [column[0] for column in cursor.description]), "offset": offset})
     while rows := cursor.fetchmany(_ROWS_AT_ONCE):
         count += len(rows)
         for row in rows:
@@ -131,7 +143,11 @@ def _understood(connection: duckdb.DuckDBPyConnection, task: Task) -> tuple[str,
         what = "SELECT as Parquet" if task.parquet else "SELECT, FROM, WITH, PIVOT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN"
         name = str(kind).rpartition(".")[2]
         raise SqlError(f"{name} is no question: only {what} is answered, and nothing is changed", usage=task.parquet)
-    relation = connection.sql(query, params=task.params or None)
+    try:
+        relation = connection.sql(query, params=task.params or None)
+    except duckdb.Error:
+        connection.execute(query, task.params or None)  # Which fails alike, and says where.
+        raise
     return query, relation.columns, ["VARIANT" in str(form) for form in relation.types]
 
 
@@ -152,12 +168,6 @@ def _names(columns: list[str]) -> str:
 
 def _selected(variants: list[bool]) -> list[str]:
     return [f"c{number}::json" if tree else f"c{number}" for number, tree in enumerate(variants)]
-
-
-def _different(columns: list[str]) -> list[str]:
-    """Return the names of columns so that no two are the same."""
-    taken: set[str] = set()
-    return [free(taken, name or "column") for name in columns]
 
 
 def _plain(value: Any, *, tree: bool | None = False) -> Any:
@@ -184,21 +194,23 @@ def _plain(value: Any, *, tree: bool | None = False) -> Any:
     return str(value)
 
 
-def _refuse(task: Task, error: str, *, usage: bool = False, position: int | None = None) -> None:
+def _refuse(task: Task, error: str, *, usage: bool = False, limit: bool = False, position: int | None = None) -> None:
     """Say why there is no answer, or no more of it."""
-    told = _encode({"error": error, "usage": usage, "position": position})
+    told = _encode({"error": error, "usage": usage, "limit": limit, "position": position})
     if not task.parquet:
-        sys.stdout.buffer.write(told + b"\n")
+        _answers.write(told + b"\n")
         return
-    sys.stdout.flush()
+    _answers.flush()
     sys.exit(told.decode())
 
 
 def _tell(line: dict[str, Any]) -> None:
     told = _encode(line)
     if len(told) > _ROW_BYTES_MAX:
-        raise SqlError(f"a row of it has {len(told):,} bytes, {_ROW_BYTES_MAX:,} at most: take less, as in  left(value, 1000)")
-    sys.stdout.buffer.write(told + b"\n")
+        raise SqlError(
+            f"a row of it has {len(told):,} bytes, {_ROW_BYTES_MAX:,} at most: take less, as in  left(value, 1000)"
+        )
+    _answers.write(told + b"\n")
 
 
 def main() -> None:
@@ -212,7 +224,7 @@ def main() -> None:
         answer(task)
     except MemoryError:
         sys.exit("out of memory")
-    sys.stdout.flush()
+    _answers.flush()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ DuckDB does not promise to notice an interrupt, nor to keep to its own limit of 
 takes SQL from people runs it in a child that the kernel limits and that can be killed: it reads one view and writes no file.
 
 The child gets its task as a line of JSON on standard input and answers on standard output, a JSON text a line: columns and offset, rows, and
-at the end `{"rows": n}` or `{"error": text, "usage": bool, "position": n}`. An end that is missing means that the child died. Where Parquet
+at the end `{"rows": n}` or an error as `_refused` reads it. An end that is missing means that the child died. Where Parquet
 was asked for, its bytes follow the first line, and an error stands on standard error instead.
 """
 
@@ -61,6 +61,10 @@ class SqlError(ViewError):
     def __init__(self, message: str, *, usage: bool = False, position: int | None = None) -> None:
         super().__init__(message)
         self.usage, self.position = usage, position
+
+
+class SqlLimitError(SqlError):
+    """A question took more time or memory than it may."""
 
 
 def start() -> subprocess.Popen[bytes]:
@@ -143,9 +147,12 @@ class Answer:
         if not line.endswith(b"\n"):
             raise self._death()
         self.size += len(line)
-        found: dict[str, Any] = msgspec.json.decode(line)
+        try:
+            found: dict[str, Any] = msgspec.json.decode(line)
+        except RecursionError:
+            raise SqlError("the answer holds a tree that is too deep: cast it to text") from None
         if "error" in found:
-            raise SqlError(found["error"], usage=found["usage"], position=found["position"])
+            raise _refused(found)
         return found
 
     def _chunk(self) -> bytes:
@@ -167,12 +174,11 @@ class Answer:
         told = self._child.stderr.read().decode(errors="replace").strip().splitlines()
         code = self._child.wait()
         if self._late is not None or -code == signal.SIGXCPU:
-            return SqlError(f"it took longer than {self._late or self._task.timeout_s:g} s and was stopped")
+            return SqlLimitError(f"it took longer than {self._late or self._task.timeout_s:g} s and was stopped")
         if told and told[-1].startswith("{"):
-            found = msgspec.json.decode(told[-1])
-            return SqlError(found["error"], usage=found["usage"], position=found["position"])
+            return _refused(msgspec.json.decode(told[-1]))
         why = told[-1] if told else f"it ended with {code}"
-        return SqlError(
+        return SqlLimitError(
             f"it may have needed more than {self._task.memory_bytes >> 20:,} MiB of memory, and was stopped ({why})"
         )
 
@@ -190,3 +196,9 @@ class Answer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _refused(told: dict[str, Any]) -> SqlError:
+    """Return the error that a child told of."""
+    error = SqlLimitError if told["limit"] else SqlError
+    return error(told["error"], usage=told["usage"], position=told["position"])

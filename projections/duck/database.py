@@ -90,6 +90,7 @@ def confine(connection: Connection, *, may_read: str, may_write: str | None, thr
     connection.execute("set allowed_directories = $1", [[may_read]]).fetchall()
     if may_write is not None:
         connection.execute("set allowed_paths = $1", [[may_write]]).fetchall()
+    connection.execute("set enable_progress_bar = false").fetchall()
     if threads is not None:
         connection.execute(f"set threads = {threads}").fetchall()
     for name, value in _CONFINED.items():

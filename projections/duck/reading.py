@@ -81,3 +81,32 @@ def look_at(connection: duckdb.DuckDBPyConnection, at: int) -> None:
 
 def _name(connection: duckdb.DuckDBPyConnection, name: str, selected: str) -> None:
     connection.execute(f"create temp view {name} as select {selected}").fetchall()
+
+
+class Described(NamedTuple):
+    """What can be asked: a table with its columns (name, type, comment), or a macro, which has none. call: how it is named in a question."""
+
+    call: str
+    about: str
+    columns: list[tuple[str, str, str]]
+
+
+def described(connection: duckdb.DuckDBPyConnection) -> list[Described]:
+    """Return the tables, wide views and macros of a view, by name."""
+    columns: dict[str, list[tuple[str, str, str]]] = {}
+    named = "select table_name, column_name, data_type, coalesce(comment, '') from duckdb_columns() where not internal and schema_name = 'main' order by column_index"
+    for table, *column in connection.execute(named).fetchall():
+        columns.setdefault(table, []).append(tuple(column))
+    tables = "select table_name, comment from duckdb_tables() union all select view_name, comment from duckdb_views() where not internal order by 1"
+    macros = "select function_name, parameters, comment from duckdb_functions() where not internal and schema_name = 'main' and function_type like '%macro' order by 1"
+    return [
+        *(
+            Described(table, about or "", columns[table])
+            for table, about in connection.execute(tables).fetchall()
+            if table in columns
+        ),
+        *(
+            Described(f"{name}({', '.join(parameters)})", about or "", [])
+            for name, parameters, about in connection.execute(macros).fetchall()
+        ),
+    ]

@@ -58,6 +58,10 @@ class Sandbox:
         if ready is not None:
             console.stop(ready)
 
+    def __del__(self) -> None:
+        """End the child that is ready, where nobody did."""
+        self.close()
+
     def _take(self) -> subprocess.Popen[bytes]:
         with self._changed:
             child, self._ready = self._ready, None
@@ -76,7 +80,9 @@ class Sandbox:
             try:
                 if not self._changed.wait_for(lambda: self._free(who), until - time.monotonic()):
                     mine = "yours" if self._at_work[who] >= self._share else "those of others"
-                    raise BusyViewError(f"as many questions as are answered at once are at work, {mine}: ask again in a moment")
+                    raise BusyViewError(
+                        f"as many questions as are answered at once are at work, {mine}: ask again in a moment"
+                    )
             finally:
                 self._waiting -= 1
             self._at_work[who] += 1

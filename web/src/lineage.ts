@@ -86,9 +86,9 @@ class Explorer {
       { class: "tools" },
       this.search,
       tool("+", "Nearer (+)", middle(1.5)),
-      tool("−", "Farther (-)", middle(1 / 1.5)),
-      tool("Fit", "All of it (0)", () => this.fly(fitting(this.model, this.painter))),
-      tool("Copy link", "Copy a link to exactly this", () => void this.copy()),
+      tool("−", "Farther (−)", middle(1 / 1.5)),
+      tool("Fit", "Fit: all of it (0)", () => this.fly(fitting(this.model, this.painter))),
+      tool("Copy link", "Copy link to exactly this", () => void this.copy()),
       this.svg,
       tool("?", "Keys (?)", () => this.keys()),
     );

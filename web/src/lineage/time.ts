@@ -32,7 +32,7 @@ export class TimeBar {
     this.sinceRow = element("div", { class: "track since" }, this.sinceRange);
     this.play.setAttribute("aria-pressed", "false");
     this.compare.setAttribute("aria-pressed", "false");
-    const now = button("Now", "Show the newest moment (End)", () => this.look(this.end, this.since));
+    const now = button("Now", "Now: the newest moment (End)", () => this.look(this.end, this.since));
     const back = button("[", "To the record before ([)", () => this.step(false));
     const forth = button("]", "To the next record (])", () => this.step(true));
     this.element = element(
