@@ -133,7 +133,24 @@ class View:
 
     def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
         """Return the answer to a question to the serving view, at the moment of the page."""
+        answer = (
+            None
+            if self.is_past
+            else self.site.engine.review(lambda _log, shown, _end: shown.ask(self._if_now(question)))
+        )
+        if answer is not None:
+            return answer[0]
         return self.site.engine.review(lambda _log, shown, end: shown.ask(question, end), self.offset)
+
+    def _if_now(self, question: Callable[[Lookup], _Answer]) -> Callable[[Lookup], tuple[_Answer] | None]:
+        """Return what asks the view as it is now, where that is the moment of the page still: past ones are counted row by row."""
+
+        def asked(lookup: Lookup) -> tuple[_Answer] | None:
+            with lookup.snapshot():
+                answer = (question(lookup),) if lookup.applied() == self.offset else None
+            return answer
+
+        return asked
 
     @property
     def notice(self) -> str:
