@@ -68,7 +68,9 @@ def save(place: Path | None, name: str, text: str, *, replace: bool) -> None:
     if place is None:
         raise FailedPreconditionError("a store in memory has no folder to save a question in")
     if not replace and (place / FOLDER / f"{name}{_SUFFIX}").exists():
-        raise AlreadyExistsError(f"there is a question {name!r} already: choose another name, or tick that it is to be replaced")
+        raise AlreadyExistsError(
+            f"there is a question {name!r} already: choose another name, or tick that it is to be replaced"
+        )
     try:
         folder = RealFolder(place / FOLDER, create=True)
         write_whole(folder, f"{name}{_SUFFIX}", data)

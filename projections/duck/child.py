@@ -47,7 +47,13 @@ def limit(task: Task) -> None:
     """Let the kernel stop this process at its limits of memory and processor time, and let it write no file."""
     cpu_s = math.ceil(task.timeout_s) * (os.cpu_count() or 1) + 1
     memory = task.memory_bytes + _OWN_BYTES
-    limits = {"RLIMIT_CPU": cpu_s, "RLIMIT_DATA": memory, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": _FILES_MAX, "RLIMIT_CORE": 0}
+    limits = {
+        "RLIMIT_CPU": cpu_s,
+        "RLIMIT_DATA": memory,
+        "RLIMIT_FSIZE": 0,
+        "RLIMIT_NOFILE": _FILES_MAX,
+        "RLIMIT_CORE": 0,
+    }
     # Where a system knows one of these limits by name only, the parent's clock and DuckDB's own limit are left.
     for name, value in limits.items():
         with contextlib.suppress(ValueError, OSError):
@@ -194,9 +200,7 @@ def _plain(value: Any, *, tree: bool | None = False) -> Any:
     return str(value)
 
 
-def _refuse(
-    task: Task, error: str, *, usage: bool = False, limit: bool = False, position: int | None = None
-) -> None:
+def _refuse(task: Task, error: str, *, usage: bool = False, limit: bool = False, position: int | None = None) -> None:
     """Say why there is no answer, or no more of it."""
     told = _encode({"error": error, "usage": usage, "limit": limit, "position": position})
     if not task.parquet:
@@ -209,7 +213,9 @@ def _refuse(
 def _tell(line: dict[str, Any]) -> None:
     told = _encode(line)
     if len(told) > _ROW_BYTES_MAX:
-        raise SqlError(f"a row of it has {len(told):,} bytes, {_ROW_BYTES_MAX:,} at most: take less, as in  left(value, 1000)")
+        raise SqlError(
+            f"a row of it has {len(told):,} bytes, {_ROW_BYTES_MAX:,} at most: take less, as in  left(value, 1000)"
+        )
     _answers.write(told + b"\n")
 
 

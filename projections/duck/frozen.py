@@ -150,9 +150,7 @@ def publish(folder: Path, mark: Watermark, files: Sequence[File], before: Frozen
             path.unlink()
 
 
-def _fill(
-    connection: Connection, folder: Path, mark: Watermark, files: Sequence[File], before: Frozen | None
-) -> None:
+def _fill(connection: Connection, folder: Path, mark: Watermark, files: Sequence[File], before: Frozen | None) -> None:
     connection.execute("set file_search_path = $1", [str(folder)]).fetchall()
     connection.execute("begin").fetchall()
     if before is None:
@@ -184,8 +182,7 @@ def _of(table: str, files: Sequence[File]) -> list[File]:
 def _shown(table: str, files: Sequence[File]) -> str:
     """Return the question that a view is: the rows of a table, with what later files say of earlier rows."""
     rows, ended = (
-        ", ".join(f"'{file.path}'" for file in _of(table, files) if file.part == part)
-        for part in ("", _ENDED)
+        ", ".join(f"'{file.path}'" for file in _of(table, files) if file.part == part) for part in ("", _ENDED)
     )
     if not ended:
         return f"select * from read_parquet([{rows}])"

@@ -80,7 +80,9 @@ class Sandbox:
             try:
                 if not self._changed.wait_for(lambda: self._free(who), until - time.monotonic()):
                     mine = "yours" if self._at_work[who] >= self._share else "those of others"
-                    raise BusyViewError(f"as many questions as are answered at once are at work, {mine}: ask again in a moment")
+                    raise BusyViewError(
+                        f"as many questions as are answered at once are at work, {mine}: ask again in a moment"
+                    )
             finally:
                 self._waiting -= 1
             self._at_work[who] += 1

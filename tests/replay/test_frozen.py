@@ -52,11 +52,11 @@ def check(log: Log, views: Path) -> Path:
     assert applied == log.end
     tables = ("watermark", *database.TABLES)
     # One question for all: a child takes longer to start than to answer.
-    query = f"select {', '.join(f'(select list(row::varchar order by row::varchar) from {table} row)' for table in tables)}"
+    query = (
+        f"select {', '.join(f'(select list(row::varchar order by row::varchar) from {table} row)' for table in tables)}"
+    )
     for at in (None, log.end // 2):
-        for table, found, expected in zip(
-            tables, asked(folder, query, at)[0], asked(views, query, at)[0], strict=True
-        ):
+        for table, found, expected in zip(tables, asked(folder, query, at)[0], asked(views, query, at)[0], strict=True):
             assert found == expected, (table, at)
     return folder
 
@@ -201,5 +201,3 @@ def test_who_asks_amid_a_run_keeps_what_it_began_with(log: Log, views: Path) -> 
         assert list(answer.rows()) == [[applied, applied]]
         with closing(database.connect(str(folder / database.FILES.link), writable=False)) as connection:
             assert database.watermark(connection).applied == log.end
-
-

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,9 @@ import mlmd
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
 from mlmd.web.desk import Desk, Limits
-from mlmd.web.examples import EXAMPLES
 from mlmd.web.site import Site, application
+from mlmd.web.sql import EXAMPLES
+from projections.duck import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,9 @@ QUESTIONS = re.findall(r"^### (\d+\. [^\n]+)\n.*?^```sql\n(.*?)^```\n", DOCUMENT
 @pytest.fixture
 def browser(site: Site) -> Iterator[TestClient]:
     """Asks as a browser does; the site ends with the test."""
-    yield TestClient(application(site), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"})
+    yield TestClient(
+        application(site), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"}
+    )
     site.close()
 
 
@@ -120,7 +122,7 @@ def test_a_store_in_memory_is_asked_too() -> None:
     store = mlmd.open(":memory:")
     with store.run("Trainer"):
         pass
-    site = Site(store.metadata._backend, "memory")  # type: ignore[arg-type] # noqa: SLF001 - it is an engine
+    site = Site(store.metadata._backend, "memory")  # type: ignore[arg-type]
     browser = TestClient(application(site))
     assert rows(browser, "select count(*) from type_Trainer") == [[1]]
     site.close()
@@ -142,9 +144,7 @@ def test_every_row_is_in_the_data_and_few_on_the_page(told: tuple[TestClient, Pa
     assert duckdb.sql(f"select count(*), max(n) from '{file}'").fetchall() == [(2_500, 2_499)]
 
 
-def test_a_wide_answer_shows_fewer_rows(
-    told: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wide_answer_shows_fewer_rows(told: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     wide = ", ".join(f"{number} as c{number}" for number in range(300))
     query = f"select {wide} from range(600)"
     page = ask(told[0], query, "").text
@@ -167,9 +167,9 @@ def test_values_of_every_kind_come_out(told: tuple[TestClient, Path]) -> None:
         answer = ask(told[0], query, form)
         assert answer.status_code in {200, 400}, answer.text
         assert "Traceback" not in answer.text
-    assert rows(told[0], "select 'nan'::double, 170141183460469231731687303715884105727::hugeint, '\\x00\\xFF'::blob") == [
-        ["nan", "170141183460469231731687303715884105727", "AP8="]
-    ]
+    assert rows(
+        told[0], "select 'nan'::double, 170141183460469231731687303715884105727::hugeint, '\\x00\\xFF'::blob"
+    ) == [["nan", "170141183460469231731687303715884105727", "AP8="]]
     assert ask(told[0], "from test_all_types()").status_code in {200, 400}
 
 
@@ -312,9 +312,8 @@ def test_what_reads_or_writes_elsewhere_is_refused_in_words(
     assert answer.status_code == 400, answer.text
     assert set(answer.json()) == {"code", "message", "next"}
     assert "root:" not in answer.text
-    assert ask(browser, query, "").status_code == 400
     assert files_of(place) == before
-    for path in ("/tmp/evlog-out.csv", "/tmp/evlog-other.duckdb"):  # noqa: S108 - where a question would write
+    for path in ("/tmp/evlog-out.csv", "/tmp/evlog-other.duckdb"):
         assert not Path(path).exists()
 
 
@@ -324,9 +323,7 @@ def files_of(place: Path) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("query", HOSTILE["exhausts"], ids=lambda query: query[:60])
-def test_what_takes_too_much_is_stopped_and_told(
-    strict: TestClient, told: tuple[TestClient, Path], query: str
-) -> None:
+def test_what_takes_too_much_is_stopped_and_told(strict: TestClient, told: tuple[TestClient, Path], query: str) -> None:
     answer = ask(strict, query, "csv")
     assert answer.status_code in {200, 400, 429, 504}, answer.text
     if answer.status_code != 200:
@@ -385,8 +382,6 @@ def test_a_question_that_is_too_long_or_no_text_is_refused(told: tuple[TestClien
 
 def test_a_child_knows_no_secret_of_its_parent(told: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVLOG_SECRET", "hush")
-    from projections.duck import console  # noqa: PLC0415 - after the variable is set
-
     child = console.start()
     environment = Path(f"/proc/{child.pid}/environ")
     if environment.exists():
@@ -394,7 +389,6 @@ def test_a_child_knows_no_secret_of_its_parent(told: tuple[TestClient, Path], mo
             pass
         assert b"hush" not in environment.read_bytes()
     console.stop(child)
-    assert sys.executable
 
 
 # Saved ----------------------------------------------------------------------------------------------------------------
@@ -408,7 +402,9 @@ def test_a_question_is_saved_as_a_file_and_asked_by_its_name(browser: TestClient
     answer = save(browser, name="who", q="-- Who put what?\r\nselect count(*) as n from records\r\n")
     assert answer.status_code == 303
     assert answer.headers["location"] == "/sql?saved=who&done=saved"
-    assert (tmp_path / "store" / "queries" / "who.sql").read_text() == "-- Who put what?\nselect count(*) as n from records\n"
+    assert (
+        tmp_path / "store" / "queries" / "who.sql"
+    ).read_text() == "-- Who put what?\nselect count(*) as n from records\n"
     assert browser.get("/sql.json", params={"saved": "who"}).json()["facts"]["rows"] == [[1]]
     page = browser.get("/sql", params={"saved": "who"}).text
     assert "Who put what?" in page
@@ -443,5 +439,9 @@ def test_files_that_are_no_questions_are_refused_or_left_out(browser: TestClient
 
 def test_the_data_is_json_line_by_line(browser: TestClient) -> None:
     text = ask(browser, "select range as n from range(3)").text
-    assert json.loads(text)["facts"] == {"q": "select range as n from range(3)", "columns": ["n"], "rows": [[0], [1], [2]]}
+    assert json.loads(text)["facts"] == {
+        "q": "select range as n from range(3)",
+        "columns": ["n"],
+        "rows": [[0], [1], [2]],
+    }
     assert ask(browser, "select 1 as n where false").json()["facts"]["rows"] == []
