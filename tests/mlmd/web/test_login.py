@@ -368,6 +368,12 @@ def test_a_server_shows_pages_beyond_this_machine_to_holders_of_a_token(tmp_path
 # On record -----------------------------------------------------------------------------------------------------------
 
 
+def test_the_chip_of_an_open_page_fills_no_access_record(shop: Site, engine: Engine) -> None:
+    asker = asking(shop, secret_of(engine))
+    assert asker.get("/verified.json").status_code == asker.get("/index.json").status_code == 200
+    assert uses(engine, shop) == [("ana", "GET /index.json", "200")]
+
+
 def test_every_use_is_noted_with_how_it_ended(shop: Site, engine: Engine) -> None:
     ana, secret = logged_in(shop, secret_of(engine)), secret_of(engine, "bob", "writer")
     ana.get("/?at=%231")
