@@ -74,6 +74,17 @@ def ops_page(view: View) -> Page:
     return Page("ops.html", "Operations", facts, table=table, command="evlog doctor")
 
 
+def health_of(view: View) -> dict[str, Any]:
+    """Return the little of this that the first page says. No fact of the records that it cites: it is of now."""
+    place, log = view.site.place, view.site.engine.log
+    return {
+        "log": _log(log, place),
+        "views": _views(view),
+        "signed": None if place is None else _signed(log, place),
+        "copies": [] if place is None else _copies(log, place),
+    }
+
+
 def versions() -> dict[str, str]:
     """Return the versions of evlog, Python and the libraries that there are."""
     found = {"evlog": __version__, "python": f"{platform.python_implementation()} {platform.python_version()}"}
@@ -139,10 +150,14 @@ def _signed(log: Log, place: Path) -> dict[str, Any]:
     """Return how many records the newest signed checkpoint covers, and how many a copy of one elsewhere."""
     signed = newest_checkpoint(place / TLOG_FOLDER)
     known = signed is not None and signed.origin == log.origin
+    try:
+        anchored = anchored_size(place) or None
+    except LogError:  # The chip of the evidence says what is wrong.
+        anchored = None
     return {
         "records": signed.size if signed is not None and known else None,
         "uncovered": log.end - signed.size if signed is not None and known else None,
-        "anchored": anchored_size(place) or None,
+        "anchored": anchored,
     }
 
 

@@ -276,8 +276,9 @@ class Explorer {
       const [, state, flags] = this.model.version(at) ?? [0, "not yet", []];
       const change = STATUS_WORDS[this.model.status[at]!]!;
       const cell = row.querySelector<HTMLElement>("[data-state]");
-      const words = [state, ...flags].filter(Boolean).map((word) => element("span", { class: `badge ${word.toLowerCase()}` }, word));
-      cell?.replaceChildren(...words.flatMap((word) => [word, " "]));
+      const words = [state, ...flags.filter((flag) => flag !== "cached" && flag !== "lost")].filter((word) => word && word !== "UNKNOWN");
+      const badges = words.map((word, index) => element("span", { class: `${index ? "badge" : "state"} ${word.toLowerCase()}` }, word));
+      cell?.replaceChildren(...badges.flatMap((badge) => [badge, " "]));
       row.querySelector("[data-change]")?.replaceChildren(element("span", { class: `change ${change.replace(" ", "-")}` }, this.time.since === null ? "" : change));
     }
     const moment = document.querySelector("#list [data-moment]");

@@ -146,6 +146,12 @@ def test_of_too_many_the_nearest_stay_and_the_others_are_counted() -> None:
     assert nearest(chain(), 5).lives == chain().lives
 
 
+def test_what_is_opened_brings_its_neighbours_however_few_are_asked_for() -> None:
+    found = nearest(chain(), 3, ("art:2",))
+    assert set(found.lives) == {"art:1", "run:1", "art:2", "run:2"}
+    assert found.hidden == {"run:2": 1}
+
+
 @pytest.mark.parametrize("size", [1, 20])
 def test_the_layout_has_a_place_for_every_node(size: int) -> None:
     found = folded(star(size))

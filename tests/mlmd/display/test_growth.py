@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import mlmd
 from mlmd import errors
+from mlmd.display import growing
 from mlmd.display.graph import Node
 from mlmd.display.growth import Life, Version
 from mlmd.display.nodes import UNBORN
@@ -121,6 +122,18 @@ def test_a_wide_fan_leaves_room_for_others_and_its_newest_are_shown(store: mlmd.
     assert len(found.lives) == 20
     assert f"run:{runs[-1]}" in found.lives
     assert found.hidden == {f"art:{hub}": 60 - 19}
+
+
+def test_no_level_takes_more_edges_than_a_bound(store: mlmd.MetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "_EDGES_MAX", 7)
+    artifact_type = store.put_artifact_type(pb.ArtifactType(name="A"))
+    run_type = store.put_execution_type(pb.ExecutionType(name="R"))
+    [hub] = store.put_artifacts([pb.Artifact(type_id=artifact_type)])
+    runs = store.put_executions([pb.Execution(type_id=run_type) for _ in range(20)])
+    store.put_events([pb.Event(artifact_id=hub, execution_id=run, type=pb.Event.INPUT) for run in runs])
+    found = growth(store, f"art:{hub}")
+    assert set(found.lives) == {f"art:{hub}", *(f"run:{run}" for run in runs[:7])}
+    assert found.hidden == {f"art:{hub}": 13}
 
 
 # Random histories ----------------------------------------------------------------------------------------------------

@@ -372,14 +372,14 @@ def test_every_use_is_noted_with_how_it_ended(shop: Site, engine: Engine) -> Non
     ana, secret = logged_in(shop, secret_of(engine)), secret_of(engine, "bob", "writer")
     ana.get("/?at=%231")
     ana.get("/nowhere")
-    ana.get("/index.csv")
+    ana.get("/runs/999")
     ana.post("/do-writer", data={"said": "x"})
     asking(shop, secret).post("/do-writer", data={"said": "x"})
     asking(shop).get("/")
     assert uses(engine, shop) == [
         ("ana", "POST /login", "303"),
         ("ana", "GET /?at=%231", "200"),
-        ("ana", "GET /index.csv", "404"),
+        ("ana", "GET /runs/999", "404"),
         ("ana", "POST /do-writer", "PERMISSION_DENIED"),
         ("bob", "POST /do-writer", "303"),
         (None, "GET /", "UNAUTHENTICATED"),

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,9 @@ import mlmd
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
 from mlmd.web.desk import Desk, Limits
-from mlmd.web.examples import EXAMPLES
 from mlmd.web.site import Site, application
+from mlmd.web.sql import EXAMPLES
+from projections.duck import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -312,7 +312,6 @@ def test_what_reads_or_writes_elsewhere_is_refused_in_words(
     assert answer.status_code == 400, answer.text
     assert set(answer.json()) == {"code", "message", "next"}
     assert "root:" not in answer.text
-    assert ask(browser, query, "").status_code == 400
     assert files_of(place) == before
     for path in ("/tmp/evlog-out.csv", "/tmp/evlog-other.duckdb"):
         assert not Path(path).exists()
@@ -383,8 +382,6 @@ def test_a_question_that_is_too_long_or_no_text_is_refused(told: tuple[TestClien
 
 def test_a_child_knows_no_secret_of_its_parent(told: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVLOG_SECRET", "hush")
-    from projections.duck import console
-
     child = console.start()
     environment = Path(f"/proc/{child.pid}/environ")
     if environment.exists():
@@ -392,7 +389,6 @@ def test_a_child_knows_no_secret_of_its_parent(told: tuple[TestClient, Path], mo
             pass
         assert b"hush" not in environment.read_bytes()
     console.stop(child)
-    assert sys.executable
 
 
 # Saved ----------------------------------------------------------------------------------------------------------------

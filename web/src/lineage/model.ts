@@ -223,6 +223,7 @@ export class Model {
     const node = this.nodes[at]!;
     const version = this.version(at);
     const [, state, flags] = version ?? [0, "", []];
+    if (node.members) return [STATUS_WORDS[this.status[at]!]!, state].filter(Boolean); // Its state counts the flags of all.
     const said: string[] = [STATUS_WORDS[this.status[at]!]!, ...["tainted", "lost", "live"].filter((flag) => flags.includes(flag))];
     if (node.kind === "artifact") said.push(node.type);
     if (!UNREMARKABLE.has(state)) said.push(state);

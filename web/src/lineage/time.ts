@@ -111,7 +111,7 @@ export class TimeBar {
   }
 
   toggleCompare(): void {
-    const before = this.model.step(this.until, false);
+    const before = this.model.step(this.model.step(this.until + 1, false), false); // So that the last change is seen.
     this.look(this.until, this.since === null ? before : null);
   }
 
