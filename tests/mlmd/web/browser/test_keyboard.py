@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from chromium import WAIT_MS
 from keys import fill, go_to, press, stops
 from on_show import ADDRESSES
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+expect.set_options(timeout=WAIT_MS)
 with_and_without_script = pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 
 
@@ -65,7 +67,7 @@ def test_a_run_is_found_by_a_filter_and_opened(visitor: Visit, *, script: bool) 
     page = visitor(java_script_enabled=script).visit("")
     press(page, page.get_by_role("navigation", name="Pages").get_by_role("link", name="Runs"))
     expect(page.get_by_role("heading", level=1)).to_contain_text("Runs")
-    fill(page, page.locator("main input[name=q]"), "m.acc > 0.98 and m.acc < 0.99")
+    fill(page, page.locator("main input[name=q]"), "m.acc > 0.98 and p.lr = 0.1")
     expect(page.locator("main tbody tr")).to_have_count(1)
     press(page, page.locator("main tbody tr").get_by_role("link", name="run:26", exact=True))
     expect(page.get_by_role("heading", level=1)).to_contain_text("run:26")
