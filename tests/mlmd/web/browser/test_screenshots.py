@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from chromium import USUAL, Visitor
+from mlmd.web.examples import EXAMPLES
 from on_show import OnShow, on_show
 
 import mlmd
@@ -21,7 +22,6 @@ from mlmd.engine import Engine
 from mlmd.opening import BODIES, Opened
 from mlmd.recorder import run
 from mlmd.story import record_story
-from mlmd.web.examples import EXAMPLES
 from mlmd.web.pages import PAGES
 from replay.rebuild import open_current
 
