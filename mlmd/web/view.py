@@ -146,8 +146,10 @@ class View:
         """Return what asks the view as it is now, where that is the moment of the page still: past ones are counted row by row."""
 
         def asked(lookup: Lookup) -> tuple[_Answer] | None:
+            answer = None
             with lookup.snapshot():
-                answer = (question(lookup),) if lookup.applied() == self.offset else None
+                if lookup.applied() == self.offset:
+                    answer = (question(lookup),)
             return answer
 
         return asked
