@@ -123,12 +123,15 @@ class Reader:
         self._bases = segment.bases(self._folder)
         # The first segment whose first record is later; its predecessor holds the answer.
         number = bisect_right(self._bases, time_us, key=self._first_us) if self._bases else 0
-        offset = self._bases[number - 1] if number else 0
-        for frame in self.frames(offset, stop) if offset < stop else ():
-            if frame.time_us > time_us:
-                return frame.offset
-            offset = frame.offset + 1
-        return offset
+        low = self._bases[number - 1] if number else 0
+        high = min(stop, self._bases[number]) if number < len(self._bases) else stop
+        while low < high:  # Times strictly increase, and a record in the middle is found by an index.
+            middle = (low + high) // 2
+            if next(self.frames(middle, middle + 1)).time_us > time_us:
+                high = middle
+            else:
+                low = middle + 1
+        return min(low, stop)
 
     def _first_us(self, base: int) -> int:
         """Return the time of a segment's first record; beyond every time where none can be read."""

@@ -16,7 +16,6 @@ import logging
 import os
 import re
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from evlog.errors import UNDECODABLE
+from evlog.errors import UNDECODABLE, LogError
 from evlog.files import RealFolder
 from mlmd import errors
 
@@ -42,6 +41,7 @@ _FLUSH_S: Final = 1.0
 _WAITING_MAX: Final = 10_000
 _UNKNOWN_MAX: Final = 20  # Attempts of unknown callers that get a line of their own, between two flushes.
 _TEXT_MAX: Final = 300
+_DATE: Final = len("2026-03-01")
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -58,17 +58,6 @@ class Use(msgspec.Struct, frozen=True, omit_defaults=True):
     times: int = 1
 
 
-class _Noted(NamedTuple):
-    time_us: int
-    actor: str | None
-    role: str | None
-    where: str
-    what: str
-    result: str
-    peer: str
-    times: int = 1
-
-
 class Access:
     """Where a server notes uses. Its thread begins with the first one."""
 
@@ -76,7 +65,7 @@ class Access:
         """Name the store's folder; nothing is made yet. Raises InvalidArgumentError for a setting that is none."""
         self._folder, self._days = store / FOLDER, _days()
         self._lock = threading.Lock()  # Held for what follows.
-        self._waiting: deque[_Noted] = deque()
+        self._waiting: deque[Use] = deque()
         self._unknown = self._unknown_more = self._lost = 0
         self._thread: threading.Thread | None = None
         self._wake, self._closed = threading.Event(), threading.Event()
@@ -94,7 +83,8 @@ class Access:
             if len(self._waiting) >= _WAITING_MAX:
                 self._lost += 1
                 return
-            self._waiting.append(_Noted(time.time_ns() // 1000, actor, role, where, what[:_TEXT_MAX], result, peer))
+            text = what[:_TEXT_MAX].encode(errors="backslashreplace").decode()
+            self._waiting.append(Use(_now(), actor, role, where, text, result, peer))
             if self._thread is None and not self._closed.is_set():
                 self._thread = threading.Thread(target=self._run, name="access", daemon=True)
                 self._thread.start()
@@ -115,6 +105,7 @@ class Access:
             self._wake.clear()
             self._closed.wait(_FLUSH_S)
             self._flush()
+        self._flush()  # What came while the others were written.
 
     def _flush(self) -> None:
         with self._lock:
@@ -122,14 +113,15 @@ class Access:
             waited, more, lost = len(self._waiting), self._unknown_more, self._lost
             self._unknown = 0
         try:
-            for day, of_day in groupby(uses, key=lambda use: _moment(use.time_us).date()):
+            for day, of_day in groupby(uses, key=lambda use: date.fromisoformat(use.time[:_DATE])):
                 self._sweep(day)
-                _append(self._folder, day, b"".join(_line(use) for use in of_day))
-        except (OSError, ValueError) as error:
+                _append(self._folder, day, b"".join(msgspec.json.encode(use) + b"\n" for use in of_day))
+        except (OSError, LogError) as error:
             if not self._failed:
                 _LOG.error("the access record cannot be written, requests go on without: %s: %s", self._folder, error)
             self._failed = True
-            return  # What waits is tried again.
+            self._wake.set()  # What waits is tried again; of what a full disk took in part, some lines come twice.
+            return
         if self._failed:
             _LOG.warning("the access record is written again: %s", self._folder)
         self._failed = False
@@ -139,13 +131,12 @@ class Access:
             self._unknown_more -= more
             self._lost -= lost
 
-    def _sums(self) -> Iterable[_Noted]:
+    def _sums(self) -> Iterable[Use]:
         """Yield lines for what has none of its own."""
-        now_us = time.time_ns() // 1000
         if self._unknown_more:
-            yield _Noted(now_us, None, None, "", "more of these", "UNAUTHENTICATED", "", self._unknown_more)
+            yield Use(_now(), None, None, "", "more of these", "UNAUTHENTICATED", "", self._unknown_more)
         if self._lost:
-            yield _Noted(now_us, None, None, "", "uses that did not fit", "not recorded", "", self._lost)
+            yield Use(_now(), None, None, "", "uses that did not fit", "not recorded", "", self._lost)
 
     def _sweep(self, today: date) -> None:
         """Remove what is older than it is kept, once a day."""
@@ -217,13 +208,8 @@ def _file(folder: Path, day: date) -> Path:
     return folder / f"{day.isoformat()}.jsonl"
 
 
-def _line(noted: _Noted) -> bytes:
-    time_text = _moment(noted.time_us).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return msgspec.json.encode(Use(time_text, *noted[1:])) + b"\n"
-
-
-def _moment(time_us: int) -> datetime:
-    return datetime.fromtimestamp(time_us / 1_000_000, UTC)
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _days() -> int:

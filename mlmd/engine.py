@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -34,7 +35,7 @@ from replay.follow import bring_up
 from replay.things import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from evlog.author import Caller
     from evlog.group import Group
@@ -100,16 +101,24 @@ class Engine:
         """Answer one request with a message. Raises StatusError."""
         return method.message(self.answer(method, request))
 
-    def answer(self, method: Method, request: Any, caller: Caller | None = None, at: int | None = None) -> Any:
+    def answer(
+        self,
+        method: Method,
+        request: Any,
+        caller: Caller | None = None,
+        at: int | None = None,
+        held: Lookup | None = None,
+    ) -> Any:
         """Answer one request: with the bytes of the response where they are at hand, else with the message. Raises StatusError.
 
-        caller: who puts, if not this process for itself. at: an offset of `offset_at`, to get what was there then.
+        caller: who puts, if not this process for itself. at: an offset of `offset_at`, to get what was there then. held: of `held`,
+        what shows that moment.
         """
         try:
             self._refuse_fork()
             if method.query is not None:
                 query = method.query
-                answer = self._ask(lambda lookup: query(lookup, request), at)
+                answer = self._ask(lambda lookup: query(lookup, request), at, held)
                 self._index_what_is_dear()
                 return answer
             if at is not None:
@@ -179,8 +188,21 @@ class Engine:
         except Exception as error:
             raise errors.status_error(error) from error
 
-    def _ask(self, question: Callable[[Lookup], Any], at: int | None = None) -> Any:
-        return self._with_view(lambda view: view.ask(question, at))
+    @contextmanager
+    def held(self) -> Iterator[Lookup | None]:
+        """Hold what the store shows now: see `View.held`. Raises StatusError."""
+        try:
+            self._refuse_fork()
+            view = self._current_view()
+        except errors.StatusError:
+            raise
+        except Exception as error:
+            raise errors.status_error(error) from error
+        with view.held() as lookup:
+            yield lookup
+
+    def _ask(self, question: Callable[[Lookup], Any], at: int | None = None, held: Lookup | None = None) -> Any:
+        return self._with_view(lambda view: view.ask(question, at, held))
 
     def _with_view(self, question: Callable[[View], _Answer]) -> _Answer:
         view = self._current_view()
@@ -238,7 +260,9 @@ class Engine:
 
         response, changes = self._ask(decide)
         if changes:
-            raise errors.InternalError("attempt to write a readonly database: the store is open for reading only")
+            raise errors.InternalError(
+                "attempt to write a readonly database: the store is open for reading only: open it without mode=ro and READONLY"
+            )
         return response
 
     # Erasing --------------------------------------------------------------------------------------------------------
@@ -250,7 +274,9 @@ class Engine:
             if not isinstance(subject, str) or not subject:
                 raise errors.InvalidArgumentError(f"the subject to erase: {subject!r} is none: give its pseudonym")
             if not self._opened.writable:
-                raise errors.FailedPreconditionError("the store is open for reading only: open it for writing to erase")
+                raise errors.FailedPreconditionError(
+                    "the store is open for reading only: open it without mode=ro and READONLY to erase"
+                )
             with self._counter:
                 views = None if self.views is None else Path(self.views)
                 done = erasure.erase(self.log, views, BODIES, subject, author_of(self), basis=basis, copies=copies)

@@ -14,6 +14,10 @@ class Attribute(NamedTuple):
     field: str
 
 
+# What people see, and no node has.
+_NOT_STORED: Final = {
+    "LOST": "; a run is shown as LOST that is RUNNING and whose process has ended, which nobody stores: ask for RUNNING"
+}
 _WORD_LIKE: Final = (Is.WORD, Is.INTEGER, Is.FLOAT, Is.FIELD, Is.PROPERTY)
 
 
@@ -39,7 +43,8 @@ def mark_words(lexer: Lexer, enums: dict[Attribute, frozenset[str]]) -> dict[int
         given = []
         while tokens[stop].kind in _WORD_LIKE:
             if tokens[stop].text not in words:
-                raise FilterError(f"Unsupported enum value specified in the query: {tokens[stop].text}")
+                word = tokens[stop].text
+                raise FilterError(f"Unsupported enum value specified in the query: {word}{_NOT_STORED.get(word, '')}")
             given.append(stop)
             stop += 1
             if not listed or tokens[stop].text != ",":

@@ -41,4 +41,8 @@ def _known(lookup: Lookup, type_id: int | None) -> str:
     """Return which marks there are, in words."""
     listed: list[Any] = lookup.page(Listing("context", type_id=type_id, limit=10)) if type_id is not None else []
     names = [PREFIX + pb.Context.FromString(unframed(one.body)).name for one in listed]
-    return f"there are {', '.join(names)}" if names else "there are none; `evlog mark NAME` makes one"
+    return (
+        f"there are {', '.join(names)}; `evlog mark` lists them all"
+        if names
+        else "there are none; `evlog mark NAME` makes one"
+    )

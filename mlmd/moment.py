@@ -16,15 +16,15 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
-from urllib.parse import quote, unquote
 
 FORMS: Final = "'#31907', 2026-03-01, 2026-03-01T09:30Z, yesterday, 3d, 2h, now or mark:NAME"
 NOW: Final = "now"
 PREFIX: Final = "mark:"
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_OFFSET: Final = re.compile(r"#(\d+(?:,\d{3})*)")
-_AGO: Final = re.compile(r"(\d+)(?:([smhdw])| (second|minute|hour|day|week)s? ago)")
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?")
+# Texts, which `re` compiles once, when a moment is read: `evlog --help` reads none.
+_OFFSET: Final = r"(?a)#(\d+(?:,\d{3})*)"
+_AGO: Final = r"(?a)(\d+)(?:([smhdw])| (second|minute|hour|day|week)s? ago)"
+_DATE: Final = r"(?a)\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?"
 
 
 class Mark(NamedTuple):
@@ -62,7 +62,7 @@ def parse(text: str, now: datetime | None = None) -> Moment:
     """
     now = now or datetime.now(UTC)
     word = text.strip().lower()
-    if match := _OFFSET.fullmatch(word):
+    if match := re.fullmatch(_OFFSET, word):
         return Moment(text, int(match[1].replace(",", "")))
     if word == NOW:
         return Moment(NOW, now)
@@ -70,9 +70,9 @@ def parse(text: str, now: datetime | None = None) -> Moment:
         return Moment(text, Mark(_mark_named(text.strip()[len(PREFIX) :])))
     if word in ("today", "yesterday"):
         return Moment(text, _midnight(now, days_ago=word == "yesterday"), local=True)
-    if match := _AGO.fullmatch(word):
+    if match := re.fullmatch(_AGO, word):
         return Moment(text, _ago(text, now, int(match[1]), _UNITS[match[2] or match[3][0]]))
-    if word.isdecimal():
+    if word.isascii() and word.isdecimal():
         raise ValueError(
             f"{text} alone may be an offset or a year: write '#{text}' for the offset, 2026-03-01 for a date"
         )
@@ -83,7 +83,7 @@ def ahead(text: str, now: datetime | None = None) -> datetime:
     """Return when something ends: so long from now ("30d", "12h"), or a time as above, yet to come. Raises ValueError."""
     now = now or datetime.now(UTC)
     try:
-        if (match := _AGO.fullmatch(text.strip().lower())) and match[2]:
+        if (match := re.fullmatch(_AGO, text.strip().lower())) and match[2]:
             return now + timedelta(**{_UNITS[match[2]]: int(match[1])})
         found = _written(text).at
     except (ValueError, OverflowError):
@@ -103,7 +103,7 @@ def _written(text: str) -> Moment:
     """Return the moment of a date, or of a date and time."""
     form = text.strip().upper()
     try:
-        time = datetime.fromisoformat(form) if _DATE.fullmatch(form) else None
+        time = datetime.fromisoformat(form) if re.fullmatch(_DATE, form) else None
         if time is not None and time.tzinfo is None:
             return Moment(text, time.astimezone(), local=True)
     except (ValueError, OverflowError, OSError) as error:
@@ -142,6 +142,8 @@ def at(value: At | str) -> At:
 def on_the_wire(value: At) -> str:
     """Return a moment as text that needs no place and no clock: an offset in digits, RFC 3339, or a mark by its name."""
     if isinstance(value, Mark):
+        from urllib.parse import quote  # noqa: PLC0415 - as below
+
         return PREFIX + quote(value.name)
     return str(value) if isinstance(value, int) else value.astimezone(UTC).isoformat()
 
@@ -151,9 +153,11 @@ def from_the_wire(text: str) -> At:
     if text.isascii() and text.isdecimal():
         return int(text)
     if text.startswith(PREFIX):
+        from urllib.parse import unquote  # noqa: PLC0415 - for servers: `evlog --help` parses nothing
+
         return Mark(_mark_named(unquote(text[len(PREFIX) :])))
     try:
-        time = datetime.fromisoformat(text.upper()) if _DATE.fullmatch(text.upper()) else None
+        time = datetime.fromisoformat(text.upper()) if re.fullmatch(_DATE, text.upper()) else None
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:

@@ -119,7 +119,9 @@ def open_config(config: pb.ConnectionConfig) -> Opened:
     try:
         if place is None:
             if mode == _Mode.READONLY:
-                raise OpenError("attempt to write a readonly database: a store in memory begins empty")
+                raise OpenError(
+                    "attempt to write a readonly database: a store in memory begins empty: open it without READONLY, or name a folder"
+                )
             return open_memory()
         return open_folder(
             place, create=mode in (_Mode.UNKNOWN, _Mode.READWRITE_OPENCREATE), writable=mode != _Mode.READONLY
@@ -164,6 +166,12 @@ def open_folder(
         log.close()
         raise
     return Opened(log, view, writable=True, views=f"{views}{os.sep}", checkpointer=_checkpointer(place, log))
+
+
+def opened_log(place: Path) -> Log:
+    """Open the log of the store in a folder for reading, held to what view, checkpoint and anchors say was acknowledged."""
+    folder = RealFolder(place / LOG_FOLDER)
+    return Log.open(folder, writable=False, acknowledged=acknowledged_by(place / VIEWS_FOLDER, folder))
 
 
 def acknowledged_by(views: Path, log_folder: RealFolder) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from mlmd.engine import Engine
     from mlmd.methods import Method
     from mlmd.moment import At
+    from projections.sqlite.lookup import Lookup
     from projections.sqlite.view import View
 
 _Answer = TypeVar("_Answer")
@@ -38,6 +40,10 @@ class Past:
         """Return the answer to a question to log and view, of the records up to the moment: see Engine.review."""
         return self.engine.review(question, self.offset)
 
+    def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
+        """Return the answer to a question to the serving view, at the moment. Raises StatusError."""
+        return self.review(lambda _log, view, end: view.ask(question, end))
+
     def at(self, at: At) -> Past:
         """Return the same store as of another moment."""
         return Past(self.engine, at)
@@ -59,4 +65,25 @@ class Present(Past):
     is_past = False
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__(engine, engine.review(lambda _log, _view, end: end))
+        """Begin. To be closed: until then the view holds what it shows now, so that it answers as fast as for now."""
+        self._stack = ExitStack()
+        self._held = self._stack.enter_context(engine.held())
+        try:
+            end = engine.review(lambda _log, _view, end: end) if self._held is None else self._held.applied()
+            super().__init__(engine, end)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def call(self, method: Method, request: Any) -> Any:
+        """Answer one request with a message. Raises StatusError: FAILED_PRECONDITION for a put."""
+        return method.message(self.engine.answer(method, request, at=self.offset, held=self._held))
+
+    def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
+        """Return the answer to a question to the serving view. Raises StatusError."""
+        return self.review(lambda _log, view, end: view.ask(question, end, self._held))
+
+    def close(self) -> None:
+        """Let go of the view."""
+        self._held = None
+        self._stack.close()

@@ -16,19 +16,20 @@ from __future__ import annotations
 
 import os
 import re
-from ipaddress import ip_address
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlmd.proto.metadata_store_pb2 import MetadataStoreClientConfig
 
 DEFAULT: Final = "metadata"
 VARIABLE: Final = "EVLOG_STORE"
-_LOGID: Final = Path(
-    "log", "LOGID"
-)  # As mlmd.opening and evlog.identity, which a command line that asks for help need not import.
-_SERVER: Final = re.compile(r"(grpcs?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?")
+_LOGID: Final = (
+    "log/LOGID"  # As mlmd.opening and evlog.identity, which a command line that asks for help need not import.
+)
+# A text, which `re` compiles when it is needed, as pathlib is imported then: `evlog --help` names no store.
+_SERVER: Final = r"(?a)(grpcs?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})/?"
 _TLS: Final = "grpcs://"
 _PORT_MAX: Final = 65_535
 
@@ -52,12 +53,14 @@ class Server(NamedTuple):
         return pb.MetadataStoreClientConfig(host=self.host, port=self.port, ssl_config=ssl)
 
 
-Place = Path | Server
+Place: TypeAlias = "Path | Server"
 
 
 def parse(text: str) -> Place:
     """Return what a name of a store means. Raises ValueError for one that means nothing."""
-    match = _SERVER.fullmatch(text)
+    from pathlib import Path  # noqa: PLC0415 - with what it imports 6 ms: see above
+
+    match = re.fullmatch(_SERVER, text)
     if match is not None and (match[1] or not Path(text).exists()):
         if not 0 < int(match[3]) <= _PORT_MAX:
             raise ValueError(f"{text!r}: a port is 1 to {_PORT_MAX}")
@@ -74,6 +77,8 @@ def parse(text: str) -> Place:
 
 def is_loopback(host: str) -> bool:
     """Tell whether what is sent to a host, or heard by who listens there, stays on this machine. Of a name nobody knows, but localhost."""
+    from ipaddress import ip_address  # noqa: PLC0415 - a command that asks for help need not import it
+
     if host == "localhost":
         return True
     try:
@@ -91,6 +96,8 @@ def found(here: Path | None = None) -> Place | None:
     """Return the store that nobody named, None where there is none. Raises ValueError for a setting that names none."""
     if named := os.environ.get(VARIABLE):
         return parse(named)
+    from pathlib import Path  # noqa: PLC0415 - as above
+
     here = here or Path.cwd()
     for folder in (here, *here.parents):
         for place in (folder, folder / DEFAULT):

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 import time
 from contextlib import closing, contextmanager
@@ -51,6 +52,7 @@ PLACE: Final = "keys/tokens"
 NAME: Final = "TOKENS"
 START: Final = "evlog_"
 NAME_MAX: Final = 100  # Characters.
+_SECRET: Final = re.compile(rf"{START}[\w-]{{20,}}")
 _LOCK: Final = "LOCK"
 _FORMAT: Final = 1
 _SECRET_BYTES: Final = 32
@@ -208,6 +210,11 @@ def parse(data: bytes) -> list[Token]:
     if found.sum != _sum(found.tokens):
         raise ValueError("is damaged: it is not what was written")
     return found.tokens
+
+
+def hidden(text: str) -> str:
+    """Return a text without the secrets that somebody put into it, such as an address."""
+    return _SECRET.sub(f"{START}...", text)
 
 
 def _record(engine: Engine, api: str, change: TokenAdded | TokenRemoved, caller: Caller | None) -> None:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-import shutil
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +25,9 @@ class Generations:
 
     def __init__(self, stem: str, suffix: str) -> None:
         self.link, self._stem, self._suffix = f"{stem}.{suffix}", stem, suffix
-        self._generation: Final = re.compile(rf"{stem}\.(\d{{6}})\.{suffix}")  # A prefix: its write-ahead log too.
+        self._generation: Final = re.compile(
+            rf"{stem}\.(\d{{6}})\.{suffix}", re.ASCII
+        )  # A prefix: its write-ahead log too.
 
     def current(self, folder: Path) -> Path | None:
         """Return the file that the link leads to, None where there is none."""
@@ -36,7 +36,7 @@ class Generations:
 
     def new_path(self, folder: Path) -> Path:
         """Return a path to build a view at, that nobody else has."""
-        return folder / f"{_BUILDING}{os.getpid()}.{secrets.token_hex(4)}.{self._suffix}"
+        return folder / f"{_BUILDING}{os.getpid()}.{os.urandom(4).hex()}.{self._suffix}"
 
     def publish(self, folder: Path, file: Path) -> Path:
         """Make a built, closed view the current one in one step, and remove older generations; return its new path.
@@ -71,7 +71,7 @@ class Generations:
         """Remove every file that was begun by a process that is no more."""
         for entry in folder.glob(f"{_BUILDING}*"):
             pid = entry.name.removeprefix(_BUILDING).partition(".")[0]
-            if self._is_building(entry) and pid.isdigit() and not _lives(int(pid)):
+            if self._is_building(entry) and pid.isascii() and pid.isdigit() and not _lives(int(pid)):
                 _remove(entry)
 
     def remove_unfinished(self, folder: Path) -> None:
@@ -87,6 +87,8 @@ class Generations:
 def _remove(entry: Path) -> None:
     """Remove a file of a view, or the folder in which DuckDB kept what did not fit into memory."""
     if entry.is_dir():
+        import shutil  # noqa: PLC0415 - 4 ms, and a shell that asks for names waits
+
         shutil.rmtree(entry)
     else:
         entry.unlink(missing_ok=True)

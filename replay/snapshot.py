@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _LOCK: Final = "LOCK"
 _INCOMING: Final = "incoming"
 _WITHOUT_MANIFEST: Final = frozenset({_LOCK, _INCOMING, manifests.UNFINISHED})  # What a first run that died may leave.
-_FILE_NAME: Final = re.compile(r"\d{20}-\d{20}\.parquet")
+_FILE_NAME: Final = re.compile(r"\d{20}-\d{20}\.parquet", re.ASCII)
 
 
 class Taken(NamedTuple):

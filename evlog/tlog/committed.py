@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from evlog import segment
 from evlog.errors import EvidenceError, LogError
+from evlog.frame import RECORD, Frame
 from evlog.tlog.leaves import Leaves
 from evlog.tlog.proof import check_consistency, consistency, inclusion, node_of, root_of_inclusion, root_of_range
 from evlog.tlog.tiles import WIDTH, Tiles
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from evlog.files import Folder
+    from evlog.frame import BadFrame
     from evlog.tlog.checkpoint import Checkpoint
     from evlog.tlog.note import VerifierKey
     from evlog.tlog.review import Promise
@@ -109,9 +112,16 @@ def first_other(
             return None
         with closing(Leaves.of_segment(folder, seed, offset)) as leaves:
             leaves.read(offset)
-            return Other(offset, *leaves.place)
+            base, position = leaves.place
+        with closing(segment.open_file(folder, base)) as file:
+            frames = segment.walk(file, position, seed=seed)  # Other frames may stand before the record.
+            return next((Other(offset, base, one.position) for one in frames if _is_record(one)), None)
     except LogError:
         return None  # An audit tells of it.
+
+
+def _is_record(one: Frame | BadFrame) -> bool:
+    return isinstance(one, Frame) and one.kind == RECORD
 
 
 def _first_other_leaf(

@@ -215,7 +215,7 @@ class Evlog(click.Group):
             raise
         except Exception as error:
             settings = ctx.ensure_object(Settings)
-            refusal = refusal_of(error, f"evlog -s {settings.store}" if settings.store else "evlog")
+            refusal = refusal_of(error, settings.command)
             if refusal is None:
                 if settings.verbose:
                     raise

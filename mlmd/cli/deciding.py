@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import REFUSED
-from mlmd.cli.settings import FORMATS, PARQUET
+from mlmd.cli.settings import FORMATS, PARQUET, Number
 from mlmd.cli.things import table_rows
 from mlmd.recorder.compare import compare as comparison_of
 from mlmd.recorder.impact import impact as impact_of
@@ -55,7 +56,7 @@ def compare(ctx: click.Context, settings: Settings, runs: tuple[str, ...], md: b
 @command(looks_back=True, lists=True)
 @with_settings
 @click.argument("thing", metavar="OBJECT")
-@click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="0: no limit.")
+@click.option("-n", "--limit", type=Number(min=0), default=20, show_default=True, help="0: no limit.")
 def impact(settings: Settings, thing: str, limit: int) -> None:
     """Tell everything that was made from an artifact or by a run, what is in use first.
 
@@ -72,7 +73,7 @@ def impact(settings: Settings, thing: str, limit: int) -> None:
         table = found.table(limit or None)
     show_rows(settings, table_rows(table), [name for name in table.columns if name != "id"], table.note)
     if found and settings.at is None:
-        talk(settings, f"to mark them all: evlog taint {thing} --because '...'")
+        talk(settings, f"to mark them all: {settings.command} taint {shlex.quote(thing)} --because '...'")
 
 
 @command()

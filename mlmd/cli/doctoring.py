@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from mlmd.cli.command import command, with_settings
-from mlmd.cli.examining import Checked, environment
-from mlmd.cli.looking import LOOKS
+from mlmd.cli.examining import environment
 from mlmd.cli.output import in_words, show_rows, talk
 from mlmd.cli.reading import Served, find_store, gets_of, place_of
 from mlmd.cli.refusal import DAMAGE, REFUSED, Refusal, refusal_of
+from mlmd.looking import LOOKS, Checked
 from mlmd.places import Server
 
 if TYPE_CHECKING:

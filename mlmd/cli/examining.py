@@ -9,11 +9,12 @@ import sys
 from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 from mlmd import __version__, places
 from mlmd.cli.refusal import UPGRADE
 from mlmd.cli.settings import ROW_FORMATS
+from mlmd.looking import Checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,16 +26,6 @@ _OF_WORK: Final = ("test", "dev")  # Extras of those who work on it.
 _REQUIREMENT: Final = re.compile(
     r"(?P<name>[\w.-]+)(\[[\w,-]+\])?(?P<least>>=[\d.]+)?[^;]*(;.*extra == ['\"](?P<extra>\w+)['\"])?"
 )
-
-
-class Checked(NamedTuple):
-    """What one look found. next: the command that mends it; damage: what the store promised is broken."""
-
-    check: str
-    state: Literal["ok", "note", "bad"]
-    what: str
-    next: str | None = None
-    damage: bool = False
 
 
 def environment() -> Iterator[Checked]:

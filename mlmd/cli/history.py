@@ -17,7 +17,7 @@ from mlmd.cli.output import WORDS, in_words, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import Store, log_of, settled, store_of
 from mlmd.cli.refusal import Refusal
-from mlmd.cli.settings import When
+from mlmd.cli.settings import Number, When
 from mlmd.cli.stream import RowStream
 from mlmd.cli.things import (
     parse_named,
@@ -49,7 +49,7 @@ _COLUMNS: Final = ("offset", "time", "actor", "application", "api", "changes", "
 @command(looks_back=True, lists=True)
 @with_settings
 @click.argument("thing", metavar="[OBJECT]", required=False)
-@click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="0: no limit.")
+@click.option("-n", "--limit", type=Number(min=0), default=20, show_default=True, help="0: no limit.")
 @click.option("--since", type=When(), metavar="WHEN", help="Only records put from then on.")
 @click.option("--until", type=When(), metavar="WHEN", help="Only records put before.")
 @click.option("--by", metavar="WHO", help="Only records of this actor.")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mlmd.cli.command import Command, command, with_settings
-from mlmd.cli.output import NAMED, show_rows, talk
+from mlmd.cli.output import show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import Served, gets_of, types_of
 from mlmd.cli.refusal import USAGE, Refusal
+from mlmd.cli.settings import Number
 from mlmd.cli.things import node_row
 from mlmd.convert import unframed
 from mlmd.errors import InvalidArgumentError
@@ -89,7 +90,7 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
         with_settings,
         click.option("--desc", is_flag=True, help="The last ones first."),
         click.option("--sort", type=click.Choice(list(_ORDERS)), default="id", show_default=True, help="The order."),
-        click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="0: no limit."),
+        click.option("-n", "--limit", type=Number(min=0), default=20, show_default=True, help="0: no limit."),
         click.option(
             "--from",
             "source",
@@ -113,8 +114,7 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
 
 
 def _show(settings: Settings, kind: Kind, columns: list[str], rows: list[Row], footer: str) -> None:
-    for row in rows if settings.form in NAMED else ():
-        row[kind.name] = f"{SHORT[kind.name]}:{row['id']}"
+    rows = [{kind.name: f"{SHORT[kind.name]}:{row['id']}"} | row for row in rows]
     show_rows(settings, rows, columns, footer)
 
 

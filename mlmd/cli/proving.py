@@ -49,7 +49,7 @@ def prove(settings: Settings, thing: str, path: Path) -> None:
 
     Examples:
     evlog prove art:2 -O model.tlog-proof      then: evlog check model.tlog-proof --policy FILE
-    evlog prove taxi-model:31 -O model.tlog-proof
+    evlog prove taxi-model:1 -O model.tlog-proof
     evlog prove '#10' -O put.tlog-proof        quote it: a shell takes # for a comment
 
     """

@@ -17,7 +17,7 @@ from mlmd.cli.output import WORDS, show_rows, stream_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
 from mlmd.cli.refusal import REFUSED, USAGE, Refusal
-from mlmd.cli.settings import FORMATS, PARQUET
+from mlmd.cli.settings import FORMATS, PARQUET, Decimal, Number
 from mlmd.opening import VIEWS_FOLDER
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _params(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]
 @click.option(
     "-n",
     "--limit",
-    type=click.IntRange(min=0),
+    type=Number(min=0),
     default=1_000,
     show_default=True,
     help="Rows of a table for people; 0: no limit.",
@@ -64,7 +64,7 @@ def _params(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Decimal(min=0, min_open=True),
     default=60.0,
     show_default=True,
     metavar="SECONDS",
@@ -72,7 +72,7 @@ def _params(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]
 )
 @click.option(
     "--memory",
-    type=click.IntRange(min=16),
+    type=Number(min=16),
     default=1_024,
     show_default=True,
     metavar="MIB",

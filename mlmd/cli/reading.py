@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from evlog.files import RealFolder
-from evlog.log import Log
 from evlog.tlog.archive import CHECKPOINT
 from mlmd import marks, places
 from mlmd.cli.output import local_time, rfc3339, talk
@@ -18,7 +16,7 @@ from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
 from mlmd.moment import Mark
-from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, open_folder, opened_log
 from mlmd.past import Past
 from mlmd.places import Server
 from mlmd.store import MetadataStore
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
+    from evlog.log import Log
     from mlmd.cli.settings import Settings
     from mlmd.kinds import Kind, Type
     from mlmd.moment import At, Moment
@@ -213,12 +212,6 @@ def log_of(settings: Settings) -> Iterator[Log]:
     """Open the log of the store for reading, without its view; close it at the end."""
     with closing(opened_log(find_store(settings))) as log:
         yield log
-
-
-def opened_log(place: Path) -> Log:
-    """Open the log of the store in a folder for reading, held to what view, checkpoint and anchors say was acknowledged."""
-    folder = RealFolder(place / LOG_FOLDER)
-    return Log.open(folder, writable=False, acknowledged=acknowledged_by(place / VIEWS_FOLDER, folder))
 
 
 def _reached(log: Log, end: int) -> str:

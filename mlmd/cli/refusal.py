@@ -23,7 +23,7 @@ _NEXT: Final = {
     4: "the same again",  # DEADLINE_EXCEEDED
     5: "{command} artifacts, or {command} executions",  # NOT_FOUND
     6: "{command} artifacts, or {command} types",  # ALREADY_EXISTS
-    7: "with the token of another role in EVLOG_TOKEN: `evlog token add NAME --role writer`, on the machine of the store",  # PERMISSION_DENIED
+    7: "evlog -s FOLDER token add NAME --role writer, on the machine of the store",  # PERMISSION_DENIED
     8: "{command} doctor",  # RESOURCE_EXHAUSTED
     9: "{command} status",  # FAILED_PRECONDITION
     10: "the same again",  # ABORTED
@@ -31,7 +31,7 @@ _NEXT: Final = {
     12: "the same on the machine of the store: evlog -s FOLDER",  # UNIMPLEMENTED
     14: "evlog -s FOLDER serve, on the machine of the store",  # UNAVAILABLE
     15: "{command} verify",  # DATA_LOSS
-    16: "the same with the secret of a token in EVLOG_TOKEN",  # UNAUTHENTICATED
+    16: "EVLOG_TOKEN=SECRET {command} status",  # UNAUTHENTICATED
 }
 
 
@@ -50,7 +50,7 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
     """
     # Imported here, because `evlog --help` meets no error.
     from evlog import errors as log_errors  # noqa: PLC0415
-    from mlmd.errors import DATA_LOSS, StatusError  # noqa: PLC0415
+    from mlmd.errors import DATA_LOSS, INVALID_ARGUMENT, StatusError  # noqa: PLC0415
     from mlmd.opening import OpenError  # noqa: PLC0415
     from mlmd.tokens import TokensError  # noqa: PLC0415
     from projections.errors import BusyViewError, FullViewError, MissingLibraryError, QueryError, ViewError  # noqa: PLC0415
@@ -101,7 +101,7 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
         case TokensError():
             return Refusal(str(error), f"rm {error.file}, then {command} token add", DAMAGE)
         case StatusError():
-            code = DAMAGE if error.error_code == DATA_LOSS else REFUSED
+            code = {DATA_LOSS: DAMAGE, INVALID_ARGUMENT: USAGE}.get(error.error_code, REFUSED)
             return Refusal(str(error), _NEXT.get(error.error_code, "").format(command=command), code)
         case RuntimeError() if "Symlink loop" in str(error):  # So pathlib calls it, up to 3.12.
             return Refusal(str(error), "evlog -s FOLDER status")

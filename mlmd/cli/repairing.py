@@ -24,6 +24,7 @@ from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE, USAGE, Refusal
+from mlmd.cli.settings import Number
 from mlmd.engine import Engine
 from mlmd.lost import LOST_FOLDER, set_aside
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, open_folder
@@ -135,9 +136,7 @@ def _rows(mended: Mended) -> list[Row]:
 
 @command(name="accept-loss")
 @with_settings
-@click.option(
-    "--offset", metavar="N", type=click.IntRange(min=0), help="How many records are left: where the log will end."
-)
+@click.option("--offset", metavar="N", type=Number(min=0), help="How many records are left: where the log will end.")
 @click.option("--reason", metavar="TEXT", help="Why; else EVLOG_REASON. It must be given.")
 @_sources
 def accept_loss(

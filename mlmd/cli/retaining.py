@@ -11,6 +11,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import USAGE, Refusal
+from mlmd.cli.settings import Number
 from mlmd.cli.things import table_rows
 from mlmd.errors import InvalidArgumentError
 from mlmd.files import read_file
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("policy", metavar="POLICY", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--dry-run", is_flag=True, help="Mark nothing: tell what would go.")
 @click.option("--kept", is_flag=True, help="Tell what stays instead, each with the reason; marks nothing.")
-@click.option("-n", "--limit", type=click.IntRange(min=0), default=0, help="How many to list; all by default.")
+@click.option("-n", "--limit", type=Number(min=0), default=0, help="How many to list; all by default.")
 @click.option("--reason", metavar="TEXT", help="Why, for the record.")
 def retain(settings: Settings, policy: Path, dry_run: bool, kept: bool, limit: int, reason: str | None) -> None:
     """Mark for deletion what a policy does not keep: one record. No byte is deleted here: whoever owns the content does that.

@@ -12,6 +12,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import local_time, show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import REFUSED
+from mlmd.cli.settings import THING_FORMATS
 from mlmd.cli.things import cell, table_rows
 from mlmd.display.cells import printable
 from mlmd.recorder import aliases, caching, references
@@ -45,7 +46,7 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-@command(looks_back=True)
+@command(looks_back=True, formats=THING_FORMATS)
 @with_settings
 @click.argument("type_name", metavar="TYPE")
 @click.option(
@@ -84,7 +85,7 @@ def cached(
     if settings.form == "table":
         click.echo(_line(row, len(inputs), len(params)))
         talk(settings, f"{took_ms:.1f} ms")
-    else:
+    elif found or settings.form != "id":
         show_one(settings, row)
     if not found:
         ctx.exit(REFUSED)
@@ -123,7 +124,7 @@ def _row(found: Run | caching.Miss) -> Row:
     }
 
 
-@command(looks_back=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("name", metavar="[NAME@ALIAS]", required=False)
 @click.argument("thing", metavar="[OBJECT]", required=False)
@@ -184,4 +185,5 @@ def _move(settings: Settings, name: str, thing: str | None) -> None:
     if settings.form == "table":
         talk(settings, f"{moved.name} stands for {label or 'nothing'}")
     else:
-        show_one(settings, {"alias": moved.name, "artifact": label})
+        thing = None if artifact is None else f"art:{artifact.id}"
+        show_one(settings, {"alias": moved.name, "artifact": label, "thing": thing})

@@ -10,14 +10,18 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import NAMED, WORDS, Row, show_one, show_rows, talk
 from mlmd.cli.reading import metadata_of
 from mlmd.cli.refusal import REFUSED, USAGE, Refusal
+from mlmd.cli.settings import THING_FORMATS, Number
 from mlmd.cli.things import node_row, table_rows
 from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, KIND_NAMED
 from mlmd.names import name_of
 from mlmd.recorder import search as searches
-from mlmd.recorder.rows import COLUMNS
+from mlmd.recorder import words
+from mlmd.recorder.rows import COLUMNS, noted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mlmd.cli.settings import Settings
     from mlmd.display.tables import Table
 
@@ -34,7 +38,7 @@ KEYS_SHOWN = 8
     show_default=True,
     help="m.KEY, p.KEY, t.KEY, id, created or updated; the highest first with a minus.",
 )
-@click.option("-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="0: no limit.")
+@click.option("-n", "--limit", type=Number(min=0), default=20, show_default=True, help="0: no limit.")
 @click.option("--type", "types", metavar="TYPE", multiple=True, help="Only runs of this type; may be repeated.")
 @click.option("--cols", metavar="KEYS", help="Show these of the parameters, metrics and tags: m.acc,p.lr.")
 @click.option(
@@ -71,21 +75,38 @@ def runs(
         keys_max = None if differing or settings.form not in WORDS else KEYS_SHOWN
         table = found.table(limit or None, columns, keys_max=keys_max)
         total = len(found)
+        _refuse_unknown(table, columns or (), found)
     names = [name for name in table.columns if name != "type" or len({row[1] for row in table.rows}) > 1]
     show_rows(settings, _rows(settings, table), names, table.note)
     if settings.form not in WORDS and len(table.rows) < total and limit:
         talk(settings, f"{len(table.rows):,} of {total:,} runs: -n 0 for all")
 
 
+def _refuse_unknown(table: Table, columns: Iterable[str], found: searches.Runs) -> None:
+    """Raise Refusal for a name that no field of the runs shown has; a metric, parameter or tag may be lacking in all of them."""
+    odd = [name for name in columns if not name.startswith((words.METRIC, words.PARAMETER, words.TAG))]
+    held = {
+        name for name, *values in zip(table.columns, *table.rows, strict=True) if any(one is not None for one in values)
+    }
+    if not table.rows or not (odd := [name for name in odd if name not in held]):
+        return
+    known = sorted({name for run in found[: len(table.rows)] for name in noted(run.message)})
+    raise Refusal(
+        f"no run here has a field {odd[0]!r}: it is one of {', '.join((*COLUMNS, *known))}", "evlog runs -o json", USAGE
+    )
+
+
 def _rows(settings: Settings, table: Table) -> list[Row]:
     rows = table_rows(table)
+    for row in rows if "tainted" in settings.fields else ():
+        row.setdefault("tainted", False)  # The table leaves the column out where none is.
     if settings.form in NAMED:
         for row in rows:
             row["run"] = name_of(("execution", row["run"]))
     return rows
 
 
-@command(looks_back=True)
+@command(looks_back=True, formats=THING_FORMATS)
 @with_settings
 @click.argument("type_name", metavar="TYPE")
 @click.argument("wanted", metavar="[FILTER]", required=False, default="")
@@ -117,7 +138,7 @@ def latest(settings: Settings, type_name: str, wanted: str, name: str | None, ev
 @command(looks_back=True, lists=True)
 @with_settings
 @click.argument("text", metavar="TEXT")
-@click.option("-n", "--limit", type=click.IntRange(min=1, max=10_000), default=20, show_default=True)
+@click.option("-n", "--limit", type=Number(min=1, max=10_000), default=20, show_default=True)
 def search(settings: Settings, text: str, limit: int) -> None:
     """Find artifacts, runs and contexts with a text in their name, uri or properties, best first; exit 1 where there is none.
 

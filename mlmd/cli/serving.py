@@ -14,6 +14,7 @@ from mlmd.cli.output import show_one, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import Refusal
+from mlmd.cli.settings import Number
 from mlmd.engine import Engine
 from mlmd.opening import open_config, open_folder
 from mlmd.places import is_loopback
@@ -58,7 +59,7 @@ def _published_flags(function: Callable[..., None]) -> Callable[..., None]:
     "--grpc",
     "--grpc_port",
     "port",
-    type=click.IntRange(0, 65_535),
+    type=Number(0, 65_535),
     default=8080,
     show_default=True,
     help="0: any free.",
@@ -66,7 +67,7 @@ def _published_flags(function: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--openlineage",
     "events_port",
-    type=click.IntRange(0, 65_535),
+    type=Number(0, 65_535),
     metavar="PORT",
     help="Take events of OpenLineage too, over HTTP, as Marquez does; 0: any free port.",
 )
@@ -78,9 +79,9 @@ def _published_flags(function: Callable[..., None]) -> Callable[..., None]:
     help="Show the store in a browser too; 0: any free port.",
 )
 @click.option("--read-only", is_flag=True, help="Refuse every put.")
-@click.option("--workers", type=click.IntRange(1, 1_000), default=32, show_default=True, help="Calls at a time.")
+@click.option("--workers", type=Number(1, 1_000), default=32, show_default=True, help="Calls at a time.")
 @click.option(
-    "--max-message-bytes", type=click.IntRange(1, 2**31 - 1), default=100_000_000, show_default=True, help="Of a call."
+    "--max-message-bytes", type=Number(1, 2**31 - 1), default=100_000_000, show_default=True, help="Of a call."
 )
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The server's key, PEM.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="The server's certificate and its chain, PEM.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 PARQUET: Final = "parquet"
 FORMATS: Final = ("table", "json", "jsonl", "tsv", "csv", "md")  # Of every command.
+THING_FORMATS: Final = (*FORMATS, "id")  # Of one that tells of one thing, or several, that have names.
 ROW_FORMATS: Final = (*FORMATS, PARQUET, "id")  # Of one that lists things.
 VARIABLE: Final = "EVLOG_OUTPUT"
 
@@ -33,6 +33,13 @@ class Settings:
     quiet: bool = False
     verbose: bool = False
 
+    @property
+    def command(self) -> str:
+        """Return how a hint begins: so that it means this store, and can be pasted."""
+        import shlex  # noqa: PLC0415 - `evlog --help` gives no hint
+
+        return "evlog" if self.store is None else f"evlog -s {shlex.quote(str(self.store))}"
+
 
 class Store(click.ParamType):  # type: ignore[type-arg] # As below.
     """An option that names a store: see `places`."""
@@ -41,7 +48,7 @@ class Store(click.ParamType):  # type: ignore[type-arg] # As below.
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return a Place. Fails as wrong usage."""
-        if isinstance(value, Path | places.Server):
+        if not isinstance(value, str):  # A place already.
             return value
         try:
             return places.parse(value)
@@ -53,6 +60,24 @@ class Store(click.ParamType):  # type: ignore[type-arg] # As below.
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - for who presses Tab
 
         return [CompletionItem(incomplete, type="dir")]
+
+
+class _Ascii:
+    """A number in the digits that every program reads: Python would take those of any script for them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number. Fails as wrong usage."""
+        if isinstance(value, str) and not value.isascii():
+            raise click.BadParameter(f"{value!r} is no number: write it in the digits 0 to 9", ctx, param)
+        return super().convert(value, param, ctx)  # type: ignore[misc] # Of the class beside this.
+
+
+class Number(_Ascii, click.IntRange):
+    """An option that is a whole number."""
+
+
+class Decimal(_Ascii, click.FloatRange):
+    """An option that is a number."""
 
 
 class When(click.ParamType):  # type: ignore[type-arg] # Generic from click 8.4 on only.
@@ -117,7 +142,7 @@ def shared_options() -> list[click.Option]:
             ["-o", "--output", "form"],
             type=click.Choice(ROW_FORMATS),
             metavar="FORMAT",
-            help="table, json, jsonl, tsv, csv, md; of lists also parquet, and id: names for a further command. A list is a table on a"
+            help="table, json, jsonl, tsv, csv, md; of lists also parquet; and id: names for a further command. A list is a table on a"
             " terminal and tsv in a pipe, unless EVLOG_OUTPUT says otherwise. Data goes to standard output, talk to standard error.",
             expose_value=False,
             callback=_remember,

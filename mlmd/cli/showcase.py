@@ -13,6 +13,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, show_one
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import DAMAGE, Refusal
+from mlmd.cli.settings import Number
 from mlmd.story import BAD, RUNS, record_story
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ Now try:
 @command()
 @with_settings
 @click.argument("folder", metavar="[FOLDER]", type=click.Path(path_type=Path), default=_FOLDER)
-@click.option(
-    "--runs", type=click.IntRange(1, 1_000_000), default=RUNS, show_default=True, metavar="N", help="How many."
-)
+@click.option("--runs", type=Number(1, 1_000_000), default=RUNS, show_default=True, metavar="N", help="How many.")
 @click.option("--guide", is_flag=True, help="Instead: the nine steps of ML Metadata's guide, by its own calls.")
 @click.option("--tamper", is_flag=True, help="Alter a record in a copy of the store, for `verify` to find.")
 def demo(settings: Settings, folder: Path, runs: int, guide: bool, tamper: bool) -> None:

@@ -12,6 +12,7 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows
 from mlmd.cli.reading import Store, gets_of
 from mlmd.cli.refusal import Refusal
+from mlmd.cli.settings import THING_FORMATS
 from mlmd.cli.things import event_row, node_row, object_of
 from mlmd.cli.typelist import type_rows
 from mlmd.convert import ARMS
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _FORMS: Final = {arm: form for form, arm in ARMS.items()}
 
 
-@command(looks_back=True)
+@command(looks_back=True, formats=THING_FORMATS)
 @with_settings
 @click.argument("thing", metavar="OBJECT")
 def show(settings: Settings, thing: str) -> None:
@@ -48,6 +49,8 @@ def show(settings: Settings, thing: str) -> None:
             rows = [row for row in type_rows(store) if row["name"] == thing.removeprefix("type:")]
             if not rows:
                 raise Refusal(f"there is no type {thing.removeprefix('type:')!r}", f"evlog -s {store.place} types")
+            if settings.form == "id":
+                rows = [{"thing": thing}]
             if len(rows) == 1:
                 show_one(settings, rows[0])
             else:
@@ -59,6 +62,8 @@ def show(settings: Settings, thing: str) -> None:
         for field, form in (("properties", "property_types"), ("custom_properties", "custom_property_types")):
             forms = row.pop(form)
             row[field] = [{"name": key, "value": value, "form": forms[key]} for key, value in row[field].items()]
+    if settings.form == "id":
+        row = {kind.name: f"{SHORT[kind.name]}:{number}"}
     show_one(settings, row)
 
 

@@ -12,6 +12,7 @@ import click
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import rfc3339, show_rows, talk
 from mlmd.cli.reading import metadata_of
+from mlmd.cli.settings import THING_FORMATS, Number
 from mlmd.display import walk
 from mlmd.display.folding import NODES_MAX
 from mlmd.files import write_file
@@ -38,14 +39,12 @@ def _drawn(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@command(looks_back=True)
+@command(looks_back=True, formats=THING_FORMATS)
 @with_settings
 @click.argument("things", metavar="OBJECT...", nargs=-1, required=True)
-@click.option("--up", type=click.IntRange(min=0), metavar="N", help="So many hops towards what it was made from.")
-@click.option("--down", type=click.IntRange(min=0), metavar="N", help="So many hops towards what was made from it.")
-@click.option(
-    "-n", "--nodes", type=click.IntRange(min=1), default=NODES_MAX, show_default=True, help="Of more, the nearest."
-)
+@click.option("--up", type=Number(min=0), metavar="N", help="So many hops towards what it was made from.")
+@click.option("--down", type=Number(min=0), metavar="N", help="So many hops towards what was made from it.")
+@click.option("-n", "--nodes", type=Number(min=1), default=NODES_MAX, show_default=True, help="Of more, the nearest.")
 @_drawn
 def lineage(
     settings: Settings, things: tuple[str, ...], up: int | None, down: int | None, nodes: int, **pictures: Path | None
@@ -68,7 +67,7 @@ def lineage(
     _show(settings, graph, pictures)
 
 
-@command(looks_back=True)
+@command(looks_back=True, formats=THING_FORMATS)
 @with_settings
 @click.argument("start", metavar="OBJECT")
 @click.argument("stop", metavar="OBJECT")

@@ -27,6 +27,7 @@ from mlmd.cli.output import Row, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE
+from mlmd.cli.settings import Number
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER
 from mlmd.publishing import identity_of
 from mlmd.trust import read_policy
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(1, 256),
+    type=Number(1, 256),
     metavar="N",
     help="Processes that check the log, a segment at a time each; else one for each core, as far as there are segments.",
 )

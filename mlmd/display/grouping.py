@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlmd.display.cells import time_of
-from mlmd.display.folding import cut, fans_of, so_many
+from mlmd.display.folding import cut, fans_of, neighbours_of, so_many
 from mlmd.display.graph import Edge, Node
 from mlmd.display.growth import Life, Version
+from mlmd.display.nodes import UNREMARKABLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -107,7 +108,7 @@ def _group(group: Group, lives: Sequence[Life]) -> Life:
         said += [
             f"{number:,} {what}"
             for what, number in (*sorted(flags.items()), *sorted(states.items()))
-            if number and what
+            if number and what not in UNREMARKABLE
         ]
         made[offset] = Version(offset, ", ".join(said), tuple(sorted(flag for flag, number in flags.items() if number)))
     last = made[changes[-1][0]]
@@ -160,11 +161,20 @@ def _through(start: str, onward: Mapping[str, Iterable[tuple[str, int]]], lives:
     return done
 
 
-def nearest(growth: Growth, nodes_max: int) -> Growth:
-    """Return the nodes nearest to the roots, at most so many; of each, neighbours that it loses are counted."""
+def nearest(growth: Growth, nodes_max: int, opened: Collection[str] = ()) -> Growth:
+    """Return the nodes nearest to the roots, at most so many, and every neighbour of those in `opened`; others are counted."""
     if len(growth.lives) <= nodes_max:
         return growth
-    kept = cut(growth.graph(), nodes_max)
-    lives = {node.key: growth.lives[node.key] for node in kept.nodes}
-    edges = {edge: growth.edges[edge] for edge in kept.edges}
-    return replace(growth, lives=lives, edges=edges, hidden=kept.hidden, note=kept.note)
+    graph = growth.graph()
+    near = neighbours_of(graph.edges)
+    cut_down = cut(graph, nodes_max)
+    kept = {node.key for node in cut_down.nodes}
+    kept.update(far for key in kept.intersection(opened) for far in near.get(key, ()))
+    lost = {key: sum(far not in kept for far in near.get(key, ())) for key in kept}
+    return replace(
+        growth,
+        lives={key: life for key, life in growth.lives.items() if key in kept},
+        edges={edge: born for edge, born in growth.edges.items() if edge.source in kept and edge.target in kept},
+        hidden={key: count for key in kept if (count := lost[key] + growth.hidden.get(key, 0))},
+        note=cut_down.note if len(kept) == len(cut_down.nodes) else growth.note,
+    )

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 NODES_LIMIT: Final = 10_000
 _OVER: Final = 4  # So many times what is shown is looked at, so that wide fans can be folded.
+_EDGES_MAX: Final = 200_000  # Of one level: so that no question takes long, whatever the store is like.
 _OTHER: Final[dict[Kind, Kind]] = {"artifact": "execution", "execution": "artifact"}
+UNKNOWN: Final = "UNKNOWN"  # What MLMD calls the state of what has none.
 _TAINT: Final = (("custom_properties", words.TAINTED),)
 _ALIASED: Final = (("properties", words.ALIAS_ARTIFACT),)
 
@@ -54,6 +56,8 @@ def growth_around(lookup: Lookup, end: int, wanted: Wanted) -> Growth:
     found = [reached(ask, wanted.roots, direction, hops, enough=_OVER * most) for direction, hops in ways]
     kept = nearest(wanted.roots, found, most)
     for thing in wanted.opened:
+        if len(kept) >= NODES_LIMIT:
+            break
         for direction in (UPSTREAM, DOWNSTREAM):
             kept.update((far, None) for _, far in ask([thing], direction, 1))
     return growth_of(lookup, end, wanted.roots, [*kept][: max(most, NODES_LIMIT)])
@@ -95,7 +99,7 @@ def _asking(lookup: Lookup, most: int) -> Ask:
                 break
             seen[kind] |= level
             outputs = (kind == "execution") == (direction == DOWNSTREAM)
-            pairs = lookup.newest_neighbours(kind, level, outputs=outputs, most=most)
+            pairs = lookup.newest_neighbours(kind, level, outputs=outputs, most=most, in_all=_EDGES_MAX)
             far = _OTHER[kind]
             found += [((kind, near_id), (far, far_id)) for near_id, far_id in pairs]
             kind, level = far, {far_id for _, far_id in pairs} - seen[far]
@@ -132,7 +136,7 @@ def _lives(
 
 
 def _version(row: Row) -> Version:
-    state = row[5] or ""
+    state = row[5] or UNKNOWN
     flags = () if row[8] is None else (TAINTED,)
     return Version(row[1], state, (CACHED, *flags) if state == "CACHED" else flags)
 

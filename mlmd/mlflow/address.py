@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlmd.proto import metadata_store_pb2 as pb
 
 SCHEME: Final = "evlog"
-_SERVER: Final = re.compile(r"(.+):(\d{1,5})")
+_SERVER: Final = re.compile(r"(.+):(\d{1,5})", re.ASCII)
 _FORMS: Final = "evlog://FOLDER, evlog:///FOLDER or evlog://HOST:PORT, with ?at=MOMENT for the past"
 
 

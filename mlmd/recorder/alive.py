@@ -37,7 +37,7 @@ class Process(NamedTuple):
 def parse(text: str) -> Process | None:
     """Return the process that a stored text names, None for a text that is none of ours."""
     parts = text.split(" ")
-    if len(parts) != len(Process._fields) or not parts[3].isdecimal():
+    if len(parts) != len(Process._fields) or not (parts[3].isascii() and parts[3].isdecimal()):
         return None
     host, boot, space, pid, started = parts
     return Process(host, boot, space, int(pid), started)

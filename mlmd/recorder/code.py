@@ -3,29 +3,28 @@
 The digest of a function is that of its own source, of its defaults, and of what its code names: the source of those functions and
 classes which it calls, in modules of your own, and so on from there; and plain values (numbers, texts, lists, sets and dicts of them), as they are
 now. A module of your own, which is one of the same package or one that is not installed, counts by what is named of it, as in `features.clean(x)`.
-It is not that of installed libraries, of data, nor of what is found only while it runs (`getattr`, a method of an object that is handed in).
+The source is that of what was loaded, whatever became of its file since: see `source`. It is not that of installed libraries, of data, nor of
+what is found only while it runs (`getattr`, a method of an object that is handed in).
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import inspect
 import os
 import shlex
 import sys
 import sysconfig
-import textwrap
 import time
 from functools import cache, lru_cache
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from mlmd.errors import InvalidArgumentError
 from mlmd.recorder import digests
+from mlmd.recorder.source import codes_in, constant, functions_of, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 _COMMAND_MAX: Final = 1_000
 _COMMIT_KEPT_S: Final = 5.0
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})  # Folders of what is installed.
-_TEXT: Final = (
-    "<string>"  # Where code says it is from that came as a text. Python may know lines by this name, of another text.
-)
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -88,9 +84,9 @@ def _parts(start: FunctionType | type) -> list[list[Any]]:
                 if id(found) not in seen and _near(found, start):
                     seen.add(id(found))
                     waiting.append(found)
-            elif (told := _constant(value)) is not None:
+            elif (told := constant(value)) is not None:
                 constants[str(name)] = told
-        parts.append([one.__qualname__, _source(one), constants])
+        parts.append([one.__qualname__, source_of(one), constants])
     return parts
 
 
@@ -101,51 +97,6 @@ def _undecorated(value: Any) -> Any:
     return value
 
 
-def _source(one: FunctionType | type) -> str:
-    """Return the source as its meaning: without comments, docstrings and layout. Where there is none, the compiled code."""
-    try:
-        if any(function.__code__.co_filename == _TEXT for function in _functions(one)):
-            return _bare(one)
-        text = textwrap.dedent(inspect.getsource(one))
-        return ast.dump(_without_docstrings(ast.parse(text)))
-    except (OSError, TypeError, SyntaxError, IndentationError):
-        return _bare(one)
-
-
-def _functions(one: FunctionType | type) -> list[FunctionType]:
-    """Return the function, or the methods of a class in their order."""
-    if isinstance(one, FunctionType):
-        return [one]
-    values = (getattr(value, "__func__", value) for value in vars(one).values())
-    return [value for value in values if isinstance(value, FunctionType)]
-
-
-def _bare(one: FunctionType | type) -> str:
-    """Return what was compiled: all that there is of code that came as a text."""
-    return repr([(function.__name__, _compiled(function.__code__)) for function in _functions(one)])
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            # What a step is told, such as cache=True, is not what it does.
-            node.decorator_list = [one for one in node.decorator_list if not _is_step(one)]
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:]
-    return tree
-
-
-def _is_step(decorator: ast.expr) -> bool:
-    """Tell whether a decorator is `@s.step`, or `@step`, with or without what it is told."""
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return getattr(called, "attr", getattr(called, "id", None)) == "step"
-
-
-def _compiled(code: CodeType) -> str:
-    constants = [_compiled(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
-    return repr((code.co_code.hex(), code.co_names, code.co_varnames, constants))
-
-
 def _named(one: FunctionType | type, start: FunctionType | type) -> Iterator[tuple[str, Any]]:
     """Yield what a function's code, or the methods of a class, find by name: in the module, in the functions around it, as defaults.
 
@@ -154,12 +105,12 @@ def _named(one: FunctionType | type, start: FunctionType | type) -> Iterator[tup
     if isinstance(one, type):
         for base in one.__bases__:
             yield f"base {base.__name__}", base
-        for function in _functions(one):
+        for function in functions_of(one):
             yield from _named(function, start)
         return
     for name, value in (*enumerate(one.__defaults__ or ()), *(one.__kwdefaults__ or {}).items()):
         yield f"default {name}", value
-    for code in _codes(one.__code__):
+    for code in codes_in(one.__code__):
         yield from _found(one.__globals__, code.co_names, start, "", set())
     for name, cell in zip(one.__code__.co_freevars, one.__closure__ or (), strict=True):
         try:
@@ -182,13 +133,6 @@ def _found(
             yield from _found(vars(value), wanted, start, f"{prefix}{name}.", seen)
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
-
-
 def _near(value: FunctionType | type, start: FunctionType | type) -> bool:
     """Tell whether something is the user's own."""
     return _is_own(value.__module__ or "", start)
@@ -208,28 +152,6 @@ def _is_installed(top: str) -> bool:
         return True
     path = Path(place).resolve()
     return not _INSTALLED.isdisjoint(path.parts) or path.is_relative_to(Path(sysconfig.get_path("stdlib")).resolve())
-
-
-def _constant(value: Any) -> str | None:
-    """Return a plain value as a text that no other one has, None for what is none, or holds itself."""
-    try:
-        return _told(value)
-    except (TypeError, RecursionError):
-        return None
-
-
-def _told(value: Any) -> str:
-    """Return a plain value as text. Raises TypeError for what is none."""
-    kind = type(value)
-    if value is None or kind in (bool, int, float, complex, str, bytes):
-        return repr(value)
-    if kind in (list, tuple):
-        return f"{kind.__name__}({','.join(map(_told, value))})"
-    if kind in (set, frozenset):
-        return f"set({','.join(sorted(map(_told, value)))})"
-    if kind is dict:
-        return f"dict({','.join(sorted(f'{_told(key)}:{_told(one)}' for key, one in value.items()))})"
-    raise TypeError
 
 
 # Who runs it --------------------------------------------------------------------------------------------------------

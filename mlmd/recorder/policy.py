@@ -24,7 +24,7 @@ from mlmd.recorder.search import filter_text
 RULES_MAX: Final = 1_000
 TEXT_MAX: Final = 1_000_000
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_AGE: Final = re.compile(r"(\d{1,9})([smhdw])")
+_AGE: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 
 
 class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

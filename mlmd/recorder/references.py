@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FORMS: Final = "taxi:7, taxi@prod, taxi, art:3, run:5 or a URI"
 _BY_ID: Final = re.compile(r"(art|artifact|run|execution|ctx|context|type):.*", re.DOTALL)
-_VERSION: Final = re.compile(r"(.+):(\d{1,18})")
+_VERSION: Final = re.compile(r"(.+):(\d{1,18})", re.ASCII)
 _LOCAL: Final = "file://"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PAGE: Final = 20

@@ -9,7 +9,7 @@ from mlmd.display.svg import picture
 from mlmd.display.tables import Table
 from mlmd.display.walk import lineage
 from mlmd.finding import FIND, Find
-from mlmd.kinds import ARTIFACT, EVENT_TYPES, INPUTS, OUTPUTS
+from mlmd.kinds import ARTIFACT, INPUTS, OUTPUTS
 from mlmd.names import name_of
 from mlmd.plain import plain
 from mlmd.recorder import references
@@ -62,8 +62,8 @@ def artifact_page(view: View) -> Page:
         "properties": plain(artifact.properties),
         **_versions(artifact, moves),
         "moves": moves,
-        "made_by": _runs(artifact, OUTPUTS),
-        "read_by": _runs(artifact, INPUTS),
+        "made_by": _runs(view, artifact, OUTPUTS),
+        "read_by": _runs(view, artifact, INPUTS),
         "contexts": _contexts(artifact),
         "impact": _impact(artifact),
         "fields": fields,
@@ -142,19 +142,17 @@ def _moves(artifact: Artifact) -> list[dict[str, Any]]:
 # Runs, contexts, impact ----------------------------------------------------------------------------------------------
 
 
-def _runs(artifact: Artifact, types: frozenset[int]) -> dict[str, Any]:
-    """Return the newest runs that made or read it, each with its roles, and how many there are."""
-    names = ", ".join(EVENT_TYPES[one] for one in sorted(types))
-    wanted = f"events_0.artifact_id = {artifact.id} AND events_0.type IN ({names})"
-    asked = Find("execution", wanted, ascending=False, limit=_RUNS_SHOWN, counted=True)
-    found = artifact.metadata.answer(FIND, asked)
+def _runs(view: View, artifact: Artifact, types: frozenset[int]) -> dict[str, Any]:
+    """Return the newest runs that made or read it, each with its roles, and how many there are: of a hub very many."""
+    outputs = types is OUTPUTS
+    ids, total = view.ask(lambda lookup: lookup.runs_of(artifact.id, outputs=outputs, limit=_RUNS_SHOWN))
+    nodes = artifact.metadata.get_executions_by_id(ids) if ids else []
     roles: dict[int, list[str]] = {}
-    ids = [node.id for node in found.nodes]
     for event in artifact.metadata.get_events_by_execution_ids(ids) if ids else ():
         if event.artifact_id == artifact.id and event.type in types:
             roles.setdefault(event.execution_id, []).extend(roles_of(event))
-    rows = [run_row(Run(artifact.metadata, node)) | {"roles": roles.get(node.id, [])} for node in found.nodes]
-    return {"runs": rows, "total": found.total}
+    rows = [run_row(Run(artifact.metadata, node)) | {"roles": roles.get(node.id, [])} for node in reversed(nodes)]
+    return {"runs": rows, "total": total}
 
 
 def run_row(run: Run) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def artifacts_page(view: View) -> Page:
     """Return the page."""
     found, metadata = _found(view), view.store.metadata
     values = [noted(node) for node in found.nodes]
-    columns = list(dict.fromkeys(view["col"])) or differing(values)[:_KEYS_SHOWN]
+    columns = list(dict.fromkeys(filter(None, view["col"]))) or differing(values)[:_KEYS_SHOWN]
     aliases = standing_for(metadata, [node.id for node in found.nodes])
     rows = [
         artifact_row(Artifact(metadata, node), aliases.get(node.id, []))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ from mlmd.web.page import Page
 from mlmd.web.run import found, linked_picture
 from mlmd.web.runs import short_facts
 from mlmd.web.view import Param, object_path
+from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,9 @@ def compare_page(view: View) -> Page:
         facts,
         table=compared.table,
         picture=(lambda: linked_picture(view, graph)) if graph.edges else None,
-        command=shlex.join(["evlog", *(["--at", view.at] if view.at else []), "compare", *(run.label for run in runs)]),
+        command=command_line(
+            ["evlog", *(["--at", view.at] if view.at else []), "compare", *(run.label for run in runs)]
+        ),
         python=_python(view, runs),
         islands=("charts",) if facts["curves"] else (),
     )

@@ -63,8 +63,7 @@ def rows_of(view: View, contexts: list[Node]) -> list[dict[str, Any]]:
     ids = [one.id for one in contexts]
 
     def question(lookup: Lookup) -> tuple[dict[int, int], dict[int, int]]:
-        with lookup.snapshot():
-            return lookup.members("execution", ids), lookup.members("artifact", ids)
+        return lookup.members("execution", ids), lookup.members("artifact", ids)
 
     runs, artifacts = view.ask(question)
     return [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evlog import codec
 from evlog.errors import FutureError
 from evlog.frame import unpack_body
-from evlog.tlog.archive import sizes
+from evlog.tlog.archive import CHECKPOINTS, sizes
 from evlog.tlog.shelf import FolderShelf
 from mlmd.errors import InvalidArgumentError
 from mlmd.opening import TLOG_FOLDER
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evlog.log import Log
     from mlmd.web.view import View
 
-COUNTED_MAX: Final = 10_000  # Records that are read to count them: some 100 ms.
+COUNTED_MAX: Final = 5_000  # Records that are read to count them: some 50 ms.
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _FIRST: Final = date(1970, 1, 1)  # Records bear no time before.
 _LAST: Final = date(9998, 12, 31)
@@ -86,4 +86,7 @@ def _covering(place: Path | None, last: int | None) -> dict[str, Any] | None:
         return None
     shelf = FolderShelf(place / TLOG_FOLDER)
     size = next((size for size in sizes(shelf) if size > last), None)
-    return checkpoint_facts(shelf, size) if size is not None else None
+    if size is None:
+        return None
+    note = (shelf.read(f"{CHECKPOINTS}/{size}") or b"").decode(errors="replace")
+    return checkpoint_facts(shelf, size) | {"note": note}

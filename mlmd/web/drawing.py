@@ -191,7 +191,7 @@ def _made(store: MetadataStore, lookup: Lookup, end: int, asked: Asked) -> Drawi
     types = Counter((life.node.kind, life.node.type) for life in growth.lives.values())
     growth = grouping.only(growth, asked.types)
     growth = _grouping(asked.by, lookup)(growth, asked.opened)
-    growth = grouping.nearest(growth, asked.nodes_max)
+    growth = grouping.nearest(growth, asked.nodes_max, asked.opened)
     contexts = [name for name in _context_types(lookup).values() if not name.startswith(("mlmd.", "evlog."))]
     return Drawing(growth, growth.layout(), types, sorted(set(contexts)))
 

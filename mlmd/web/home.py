@@ -12,11 +12,11 @@ from mlmd.display.tables import Table
 from mlmd.errors import InvalidArgumentError
 from mlmd.names import name_of
 from mlmd.recorder.things import LOST, Run
-from mlmd.web.health import health_of
 from mlmd.web.page import Page
-from mlmd.web.run import by_facts
+from mlmd.web.run import put_by
 from mlmd.web.runs import short_facts
 from mlmd.web.view import PLACES, Param, object_path
+from mlmd.web.words import command_line
 from projections.sqlite.lookup import Lookup
 from replay.things import kind_of
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from replay.things import Difference
 
 _NEWEST: Final = 10
-_BROKEN_MAX: Final = 10
-_RUNNING_MAX: Final = 200  # So many that say they are running are looked at, whether they are lost.
+_SHOWN: Final = 10
+_UNEASY: Final = "state IN (FAILED, RUNNING)"  # In one look: there is no index of states.
+_LOOKED_AT_MAX: Final = 200  # So many of the newest.
 _DIFF_RECORDS_MAX: Final = 5_000
 _DIFF_SHOWN: Final = 15
 
@@ -45,34 +46,27 @@ def home_page(view: View) -> Page:
         "broken": _broken(view),
         "calendar": view.site.calendar.bars(view.offset),
         "since": _since(view) if view["since"] else None,
-        "health": None if view.is_past else health_of(view.site),
     }
-    columns = tuple(runs[0]) if runs else ("id",)
+    columns = tuple(runs[0]) if runs else ("id", "label", "type", "state")
     return Page(
         "home.html",
         view.site.name,
         facts,
         table=Table(columns, [tuple(run.values()) for run in runs]),
-        command=f"evlog {f'--at {view.at!r} ' if view.at else ''}status",
+        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "status"]),
         python=f"import mlmd\nmlmd.open(){f'.at({view.at!r})' if view.at else ''}.runs()",
         islands=("home",),
     )
 
 
 def _broken(view: View) -> dict[str, Any]:
-    """Return the newest runs that failed, and those that were running when their process ended."""
-    failed = view.store.runs("state = FAILED").page(0, _BROKEN_MAX)
-    lost = [run for run in view.store.runs("state = RUNNING")[:_RUNNING_MAX] if run.state == LOST]
+    """Return the newest runs that failed, those that were running when their process ended, and how many run."""
+    found = [(run, run.state) for run in view.store.runs(_UNEASY)[:_LOOKED_AT_MAX]]
     return {
-        "failed": [short_facts(run) | {"error": _last_line(run)} for run in map(_run_of(view), failed.nodes)],
-        "failed_total": failed.total,
-        "lost": [short_facts(run) for run in lost[:_BROKEN_MAX]],
-        "lost_total": len(lost),
+        "failed": [short_facts(run) | {"error": _last_line(run)} for run, state in found if state == "FAILED"][:_SHOWN],
+        "lost": [short_facts(run) for run, state in found if state == LOST][:_SHOWN],
+        "running": sum(state == "RUNNING" for _, state in found),
     }
-
-
-def _run_of(view: View) -> Any:
-    return lambda node: Run(view.store.metadata, node)
 
 
 def _last_line(run: Run) -> str | None:
@@ -97,7 +91,7 @@ def _since(view: View) -> dict[str, Any]:
     nodes = [one for one in found.differences if isinstance(one.after, NodePut)]
     counts = Counter((kind_of(one.after), one.what) for one in nodes)
     nodes.sort(key=lambda one: -one.by.offset)
-    types = view.site.engine.review(lambda _log, shown, _end: shown.ask(Lookup.type_names))
+    types = view.ask(Lookup.type_names)
     return told | {
         "counts": [{"kind": kind, "what": what, "count": count} for (kind, what), count in sorted(counts.items())],
         "nodes": len(nodes),
@@ -109,12 +103,12 @@ def _difference(one: Difference, types: dict[int, str]) -> dict[str, Any]:
     after = one.after
     assert isinstance(after, NodePut), "the caller chose them"
     kind = kind_of(after)
-    return by_facts(one.by) | {
+    return put_by(one.by) | {
         "what": one.what,
         "thing": name_of((kind, after.id)),
         "path": object_path(kind, after.id) if kind in PLACES else None,
         "type": types.get(after.type_id),
         "name": after.name,
-        "state": getattr(after, "state", None),
+        "state": None if (state := getattr(after, "state", None)) == "RUNNING" else state,  # It may be lost by now.
         "said": difference_in_words(one) if one.what == "changed" else [],
     }

@@ -25,7 +25,7 @@ from mlmd.display.tables import Table
 from mlmd.display.walk import known
 from mlmd.errors import InvalidArgumentError
 from mlmd.past import Past
-from mlmd.store import ListOptions, OrderByField
+from mlmd.store import ListOptions, MetadataStore, OrderByField
 from mlmd.web.drawing import CONTEXT, DAY, FAN, NONE, TYPE, Asked, Drawing, drawing_of
 from mlmd.web.page import Page
 from mlmd.web.view import Param, object_path
@@ -80,9 +80,7 @@ def start_page(view: View) -> Page:
     """Return the lineage of what was asked for; without, what one could ask for."""
     if view["object"]:
         return _page(view, view["object"])
-    rows = view.store.metadata
-    newest = _newest(rows)
-    return Page("lineages.html", "Lineage", {"newest": newest}, command="evlog lineage OBJECT")
+    return Page("lineages.html", "Lineage", {"newest": _newest(view.store.metadata)}, command="evlog lineage OBJECT")
 
 
 def lineage_page(view: View) -> Page:
@@ -148,7 +146,7 @@ def _facts(shown: _Shown, asked: Asked) -> dict[str, Any]:
         "until": shown.until,
         "since": shown.since,
         "changes": {name: changes.count(name) for name in ("added", "changed", "gone") if shown.since is not None},
-        "there": sum(change != "not yet" for change in changes),
+        "there": sum(change != UNBORN for change in changes),
         "nodes": len(growth.lives),
         "edges": len(growth.edges),
         "note": growth.note,
@@ -222,7 +220,7 @@ class _Rows(Sequence[tuple[Any, ...]]):
         yield growth.hidden.get(key, 0)
 
 
-def _newest(store: Any) -> list[dict[str, Any]]:
+def _newest(store: MetadataStore) -> list[dict[str, Any]]:
     """Return the artifacts that were made last."""
     found = store.get_artifacts(ListOptions(limit=_NEWEST, order_by=OrderByField.ID, is_asc=False))
     return [

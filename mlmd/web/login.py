@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from evlog.author import Caller
 from mlmd import errors
-from mlmd.admission import AUTH, AUTHORIZATION, Asked, Bearer, secret_in
+from mlmd.admission import AUTH, AUTHORIZATION, HTTP_STATUS, Asked, Bearer, secret_in
 from mlmd.places import is_loopback
+from mlmd.tokens import hidden
 from mlmd.web.guard import LOOPBACK
 from mlmd.web.sessions import LIFE_S, Attempts, Sessions
 from mlmd.web.site import read_form
@@ -80,7 +82,7 @@ class TokenGuard:
                 )
             return _visitor(LOCAL, "asserted", peer, "")
         query = f"?{request.url.query}" if request.url.query else ""
-        asked = Asked("web", f"{request.method} {request.url.path}{query}", peer)
+        asked = Asked("web", hidden(f"{request.method} {request.url.path}{query}"), peer)
         secret, session = secret_in(request.headers.get(AUTHORIZATION)), None
         token_hash = None
         if secret is None and (session := request.cookies.get(self._cookie)):
@@ -199,7 +201,7 @@ class TokenGuard:
 
 
 class _Noting:
-    """Middleware: notes how what was let in ended."""
+    """Middleware: notes how what was let in ended, and tells a program what is asked for."""
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._app, self._gate = app, gate
@@ -212,9 +214,12 @@ class _Noting:
         state = scope.setdefault("state", {})
 
         async def send_on(message: Message) -> None:
-            if message["type"] == "http.response.start" and (use := state.pop(_USE, None)) is not None:
-                bearer, asked = use
-                self._gate.note(bearer, asked, str(message["status"]))
+            if message["type"] == "http.response.start":
+                if (use := state.pop(_USE, None)) is not None:
+                    bearer, asked = use
+                    self._gate.note(bearer, asked, str(message["status"]))
+                if message["status"] == HTTP_STATUS[errors.UNAUTHENTICATED]:
+                    MutableHeaders(scope=message)["www-authenticate"] = "Bearer"
             await send(message)
 
         await self._app(scope, receive, send_on)

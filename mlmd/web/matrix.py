@@ -59,13 +59,14 @@ def rows_of(lookup: Lookup, context_id: int, by: str, skip: int, limit: int) -> 
         ways = [*dict.fromkeys([*(one.type for one in children), *shared]), DAY]
         chosen = by if by in ways else _best(children, shared)
         if chosen == DAY:
-            return Rows(DAY, ways, *_days(lookup, context_id, skip, limit))
-        if children:
+            groups, total = _days(lookup, context_id, skip, limit)
+        elif children:
             mine = sorted((one for one in children if one.type == chosen), key=lambda one: -one.id)
-            some, total = mine[skip : skip + limit], len(mine)
+            groups, total = _groups(lookup, mine[skip : skip + limit], None), len(mine)
         else:
             some, total = _sharers(lookup, context_id, chosen, skip, limit)
-        return Rows(chosen, ways, _groups(lookup, some, None if children else context_id), total)
+            groups = _groups(lookup, some, context_id)
+    return Rows(chosen, ways, groups, total)
 
 
 def _best(children: Sequence[Node], shared: dict[str, bool]) -> str:

@@ -12,27 +12,16 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evlog import codec
-from evlog.records import (
-    REMARKS,
-    Entry,
-    Erased,
-    ForeignRowKept,
-    LogRecovered,
-    LossAccepted,
-    PersonalDeclared,
-    Repaired,
-    Restored,
-)
-from mlmd.changes import plain_change
+from evlog.records import Entry, Erased, LogRecovered, LossAccepted, PersonalDeclared, Repaired, Restored
 from mlmd.marking import TAINT
 from mlmd.web.trail import entry_facts
 
 if TYPE_CHECKING:
     from evlog.log import Log
 
-LOOK_S: Final = 0.1
+LOOK_S: Final = 0.05
 _FOUND_MAX: Final = 10_000
-_KINDS: Final = {
+_KINDS: Final[dict[type, str]] = {
     Erased: "erasure",
     PersonalDeclared: "personal",
     Restored: "restore",
@@ -91,9 +80,9 @@ class Notable:
 
 def _rows(entry: Entry) -> list[dict[str, Any]]:
     """Return a row for each thing worth knowing that a record says; of a taint one."""
-    said = entry_facts(entry)
-    changes = [one for one in entry.record.changes if isinstance(one, REMARKS) and not isinstance(one, ForeignRowKept)]
-    rows = [said | {"kind": _KINDS[type(one)], "details": plain_change(one)} for one in changes]
+    facts = entry_facts(entry)
+    said = {name: facts[name] for name in ("offset", "time", "actor", "reason", "what")}
+    kinds = [_KINDS[type(one)] for one in entry.record.changes if type(one) in _KINDS]
     if entry.record.envelope.api == TAINT.name:
-        rows.append(said | {"kind": "taint", "details": {"things": len(entry.record.changes)}})
-    return rows
+        kinds.append("taint")
+    return [said | {"kind": kind} for kind in kinds]

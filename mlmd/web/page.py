@@ -71,8 +71,10 @@ class Page:
     @property
     def forms(self) -> list[str]:
         """Return the forms there are of it, beside HTML."""
-        there = {"json": True, "csv": self.table, "parquet": self.table, "svg": self.graph or self.picture}
-        return [form for form, has in there.items() if has or form in self.streams]
+        # One without rows or nodes is there all the same.
+        rows, drawn = self.table is not None, self.graph is not None or self.picture is not None
+        there = (("json", True), ("csv", rows), ("parquet", rows), ("svg", drawn))
+        return [form for form, has in there if has or form in self.streams]
 
 
 def rendered(page: Page, form: str, view: View) -> bytes:

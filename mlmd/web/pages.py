@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from mlmd.web import artifacts, audit, compare, contexts, forms, home, pipeline, runs, search, sql, types
+from mlmd.web import artifacts, audit, compare, contexts, forms, home, ops, pipeline, runs, search, sql, types
 from mlmd.web.artifact import artifact_page
 from mlmd.web.artifacts import artifacts_page
 from mlmd.web.compare import compare_page
@@ -16,6 +16,7 @@ from mlmd.web.day import day_page
 from mlmd.web.evidence import evidence_page
 from mlmd.web.home import home_page
 from mlmd.web.lineage import PARAMS, START_PARAMS, lineage_page, start_page
+from mlmd.web.ops import ops_page
 from mlmd.web.pipeline import context_page
 from mlmd.web.run import run_page
 from mlmd.web.runs import runs_page
@@ -118,6 +119,7 @@ PAGES: Final[tuple[Entry, ...]] = (
         navigation="Types",
     ),
     Entry("/search", search_page, "What has a text in it; what is named leads to its page.", search.PARAMS),
+    Entry("/ops", ops_page, "How the store is, for who runs it.", ops.PARAMS, role="admin", navigation="Ops"),
     Entry("/taint", forms.taint_page, "What a taint would mark, before it does.", forms.ASKED, role="writer"),
     Entry("/untaint", forms.untaint_page, "From what a mark would be taken away.", forms.ASKED, role="writer"),
     Entry(

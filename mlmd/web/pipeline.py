@@ -31,12 +31,11 @@ PARAMS: Final = (
     Param("n", "How many rows to show.", 50, least=1, most=200),
 )
 _RELATIVES_SHOWN: Final = 50
+_LEAST: Final = 0.01  # What failed at all is not said to be none.
 _LEGEND: Final = (
     "box: a component, with its runs",
     "line: what one makes and the other reads, as the runs shown below have it",
 )
-
-_SHARE_MIN: Final = 0.005  # Less would read as 0 %.
 
 
 def context_page(view: View) -> Page:
@@ -96,8 +95,7 @@ def template_of(components: Sequence[dict[str, Any]], flows: Sequence[dict[str, 
 def _said(one: dict[str, Any]) -> str:
     said = [f"{one['runs']:,} run{'' if one['runs'] == 1 else 's'}"]
     if one["failed"]:
-        share = one["failed"] / one["runs"]
-        said.append(f"{share:.0%} failed" if share >= _SHARE_MIN else "few failed")
+        said.append(f"{max(one['failed'] / one['runs'], _LEAST):.0%} failed")
     if one["cached"]:
         said.append(f"{one['cached']:,} cached")
     return " · ".join(said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.display.cells import time_of
@@ -15,6 +14,7 @@ from mlmd.recorder.search import filter_text
 from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.web.page import Page
 from mlmd.web.view import Param
+from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from mlmd.recorder.rows import Row
@@ -158,7 +158,7 @@ def _command(view: View) -> str:
     parts += [] if view["sort"] == NEWEST else ["--sort", view["sort"]]
     parts += [part for one in view["type"] for part in ("--type", one)]
     parts += ["--cols", ",".join(view["column"])] if view["column"] else []
-    return shlex.join([*parts, "-n", str(view["skip"] + view["limit"])])
+    return command_line([*parts, "-n", str(view["skip"] + view["limit"])])
 
 
 def _python(view: View) -> str:

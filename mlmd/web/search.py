@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import errors
 from mlmd.display.tables import Table
-from mlmd.kinds import KIND_NAMED
+from mlmd.kinds import ARTIFACT, KIND_NAMED
 from mlmd.names import TYPE, name_of
 from mlmd.recorder import references
 from mlmd.recorder.aliases import label_of
 from mlmd.recorder.standing import why_tainted
+from mlmd.recorder.words import ALIAS_TYPE
 from mlmd.web.page import Page
 from mlmd.web.view import PLACES, Param, object_path
 from mlmd.web.words import command_line, instant
@@ -74,11 +75,13 @@ def _row(found: Mention) -> dict[str, Any]:
     return {
         "id": node.id,
         "thing": name_of((found.kind, node.id)),
-        "kind": found.kind,
+        "kind": "alias" if node.type == ALIAS_TYPE else found.kind,
         "name": label_of(node) if found.kind == "artifact" else node.name or name_of((found.kind, node.id)),
         "type": node.type,
         "found_in": found.field,
         "tainted": why_tainted(node) or None,
         "created": instant(node.create_time_since_epoch),
-        "page": f"/{PLACES[found.kind]}/{node.id}",
+        "page": f"/{PLACES[ARTIFACT.name]}/{node.name}"
+        if node.type == ALIAS_TYPE
+        else object_path(found.kind, node.id),
     }

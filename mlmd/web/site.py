@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -18,8 +19,11 @@ from mlmd.web.desk import Desk
 from mlmd.web.guard import Guard, OpenGuard
 from mlmd.web.live import Live
 from mlmd.web.notable import Notable
+from mlmd.web.openapi import description
+from mlmd.web.ops import health_of
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
+from mlmd.web.slow import Slowest
 from mlmd.web.verified import UNCHECKED
 from mlmd.web.view import COMMON, View
 from projections.errors import MissingLibraryError
@@ -89,6 +93,7 @@ class Site:
         self.engine, self.name, self.place, self.watch = engine, name, place, watch
         self.guard = guard or OpenGuard()
         self.notable = Notable(engine.log)
+        self.slowest = Slowest()
         self._cited: OrderedDict[int, Citation] = OrderedDict()
         self._citations: Citations | None = None
         self._lock = Lock()  # Held for the two above.
@@ -98,13 +103,17 @@ class Site:
         self.templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
+            finalize=words.harmless,
             trim_blocks=True,
             lstrip_blocks=True,
             undefined=jinja2.StrictUndefined,
         )
         self.templates.filters.update(words.FILTERS | plotting.FILTERS)
         self.templates.globals.update(
-            navigation=[entry for entry in PAGES if entry.navigation], asset=_asset, forms_of=FORMS
+            navigation=[entry for entry in PAGES if entry.navigation],
+            asset=_asset,
+            forms_of=FORMS,
+            health_of=health_of,
         )
 
     def citation(self, offset: int) -> Citation:
@@ -169,12 +178,19 @@ register_url_convertor("form", _Form())
 def application(site: Site) -> Starlette:
     """Return the pages of a store as an ASGI application."""
     routes: list[Any] = [*tlog.routes(site), *bundle.routes(site)]
+    acting = {action.path: _acting(site, action) for action in ACTIONS}
     for entry in PAGES:
-        answer = _answering(site, entry)
+        answer, act = _answering(site, entry), acting.pop(entry.path, None)
         path = "/index" if entry.path == "/" else entry.path
-        routes += [Route(f"{path}{{form:form}}", answer), Route(entry.path, answer)]
-    routes += [Route(action.path, _acting(site, action), methods=["POST"]) for action in ACTIONS]
+        routes.append(Route(f"{path}{{form:form}}", answer))
+        routes.append(
+            Route(entry.path, answer)
+            if act is None
+            else Route(entry.path, _either(answer, act), methods=["GET", "POST"])
+        )
+    routes += [Route(path, act, methods=["POST"]) for path, act in acting.items()]
     routes.append(Route("/live", _listening(site)))
+    routes += [Route("/healthz", _healthy(site)), Route("/openapi.json", _described(site))]
     routes += site.guard.routes(site)
     routes.append(Mount("/static", StaticFiles(directory=_HERE / "static")))
     made = Starlette(
@@ -194,6 +210,16 @@ def _nothing(request: Request) -> errors.StatusError:
     return errors.NotFoundError(f"{request.url.path}: there is no such page")
 
 
+def _either(answer: Any, act: Any) -> Any:
+    """Return what answers for a page and takes its form, as one: so that it says which methods there are."""
+
+    async def endpoint(request: Request) -> Response:
+        response: Response = await (act if request.method == "POST" else answer)(request)
+        return response
+
+    return endpoint
+
+
 def _answering(site: Site, entry: Entry) -> Any:
     """Return what answers requests for a page."""
 
@@ -201,8 +227,10 @@ def _answering(site: Site, entry: Entry) -> Any:
         asked = read_asked(entry.params, request.query_params.multi_items())
         named = {name: value for name, value in request.path_params.items() if name != "form"}
         path = entry.filled(named)
-        view = View(site, path, named, entry.params, asked, who, form)
-        page = entry.page(view)
+        with closing(View(site, path, named, entry.params, asked, who, form)) as view:
+            return answered(view, entry.page(view), form, path)
+
+    def answered(view: View, page: Page, form: str, path: str) -> Response:
         if page.to:
             return RedirectResponse(view.link(f"{page.to}.{form}" if form else page.to), 303)
         if not form:
@@ -223,6 +251,50 @@ def _answering(site: Site, entry: Entry) -> Any:
         except Exception as error:  # noqa: BLE001 - every failure is an answer
             return site.guard.asked_to_log_in(request, form, error) or site.refused(request, form, error)
 
+    return _timed(site, endpoint)
+
+
+def _timed(site: Site, endpoint: Any) -> Any:
+    """Return an endpoint that notes how long each answer took."""
+
+    async def timed(request: Request) -> Response:
+        started = time.perf_counter()
+        response: Response = await endpoint(request)
+        query = f"?{request.url.query}" if request.url.query else ""
+        took_s = time.perf_counter() - started
+        site.slowest.note(f"{request.method} {request.url.path}{query}", response.status_code, took_s)
+        return response
+
+    return timed
+
+
+def _healthy(site: Site) -> Any:
+    """Return what tells a load balancer whether the store answers: 200 or 503, and no more. Nobody has to log in for it."""
+
+    def ask() -> None:
+        site.engine.review(lambda _log, _view, end: end)
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            await run_in_threadpool(ask)
+        except Exception:  # noqa: BLE001 - whatever it is, the answer is no
+            _LOG.exception("%s: the store does not answer", request.url.path)
+            return Response("the store does not answer\n", 503, media_type="text/plain")
+        return Response("ok\n", 200, media_type="text/plain")
+
+    return endpoint
+
+
+def _described(site: Site) -> Any:
+    """Return what describes all pages and forms, for programs."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            await site.guard.who(request, "reader")
+        except Exception as error:  # noqa: BLE001 - as everywhere
+            return site.refused(request, "json", error)
+        return headers.json_response(description(PAGES, ACTIONS))
+
     return endpoint
 
 
@@ -239,7 +311,8 @@ def _acting(site: Site, action: Action) -> Any:
     """Return what answers a form: it acts, then sends the browser on."""
 
     def act(fields: Sequence[tuple[str, str]], who: Caller) -> str:
-        return action.act(View(site, action.path, {}, action.params, read_asked(action.params, fields), who))
+        with closing(View(site, action.path, {}, action.params, read_asked(action.params, fields), who)) as view:
+            return action.act(view)
 
     async def endpoint(request: Request) -> Response:
         form = "" if "text/html" in request.headers.get("accept", "") else "json"
@@ -252,7 +325,7 @@ def _acting(site: Site, action: Action) -> Any:
             return site.guard.asked_to_log_in(request, form, error) or site.refused(request, form, error)
         return RedirectResponse(to, 303)
 
-    return endpoint
+    return _timed(site, endpoint)
 
 
 def _listening(site: Site) -> Any:

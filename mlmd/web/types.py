@@ -43,12 +43,12 @@ _PYTHON: Final = (
 
 def _rows(lookup: Lookup) -> list[dict[str, Any]]:
     with lookup.snapshot():
-        return [
-            _row(kind, kind.type_message.FromString(unframed(body)), counts)
-            for kind in KINDS
-            for counts in (lookup.count_by_type(kind.name),)
-            for body in lookup.types(kind.name)
-        ]
+        found = [(kind, lookup.types(kind.name), lookup.count_by_type(kind.name)) for kind in KINDS]
+    return [
+        _row(kind, kind.type_message.FromString(unframed(body)), counts)
+        for kind, bodies, counts in found
+        for body in bodies
+    ]
 
 
 def _row(kind: Kind, message: Type, counts: dict[int, int]) -> dict[str, Any]:

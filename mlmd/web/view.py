@@ -134,7 +134,11 @@ class View:
 
     def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
         """Return the answer to a question to the serving view, at the moment of the page."""
-        return self.site.engine.review(lambda _log, shown, end: shown.ask(question, end), self.offset)
+        return self._past.ask(question)
+
+    def close(self) -> None:
+        """Let go of the store. What was read stays."""
+        self._past.close()
 
     @property
     def notice(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup, escape
 
-from mlmd.display.cells import NONE, cut, in_words, moment_in_words, printable, time_of
+from mlmd.display.cells import CELL_MAX, CONTROLS, NONE, cut, in_words, moment_in_words, printable, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,10 +32,18 @@ NOTICES: Final = {
     "mark": "The moment has its name.",
     "saved": "The question is saved: anybody who reads the store can run it.",
 }
+_CONTROLS: Final = {code: said for code, said in CONTROLS.items() if chr(code) not in "\t\n\r"}
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86_400
 _THOUSAND: Final = 1_000
+
+
+def harmless(value: Any) -> Any:
+    """Return a text that turns no other text around, and steers nothing that a page is copied to. Lines stay lines."""
+    if type(value) is not str or (value.isascii() and value.isprintable()):
+        return value
+    return value.translate(_CONTROLS).encode(errors="backslashreplace").decode()
 
 
 def when(value: Any) -> Markup:
@@ -102,4 +110,17 @@ def value(one: Any) -> Any:
     return when(one) if isinstance(one, datetime) else in_words(one)
 
 
-FILTERS: Final = {"when": when, "took": took, "number": number, "size": size, "value": value, "cut": cut}
+def short(text: Any, longest: int = CELL_MAX) -> str:
+    """Return a text in one line of at most so many characters, none of which turns what stands around it."""
+    return cut(printable(str(text)), longest)
+
+
+FILTERS: Final = {
+    "when": when,
+    "took": took,
+    "number": number,
+    "size": size,
+    "value": value,
+    "text": in_words,
+    "cut": short,
+}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from projections.duck.parquet import write
-from projections.duck.wide import literal
+from projections.duck.wide import different, literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,18 +21,23 @@ _INT64: Final = range(-(2**63), 2**63)
 def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], file: Path) -> None:
     """Write a row for each mapping, its values by the names of columns. Raises ExportError, such as for a full disk.
 
-    A value is None, bool, int, float, str, or anything that JSON holds.
+    Names that a database holds for one, such as acc and ACC, get a number; an empty one becomes "column". A value is None, bool, int, float, str, or anything that JSON holds.
     """
-    types = {name: _type_of([row.get(name) for row in rows]) for name in columns}
+    columns = list(dict.fromkeys(columns))
+    types = [_type_of([row.get(name) for row in rows]) for name in columns]
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:") as connection:
         source = Path(folder) / "rows.jsonl"
         with source.open("w", encoding="utf-8") as lines:
             for row in rows:
-                told = {name: _plain(row.get(name), types[name]) for name in columns}
+                told = {
+                    f"c{at}": _plain(row.get(name), form)
+                    for at, (name, form) in enumerate(zip(columns, types, strict=True))
+                }
                 lines.write(json.dumps(told, ensure_ascii=False) + "\n")
-        typed = ", ".join(f"{literal(name)}: {literal(form)}" for name, form in types.items())
+        typed = ", ".join(f"c{at}: {literal(form)}" for at, form in enumerate(types))
+        named = ", ".join(f"c{at} as {quoted(name)}" for at, name in enumerate(different(columns)))
         read = f"read_json({literal(str(source))}, format = 'newline_delimited', columns = {{{typed}}})"
-        write(connection, f"from {read}", file)
+        write(connection, f"select {named} from {read}", file)
 
 
 def _type_of(values: list[Any]) -> str:

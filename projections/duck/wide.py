@@ -107,6 +107,12 @@ def free(taken: set[str], *wanted: str) -> str:
     return name
 
 
+def different(columns: Iterable[str]) -> list[str]:
+    """Return the names of columns so that no two are the same, and none is empty."""
+    taken: set[str] = set()
+    return [free(taken, name or "column") for name in columns]
+
+
 def quoted(name: str) -> str:
     """Return a name as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'

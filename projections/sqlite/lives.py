@@ -53,15 +53,19 @@ def versions_of_type(
 
 
 def newest_neighbours(
-    connection: apsw.Connection, kind: Kind, ids: Collection[int], *, outputs: bool, most: int
+    connection: apsw.Connection, kind: Kind, ids: Collection[int], *, outputs: bool, most: int, in_all: int
 ) -> list[tuple[int, int]]:
-    """Return (id, id of the other end) for the events of artifacts or executions, outputs or inputs: of each the `most` newest others."""
+    """Return (id, id of the other end) for the events of artifacts or executions, outputs or inputs: of each the `most` newest others.
+
+    in_all: of more than so many, those of the lowest ids.
+    """
     far = _FAR[kind]
     sql = (
         f"select j.value, e.{far} from json_each(?) j cross join event e on e.id in"
         f" (select i.id from event i where i.{kind}_id = j.value and i.is_output = ? order by i.{far} desc limit ?)"
+        " limit ?"
     )
-    rows: Any = connection.execute(sql, (_json(sorted(ids)), outputs, most)).fetchall()
+    rows: Any = connection.execute(sql, (_json(sorted(ids)), outputs, most, in_all)).fetchall()
     return rows
 
 

@@ -5,6 +5,7 @@ Lists of ids go to SQLite as one JSON array, so a statement has one text and one
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -80,6 +81,9 @@ _MEMBERS: Final = {
     kind: f"select context_id, count(*) from {link} where context_id {_IN} group by context_id"
     for kind, link in _LINKS.items()
 }
+_RUNS_OF: Final = """
+select distinct execution_id from event where artifact_id = ? and is_output = ? order by execution_id desc limit ?"""
+_NUMBER_OF_RUNS: Final = "select count(distinct execution_id) from event where artifact_id = ? and is_output = ?"
 _SHARING: Final = f"""
 select f.id, f.newest from (
     select s.context_id as id, max(s.execution_id) as newest
@@ -101,9 +105,11 @@ class Lookup:
         self._connection, self._indexes = connection, indexes
         self._execute = connection.cursor().execute
 
-    def snapshot(self) -> apsw.Connection:
-        """Return a `with` block in which all look-ups see one moment."""
-        return self._connection
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Begin a `with` block in which all look-ups see one moment."""
+        with self._connection:
+            yield
 
     def close(self) -> None:
         """Close the connection."""
@@ -241,6 +247,11 @@ class Lookup:
         """Return the ids of the nodes that a filter leaves, ascending; among: of these alone. Raises QueryError."""
         return lineage.nodes(self._connection, wanted, self._indexes, among)
 
+    def runs_of(self, artifact_id: int, *, outputs: bool, limit: int) -> tuple[list[int], int]:
+        """Return the ids of the newest executions that made (outputs) or read an artifact, the newest first, and how many there are in all."""
+        ids = self._all(_RUNS_OF, (artifact_id, outputs, limit))
+        return ids, self._one(_NUMBER_OF_RUNS, (artifact_id, outputs))
+
     def links(self, kind: Kind, ids: Collection[int]) -> list[Link]:
         """Return the links of artifacts or executions to contexts, as they were put."""
         return lineage.links(self._connection, kind, ids)
@@ -314,9 +325,11 @@ class Lookup:
         """Return that for every node of a type."""
         return lives.versions_of_type(self._connection, kind, type_id, before, asked)
 
-    def newest_neighbours(self, kind: Kind, ids: Collection[int], *, outputs: bool, most: int) -> list[tuple[int, int]]:
+    def newest_neighbours(
+        self, kind: Kind, ids: Collection[int], *, outputs: bool, most: int, in_all: int
+    ) -> list[tuple[int, int]]:
         """Return the other ends of events, of each node the newest: see `lives.newest_neighbours`."""
-        return lives.newest_neighbours(self._connection, kind, ids, outputs=outputs, most=most)
+        return lives.newest_neighbours(self._connection, kind, ids, outputs=outputs, most=most, in_all=in_all)
 
     def neighbour_counts(self, kind: Kind, ids: Collection[int]) -> dict[int, int]:
         """Return how many others each artifact or execution shares events with."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "kit"))
 
-from drawings import Shape, graph_of, over_nodes, pipelines
+from drawings import Shape, graph_of, over_nodes, pipelines, put
 
 from mlmd.display.layout import NODE_HEIGHT, NODE_WIDTH, layout
 from mlmd.display.svg import picture
@@ -85,28 +85,11 @@ def _store_ms(shape: Shape, rounds: int) -> float:
     """Return what it takes to ask a store on disk for the whole lineage and to draw it."""
     with tempfile.TemporaryDirectory() as folder:
         store = MetadataStore(pb.ConnectionConfig(sqlite=pb.SqliteMetadataSourceConfig(filename_uri=folder)))
-        artifact_type = store.put_artifact_type(pb.ArtifactType(name="Data"))
-        run_type = store.put_execution_type(pb.ExecutionType(name="Run"))
-        artifacts = [key for key in shape.nodes if key.startswith("art:")]
-        runs = [key for key in shape.nodes if key.startswith("run:")]
-        ids = dict(
-            zip(
-                artifacts,
-                store.put_artifacts([pb.Artifact(type_id=artifact_type, name=key) for key in artifacts]),
-                strict=True,
-            )
-        )
-        ids |= dict(zip(runs, store.put_executions([pb.Execution(type_id=run_type) for _ in runs]), strict=True))
-        store.put_events([_event(ids, *edge) for edge in shape.edges])
+        ids = put(store, shape)
+        runs = [f"run:{number}" for key, number in ids.items() if key.startswith("run:")]
         found = best_ms(lambda: lineage(store, runs).svg(), rounds)
         store.close()
     return found
-
-
-def _event(ids: dict[str, int], source: str, target: str) -> pb.Event:
-    if source.startswith("art:"):
-        return pb.Event(artifact_id=ids[source], execution_id=ids[target], type=pb.Event.INPUT)
-    return pb.Event(artifact_id=ids[target], execution_id=ids[source], type=pb.Event.OUTPUT)
 
 
 def _dot_ms(text: str) -> float:

@@ -68,7 +68,7 @@ class Visitor:
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.wrongs.append(f"console {message.type}: {message.text}")
+            self.wrongs.append(f"console {message.type}: {message.text} {message.location.get('url', '')}")
 
     def _asked(self, request: Request) -> None:
         where = urlsplit(request.url)

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from hypothesis import strategies as st
 
 from mlmd.display.graph import Edge, Graph, Node
+from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlmd.display.layout import Layout
+    from mlmd.store import MetadataStore
 
 Link = tuple[str, str]
 
@@ -51,6 +55,25 @@ def pipelines(count: int, *, warm_starts: int) -> Shape:
             if len(shape.nodes) >= count:
                 break
     return shape
+
+
+def put(store: MetadataStore, shape: Shape, name: str = "") -> dict[str, int]:
+    """Put a lineage of that shape into a store; return the ids by key. name: what the names of artifacts begin with."""
+    artifact_type = store.put_artifact_type(pb.ArtifactType(name="Data"))
+    run_type = store.put_execution_type(pb.ExecutionType(name="Run"))
+    artifacts = [key for key in shape.nodes if key.startswith("art:")]
+    runs = [key for key in shape.nodes if key.startswith("run:")]
+    made = store.put_artifacts([pb.Artifact(type_id=artifact_type, name=f"{name}{key}") for key in artifacts])
+    ids = dict(zip(artifacts, made, strict=True))
+    ids |= dict(zip(runs, store.put_executions([pb.Execution(type_id=run_type) for _ in runs]), strict=True))
+    store.put_events([_event(ids, *edge) for edge in shape.edges])
+    return ids
+
+
+def _event(ids: Mapping[str, int], source: str, target: str) -> pb.Event:
+    if source.startswith("art:"):
+        return pb.Event(artifact_id=ids[source], execution_id=ids[target], type=pb.Event.INPUT)
+    return pb.Event(artifact_id=ids[target], execution_id=ids[source], type=pb.Event.OUTPUT)
 
 
 @st.composite

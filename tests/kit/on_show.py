@@ -46,12 +46,21 @@ FILLED: Final = {
     "/artifacts/{id}": (MODEL, ARTIFACTS + LONG),
     "/contexts/{id}": (1, CONTEXTS + LONG),
     "/lineage/{object}": (f"art:{MODEL}", f"run:{RUNS + LONG}"),
-    "/audit/{offset}": (12,),
+    "/audit/{offset}": (12, 160),
     "/evidence/{day}": ("1999-12-31", datetime.now(UTC).date()),
 }
 """What the field of a path is filled with."""
-ASKED: Final = {"/compare": "run=26&run=38"}
-"""What must be asked of a page for it to show anything."""
+ASKED: Final = {
+    "/runs": "limit=16",  # Rows are all made in the same way: fewer are looked through sooner.
+    "/artifacts": "n=16",
+    "/contexts": "n=16",
+    "/audit": "limit=16",
+    "/compare": "run=26&run=38",
+    "/search": "q=taxi",
+    "/taint": f"object=art:{MODEL}",
+    "/untaint": f"object=art:{MODEL}",
+}
+"""What is asked of a page, for it to show anything, and not too much."""
 
 
 class OnShow(NamedTuple):
@@ -112,6 +121,8 @@ def addresses(entry: Entry) -> list[str]:
 
 
 ADDRESSES: Final = tuple(address for entry in PAGES for address in addresses(entry))
+OF_NOW: Final = {address for entry in PAGES if entry.role == "writer" for address in addresses(entry)}
+"""Pages that lead to an act: there is none in the past, so they are refused there."""
 
 
 def of_moment(address: str, offset: int) -> str:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import stat
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,44 @@ def test_a_full_disk_holds_up_nobody_is_said_once_and_what_waited_is_written_the
     assert found[-1]["times"] > 0
 
 
+def test_a_record_that_has_no_folder_is_said_and_written_once_it_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(access, "_FLUSH_S", 0.01)
+    (tmp_path / "access").write_text("no folder")
+    record = Access(tmp_path)
+    note(record)
+    until = time.monotonic() + 30
+    while not caplog.records and time.monotonic() < until:
+        time.sleep(0.01)
+    assert "cannot be written" in caplog.text
+    (tmp_path / "access").unlink()
+    wait_for_lines(tmp_path, 1)  # Though nobody asks for anything more.
+    record.close()
+
+
+def test_what_is_noted_while_others_are_written_is_written_at_the_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_FLUSH_S", 0.01)
+    record, append = Access(tmp_path), access._append
+    writing, closing = threading.Event(), threading.Event()
+
+    def slow(*given: Any) -> None:
+        writing.set()
+        closing.wait(30)
+        append(*given)
+
+    monkeypatch.setattr(access, "_append", slow)
+    note(record, "ana")
+    assert writing.wait(30)
+    note(record, "bob")
+    record._closed.set()
+    closing.set()
+    record.close()
+    assert [line["actor"] for line in lines(tmp_path)] == ["ana", "bob"]
+
+
 def test_a_flood_of_strangers_is_a_few_lines_and_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "_FLUSH_S", 30)
     record = Access(tmp_path)
@@ -174,8 +213,12 @@ def test_a_number_of_days_that_is_none_is_refused(tmp_path: Path, monkeypatch: p
 
 def test_what_somebody_asks_for_cannot_make_a_line_of_its_own_or_a_long_one(tmp_path: Path) -> None:
     record = Access(tmp_path)
+    note(record, what="GET /\ud800")
+    record.close()
+    assert [line["what"] for line in lines(tmp_path)] == ["GET /\\ud800"]
+    record = Access(tmp_path)
     note(record, what='GET /\n{"actor":"root"}' + "x" * 10_000)
     record.close()
-    [line] = lines(tmp_path)
+    [_, line] = lines(tmp_path)
     assert line["actor"] == "ana"
     assert len(line["what"]) == 300

@@ -18,7 +18,7 @@ from evlog.records import (
     Restored,
     Struct,
 )
-from replay.differences import records_of_types
+from replay.differences import of_record, records_of_types
 from replay.reading import read_backward
 from replay.things import same
 
@@ -168,3 +168,26 @@ def test_the_records_of_a_type_are_found_whatever_their_number(store):
     assert list(records_of_types(view, store.log.read(1), ["Run"])) == []
     backward = records_of_types(view, read_backward(store.log, 0, store.log.end), ["Data"])
     assert next(backward).offset == 599
+
+
+def test_what_one_record_made_of_each_thing_stands_beside_the_version_before(store):
+    store.put(records.artifact(1), records.artifact(2))
+    store.put(records.artifact(1, uri="/elsewhere"))
+    end = store.put(
+        records.artifact(1, uri="/moved"),
+        records.artifact(3),
+        records.artifact(3, uri="/last"),
+        EventPut(id=1, artifact_id=1, execution_id=1, type="INPUT", time_ms=7),
+        LogRecovered(segment="s", position=1, size=1, sha256=b"", reason="torn", quarantine="q"),
+    )
+    store.put(records.artifact(1, uri="/later"))
+    entry = next(store.log.read(end - 1, end))
+    found = of_record(store.log, store.view, entry)
+    assert [(one.what, replay.things.key_of(one.after)) for one in found] == [
+        ("changed", ("artifact", 1)),
+        ("added", ("artifact", 3)),
+        ("linked", ("event", 1)),
+    ]
+    assert fields(found[0]) == {"uri": ("/elsewhere", "/moved")}
+    assert fields(found[1])["uri"] == (None, "/last")
+    assert of_record(store.log, store.view, entry, 1) == found[:1]

@@ -86,9 +86,9 @@ class Explorer {
       { class: "tools" },
       this.search,
       tool("+", "Nearer (+)", middle(1.5)),
-      tool("−", "Farther (-)", middle(1 / 1.5)),
-      tool("Fit", "All of it (0)", () => this.fly(fitting(this.model, this.painter))),
-      tool("Copy link", "Copy a link to exactly this", () => void this.copy()),
+      tool("−", "Farther (−)", middle(1 / 1.5)),
+      tool("Fit", "Fit: all of it (0)", () => this.fly(fitting(this.model, this.painter))),
+      tool("Copy link", "Copy link to exactly this", () => void this.copy()),
       this.svg,
       tool("?", "Keys (?)", () => this.keys()),
     );
@@ -276,8 +276,9 @@ class Explorer {
       const [, state, flags] = this.model.version(at) ?? [0, "not yet", []];
       const change = STATUS_WORDS[this.model.status[at]!]!;
       const cell = row.querySelector<HTMLElement>("[data-state]");
-      const words = [state, ...flags].filter(Boolean).map((word) => element("span", { class: `badge ${word.toLowerCase()}` }, word));
-      cell?.replaceChildren(...words.flatMap((word) => [word, " "]));
+      const words = [state, ...flags.filter((flag) => flag !== "cached" && flag !== "lost")].filter((word) => word && word !== "UNKNOWN");
+      const badges = words.map((word, index) => element("span", { class: `${index ? "badge" : "state"} ${word.toLowerCase()}` }, word));
+      cell?.replaceChildren(...badges.flatMap((badge) => [badge, " "]));
       row.querySelector("[data-change]")?.replaceChildren(element("span", { class: `change ${change.replace(" ", "-")}` }, this.time.since === null ? "" : change));
     }
     const moment = document.querySelector("#list [data-moment]");

@@ -82,6 +82,37 @@ def test_what_is_not_shown_is_counted_beside_its_node() -> None:
     assert "+1 artifact" in texts_of(found["run:1"])
 
 
+@pytest.mark.parametrize(
+    ("flag", "look", "words"),
+    [
+        ("added", "ad", "dashes around it: added"),
+        ("changed", "ch", "dots around it: changed"),
+        ("gone", "go", "crossed out: gone"),
+    ],
+)
+def test_what_became_of_a_node_is_drawn_around_it_and_said(flag: str, look: str, words: str) -> None:
+    root = parsed(Graph([node("art:1", "", flag), node("art:2")], []))
+    found = nodes_in(root)
+    lines = [one for one in found["art:1"].iter() if one.attrib.get("class") == look]
+    assert {one.attrib.get("stroke-dasharray") for one in lines} == {{"added": "6 3", "changed": "1.5 3"}.get(flag)}
+    assert len(lines) == (2 if flag == "gone" else 1)
+    assert any(flag in text for text in texts_of(found["art:1"]))
+    assert words in " ".join(texts_of(root))  # In one line, or in two.
+    assert not any(flag in text for text in texts_of(found["art:2"]))
+
+
+def test_what_is_not_there_yet_is_faint_dashed_and_said() -> None:
+    root = parsed(Graph([node("art:1", "", "not yet"), node("run:1")], [Edge("art:1", "run:1", flag="not yet")]))
+    ghost = nodes_in(root)["art:1"]
+    [box] = ghost.findall(f"{SVG}rect")
+    assert (box.attrib["class"], box.attrib["fill"]) == ("gh", "none")
+    assert "stroke-dasharray" in box.attrib
+    assert any("not yet" in text for text in texts_of(ghost))
+    [line] = [path for path in root.iter(f"{SVG}path") if path.attrib["class"] == "ed"]
+    assert "stroke-dasharray" in line.attrib
+    assert not any("not finished" in text for text in texts_of(root))
+
+
 def test_an_edge_ends_in_a_head_at_its_target_and_says_its_role() -> None:
     root = parsed(Graph([node("art:1"), node("run:1")], [Edge("art:1", "run:1", "warm_start")]))
     line, head = root.findall(f".//{SVG}path")

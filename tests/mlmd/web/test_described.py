@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: it is for developers alone")
-EXAMPLES = max(3, settings().max_examples // 12)
+EXAMPLES = max(3, settings().max_examples // 25)
 
 
 @pytest.fixture(scope="module")

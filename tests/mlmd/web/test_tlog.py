@@ -217,7 +217,7 @@ def test_a_bundle_of_a_store_that_nobody_signs_says_what_it_is_worth(tmp_path: P
         bundle.extractall(tmp_path / "bundle")
     engine.close()
     readme = (tmp_path / "bundle" / "README.txt").read_text()
-    assert "Nobody signs this store" in readme
+    assert "No signed checkpoint is over all of these records" in readme
     command = next(line.split() for line in readme.splitlines() if "evlog check" in line and "proofs/" in line)
     result = run("check", tmp_path / "bundle" / command[2], *command[3:])
     assert result.exit_code == 0, result.output

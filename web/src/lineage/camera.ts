@@ -11,7 +11,7 @@ export interface Size {
   height: number;
 }
 
-export const ZOOM_MIN = 0.02;
+export const ZOOM_MIN = 0.001;
 export const ZOOM_MAX = 4;
 const READABLE = 0.55; // Below, names cannot be read.
 

@@ -3,13 +3,19 @@
  * margin around it, so that moving a little is copying.
  */
 import type { Camera } from "./camera";
-import { ADDED, CHANGED, GONE, type EdgeData, type Model, UNBORN } from "./model";
+import { pointsOf, Segments } from "./segments";
+import { ADDED, CHANGED, GONE, type EdgeData, type Model, SAME, UNBORN } from "./model";
 
 const MARGIN = 256; // Pixels kept beyond each side.
-const TEXT_ZOOM = 0.45;
+const TEXT_ZOOM = 0.5;
+const NAME_ZOOM = 0.3; // Names alone, larger than the picture says.
 const SHAPE_ZOOM = 0.16;
 const CURVE_ZOOM = 0.2;
+const DASHED_MAX = 600; // Lines in sight: to dash more takes longer than all else.
 const DIM = 0.22;
+const DOT_ALPHAS = [DIM, 0.5, 0.85] as const;
+const LINES = [UNBORN, UNBORN, SAME, SAME, ADDED, ADDED] as const; // Of each what is dim last.
+const LINE_OF: Readonly<Record<number, number>> = { [UNBORN]: 0, [SAME]: 1, [ADDED]: 2 };
 const FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif";
 const COLOURS = ["ground", "text", "faint", "artifact", "execution", "border", "bad", "good", "past", "focus"] as const;
 const MARKS: Record<number, readonly [Colour, number[]]> = { [ADDED]: ["good", [6, 3]], [CHANGED]: ["past", [1.5, 3]], [GONE]: ["bad", []] };
@@ -30,8 +36,9 @@ export interface Marked {
 export class Painter {
   private readonly kept = document.createElement("canvas");
   private keptAt: Camera | null = null;
+  private margin = 0;
   private colours = {} as Record<Colour, string>;
-  private readonly boxes: Float32Array;
+  private readonly segments: Segments;
   private readonly fitted = new Map<string, string>();
   private ratio = 1;
   width = 0;
@@ -41,7 +48,7 @@ export class Painter {
     private readonly canvas: HTMLCanvasElement,
     private readonly model: Model,
   ) {
-    this.boxes = boxesOf(model);
+    this.segments = new Segments(model);
     this.readColours();
   }
 
@@ -72,7 +79,9 @@ export class Painter {
   paint(camera: Camera, marked: Marked): void {
     const kept = this.keptAt;
     const shift = kept === null ? [0, 0] : [(kept.x - camera.x) * camera.zoom, (kept.y - camera.y) * camera.zoom];
-    if (kept === null || kept.zoom !== camera.zoom || Math.abs(shift[0]!) > MARGIN || Math.abs(shift[1]!) > MARGIN) {
+    if (kept === null || kept.zoom !== camera.zoom || Math.abs(shift[0]!) > this.margin || Math.abs(shift[1]!) > this.margin) {
+      // Who pans goes on panning; else what is out of sight would be drawn for nothing.
+      this.margin = kept !== null && kept.zoom === camera.zoom ? MARGIN : 0;
       this.draw(camera, marked);
       this.keptAt = { ...camera };
       shift.fill(0);
@@ -88,57 +97,62 @@ export class Painter {
     const to = this.kept.getContext("2d")!;
     const { zoom } = camera;
     const scale = zoom * this.ratio;
+    const [wide, high] = [(this.width + 2 * this.margin) * this.ratio, (this.height + 2 * this.margin) * this.ratio];
+    to.save();
     to.setTransform(1, 0, 0, 1, 0, 0);
+    to.beginPath();
+    to.rect((this.kept.width - wide) / 2, (this.kept.height - high) / 2, wide, high);
+    to.clip();
     to.fillStyle = this.colours.ground;
     to.fillRect(0, 0, this.kept.width, this.kept.height);
     to.setTransform(scale, 0, 0, scale, this.kept.width / 2 - camera.x * scale, this.kept.height / 2 - camera.y * scale);
-    const halfX = this.kept.width / 2 / scale;
-    const halfY = this.kept.height / 2 / scale;
+    const [halfX, halfY] = [wide / 2 / scale, high / 2 / scale];
     const seen: Bounds = [camera.x - halfX, camera.y - halfY, camera.x + halfX, camera.y + halfY];
     this.drawEdges(to, zoom, seen, marked);
     if (zoom < SHAPE_ZOOM) this.drawDots(to, zoom, seen, marked);
     else this.drawNodes(to, zoom, seen, marked);
+    to.restore();
   }
 
   private drawEdges(to: CanvasRenderingContext2D, zoom: number, seen: Bounds, marked: Marked): void {
-    const { model, boxes } = this;
-    const curved = zoom >= CURVE_ZOOM;
-    const lines = new Map<string, { look: Line; edges: EdgeData[] }>();
+    const { model, segments } = this;
+    const { ends, count } = segments;
+    const dim = marked.related === null ? null : segments.beside((edge) => !isRelated(edge, marked));
+    const heaps = LINES.map(() => new Uint32Array(count));
+    const filled = LINES.map(() => 0);
+    for (let at = 0; at < count; at++) {
+      const [x, y, toX, toY] = [ends[4 * at]!, ends[4 * at + 1]!, ends[4 * at + 2]!, ends[4 * at + 3]!];
+      if (Math.max(x, toX) < seen[0] || Math.min(x, toX) > seen[2] || Math.max(y, toY) < seen[1] || Math.min(y, toY) > seen[3]) continue;
+      const line = 2 * LINE_OF[model.bornStatus(segments.born[at]!)]! + (dim?.[at] ?? 0);
+      heaps[line]![filled[line]!++] = at;
+    }
     const wide = Math.max(1, 0.7 / zoom);
-    model.edges.forEach((edge, at) => {
-      const box = 4 * at;
-      if (boxes[box]! > seen[2] || boxes[box + 1]! > seen[3] || boxes[box + 2]! < seen[0] || boxes[box + 3]! < seen[1]) return;
-      const status = model.edgeStatus(edge);
-      const dim = marked.related !== null && !(marked.related.has(edge.source) && marked.related.has(edge.target));
-      const name = `${status}${dim}`;
-      let line = lines.get(name);
-      if (!line) lines.set(name, (line = { look: lineOf(status, dim, marked.related !== null, this.colours), edges: [] }));
-      line.edges.push(edge);
-    });
-    for (const { look, edges } of lines.values()) {
+    LINES.forEach((status, line) => {
+      if (!filled[line]) return;
+      const look = lineOf(status, line % 2 === 1, marked.related !== null, this.colours);
       to.globalAlpha = look.alpha;
-      to.strokeStyle = to.fillStyle = look.colour;
+      to.strokeStyle = look.colour;
       to.lineWidth = wide * look.weight;
-      to.setLineDash(zoom >= SHAPE_ZOOM ? look.dash : []);
+      to.setLineDash(zoom >= SHAPE_ZOOM && filled[line]! <= DASHED_MAX ? look.dash : []);
       to.beginPath();
-      for (const edge of edges) this.trace(to, edge, curved);
+      this.trace(to, heaps[line]!.subarray(0, filled[line]), zoom >= CURVE_ZOOM);
       to.stroke();
-      if (zoom >= TEXT_ZOOM) {
-        to.setLineDash([]);
-        for (const edge of edges) this.head(to, edge);
-      }
+    });
+    to.setLineDash([]);
+    if (zoom >= TEXT_ZOOM) {
+      for (const edge of model.edges) this.head(to, edge, seen, marked);
+      to.globalAlpha = 1;
+      this.drawRoles(to, seen, marked);
     }
     to.globalAlpha = 1;
-    to.setLineDash([]);
-    if (zoom >= TEXT_ZOOM) this.drawRoles(to, seen, marked);
   }
 
-  private trace(to: CanvasRenderingContext2D, edge: EdgeData, curved: boolean): void {
-    const points = this.pointsOf(edge);
-    to.moveTo(points[0]!, points[1]!);
-    for (let at = 2; at < points.length; at += 2) {
-      const [fromX, fromY, x, y] = [points[at - 2]!, points[at - 1]!, points[at]!, points[at + 1]!];
-      if (!curved || fromY === y) to.lineTo(x, y);
+  private trace(to: CanvasRenderingContext2D, heap: Uint32Array, curved: boolean): void {
+    const { ends } = this.segments;
+    for (const at of heap) {
+      const [fromX, fromY, x, y] = [ends[4 * at]!, ends[4 * at + 1]!, ends[4 * at + 2]!, ends[4 * at + 3]!];
+      to.moveTo(fromX, fromY);
+      if (!curved || fromY === y || fromX === x) to.lineTo(x, y);
       else {
         const middle = (fromX + x) / 2;
         to.bezierCurveTo(middle, fromY, middle, y, x, y);
@@ -146,22 +160,19 @@ export class Painter {
     }
   }
 
-  private head(to: CanvasRenderingContext2D, edge: EdgeData): void {
-    const points = this.pointsOf(edge);
+  private head(to: CanvasRenderingContext2D, edge: EdgeData, seen: Bounds, marked: Marked): void {
+    const points = pointsOf(this.model, edge);
     const [x, y] = [points[points.length - 2]!, points[points.length - 1]!];
+    if (x < seen[0] || x > seen[2] || y < seen[1] || y > seen[3]) return;
+    const look = lineOf(this.model.bornStatus(edge.born), marked.related !== null && !isRelated(edge, marked), marked.related !== null, this.colours);
     const back = x > points[points.length - 4]! ? -6 : 6;
+    to.globalAlpha = look.alpha;
+    to.fillStyle = look.colour;
     to.beginPath();
     to.moveTo(x, y);
     to.lineTo(x + back, y - 3);
     to.lineTo(x + back, y + 3);
     to.fill();
-  }
-
-  private pointsOf(edge: EdgeData): readonly number[] {
-    if (edge.points) return edge.points;
-    const { nodes, halfWidth } = this.model;
-    const [source, target] = [nodes[edge.source]!, nodes[edge.target]!];
-    return [source.x + halfWidth, source.y, target.x - halfWidth, target.y];
   }
 
   private drawRoles(to: CanvasRenderingContext2D, seen: Bounds, marked: Marked): void {
@@ -171,9 +182,9 @@ export class Painter {
     to.strokeStyle = this.colours.ground;
     to.fillStyle = this.colours.faint;
     for (const edge of this.model.edges) {
-      if (!edge.role || this.model.edgeStatus(edge) === UNBORN) continue;
-      if (marked.related !== null && !(marked.related.has(edge.source) && marked.related.has(edge.target))) continue;
-      const points = this.pointsOf(edge);
+      if (!edge.role || this.model.bornStatus(edge.born) === UNBORN) continue;
+      if (marked.related !== null && !isRelated(edge, marked)) continue;
+      const points = pointsOf(this.model, edge);
       const [x, y] = [points[0]!, points[1]!];
       if (x < seen[0] || x > seen[2] || y < seen[1] || y > seen[3]) continue;
       const forth = points[2]! > x;
@@ -188,7 +199,7 @@ export class Painter {
   private drawDots(to: CanvasRenderingContext2D, zoom: number, seen: Bounds, marked: Marked): void {
     const { model } = this;
     const { halfWidth, halfHeight } = model;
-    const heaps = new Map<string, number[]>();
+    const heaps = COLOURS.map(() => DOT_ALPHAS.map(() => [] as number[]));
     model.nodes.forEach((node, at) => {
       if (node.x + halfWidth < seen[0] || node.x - halfWidth > seen[2] || node.y + halfHeight < seen[1] || node.y - halfHeight > seen[3]) return;
       const status = model.status[at]!;
@@ -196,31 +207,28 @@ export class Painter {
       const colour: Colour =
         at === marked.selected || marked.matches.has(at) ? "focus" : mark ? mark[0] : model.has(at, "tainted") ? "bad" : status === UNBORN ? "faint" : "border";
       const dim = (marked.related !== null && !marked.related.has(at)) || status === UNBORN;
-      const name = `${colour} ${dim ? DIM : node.kind === "artifact" ? 0.85 : 0.5}`;
-      let heap = heaps.get(name);
-      if (!heap) heaps.set(name, (heap = []));
-      heap.push(at);
+      heaps[COLOURS.indexOf(colour)]![dim ? 0 : node.kind === "artifact" ? 2 : 1]!.push(at);
     });
     const high = Math.max(2 * halfHeight, 1.5 / zoom);
-    for (const [name, heap] of heaps) {
-      const [colour, alpha] = name.split(" ") as [Colour, string];
-      to.fillStyle = this.colours[colour];
-      to.globalAlpha = Number(alpha);
-      for (const at of heap) {
-        const node = model.nodes[at]!;
-        to.fillRect(node.x - halfWidth, node.y - high / 2, 2 * halfWidth, high);
-      }
-    }
+    heaps.forEach((alphas, colour) => {
+      to.fillStyle = this.colours[COLOURS[colour]!];
+      alphas.forEach((heap, alpha) => {
+        to.globalAlpha = DOT_ALPHAS[alpha]!;
+        for (const at of heap) {
+          const node = model.nodes[at]!;
+          to.fillRect(node.x - halfWidth, node.y - high / 2, 2 * halfWidth, high);
+        }
+      });
+    });
     to.globalAlpha = 1;
   }
 
   private drawNodes(to: CanvasRenderingContext2D, zoom: number, seen: Bounds, marked: Marked): void {
-    const { halfWidth, halfHeight } = this.model;
+    const { halfWidth } = this.model;
     this.model.nodes.forEach((node, at) => {
       if (node.x + halfWidth + 8 < seen[0] || node.x - halfWidth - 8 > seen[2] || node.y + 30 < seen[1] || node.y - 30 > seen[3]) return;
       to.globalAlpha = marked.related !== null && !marked.related.has(at) ? DIM : 1;
       this.drawNode(to, at, zoom, marked);
-      void halfHeight;
     });
     to.globalAlpha = 1;
     to.setLineDash([]);
@@ -271,7 +279,9 @@ export class Painter {
       to.stroke();
       to.setLineDash([]);
     }
-    if (zoom >= TEXT_ZOOM) this.drawWords(to, at, unborn ? colours.faint : colours.text, marked.roots.has(at));
+    const ink = unborn ? colours.faint : colours.text;
+    if (zoom >= TEXT_ZOOM) this.drawWords(to, at, ink, marked.roots.has(at));
+    else if (zoom >= NAME_ZOOM) this.drawName(to, at, ink);
   }
 
   private shape(to: CanvasRenderingContext2D, at: number, inset: number, shift = 0): void {
@@ -280,6 +290,15 @@ export class Painter {
     const [w, h] = [halfWidth - inset, halfHeight - inset];
     to.beginPath();
     to.roundRect(x - w + shift, y - h + shift, 2 * w, 2 * h, kind === "artifact" ? h : 3);
+  }
+
+  private drawName(to: CanvasRenderingContext2D, at: number, ink: string): void {
+    const { x, y } = this.model.nodes[at]!;
+    to.fillStyle = ink;
+    to.textAlign = "center";
+    to.textBaseline = "middle";
+    to.font = `22px ${FONT}`;
+    to.fillText(this.fit(to, this.model.title(at), 2 * this.model.halfWidth - 14), x, y + 1);
   }
 
   private drawWords(to: CanvasRenderingContext2D, at: number, ink: string, root: boolean): void {
@@ -339,20 +358,6 @@ function lineOf(status: number, dim: boolean, selected: boolean, colours: Record
   return { alpha: dim ? 0.15 : selected ? 1 : 0.75, colour: selected && !dim ? colours.border : colours.faint, dash: [], weight };
 }
 
-/** Left, top, right and bottom of each edge. */
-export function boxesOf(model: Model): Float32Array {
-  const boxes = new Float32Array(4 * model.edges.length);
-  model.edges.forEach((edge, at) => {
-    const [source, target] = [model.nodes[edge.source]!, model.nodes[edge.target]!];
-    const points = edge.points ?? [source.x, source.y, target.x, target.y];
-    const box = [Infinity, Infinity, -Infinity, -Infinity];
-    for (let one = 0; one < points.length; one += 2) {
-      box[0] = Math.min(box[0]!, points[one]!);
-      box[1] = Math.min(box[1]!, points[one + 1]!);
-      box[2] = Math.max(box[2]!, points[one]!);
-      box[3] = Math.max(box[3]!, points[one + 1]!);
-    }
-    boxes.set(box, 4 * at);
-  });
-  return boxes;
+function isRelated(edge: EdgeData, marked: Marked): boolean {
+  return marked.related === null || (marked.related.has(edge.source) && marked.related.has(edge.target));
 }

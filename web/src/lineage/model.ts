@@ -138,10 +138,11 @@ export class Model {
     return { there: this.nodes.length - counts[UNBORN]!, added: counts[ADDED]!, changed: counts[CHANGED]!, gone: counts[GONE]! };
   }
 
-  edgeStatus(edge: EdgeData): number {
+  /** What became of an edge that a record put. */
+  bornStatus(born: number): number {
     const to = this.since === null ? this.until : Math.max(this.since, this.until);
-    if (edge.born >= to) return UNBORN;
-    return this.since !== null && edge.born >= Math.min(this.since, this.until) ? ADDED : SAME;
+    if (born >= to) return UNBORN;
+    return this.since !== null && born >= Math.min(this.since, this.until) ? ADDED : SAME;
   }
 
   version(at: number): Version | undefined {
@@ -222,6 +223,7 @@ export class Model {
     const node = this.nodes[at]!;
     const version = this.version(at);
     const [, state, flags] = version ?? [0, "", []];
+    if (node.members) return [STATUS_WORDS[this.status[at]!]!, state].filter(Boolean); // Its state counts the flags of all.
     const said: string[] = [STATUS_WORDS[this.status[at]!]!, ...["tainted", "lost", "live"].filter((flag) => flags.includes(flag))];
     if (node.kind === "artifact") said.push(node.type);
     if (!UNREMARKABLE.has(state)) said.push(state);
@@ -242,7 +244,8 @@ export class Model {
     const node = this.nodes[at]!;
     const what = node.members ? `group of ${node.members.length}` : node.kind === "artifact" ? "artifact" : "run";
     const ways = `${plural(this.into[at]!.length, "arrow")} in, ${this.from[at]!.length} out`;
-    return [this.title(at), `${what} ${node.members ? "" : node.key}`.trim(), ...this.remarks(at), ways, this.hiddenWords(at) && `${this.hiddenWords(at)} not shown`]
+    const key = node.members || this.title(at).includes(node.key) ? "" : ` ${node.key}`;
+    return [this.title(at), what + key, ...this.remarks(at), ways, this.hiddenWords(at) && `${this.hiddenWords(at)} not shown`]
       .filter(Boolean)
       .join(", ");
   }

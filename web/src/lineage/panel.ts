@@ -32,7 +32,7 @@ export function panel(model: Model, at: number, start: string, links: Links, act
     add("its own lineage", links.lineage(node.key));
     if (node.hidden) add(`show ${model.hiddenWords(at).replace("+", "")} more`, links.opened(node.key));
     if (start && start !== node.key) add(`the way from ${start}`, links.way(start, node.key));
-    else list.append(element("li", {}, button("way from here to …", "Find the way from here: then choose the other end (p)", () => acts.begin(at))));
+    else list.append(element("li", {}, button("way from here to …", "way from here to …: choose the other end, then p", () => acts.begin(at))));
   }
   made.append(list);
   if (node.members) made.append(members(node.members, links));

@@ -32,7 +32,7 @@ export class TimeBar {
     this.sinceRow = element("div", { class: "track since" }, this.sinceRange);
     this.play.setAttribute("aria-pressed", "false");
     this.compare.setAttribute("aria-pressed", "false");
-    const now = button("Now", "Show the newest moment (End)", () => this.look(this.end, this.since));
+    const now = button("Now", "Now: the newest moment (End)", () => this.look(this.end, this.since));
     const back = button("[", "To the record before ([)", () => this.step(false));
     const forth = button("]", "To the next record (])", () => this.step(true));
     this.element = element(
@@ -111,7 +111,7 @@ export class TimeBar {
   }
 
   toggleCompare(): void {
-    const before = this.model.step(this.until, false);
+    const before = this.model.step(this.model.step(this.until + 1, false), false); // So that the last change is seen.
     this.look(this.until, this.since === null ? before : null);
   }
 

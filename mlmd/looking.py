@@ -1,4 +1,4 @@
-"""What `doctor` looks at in the folder of a store: the machine under it, the log, the views, what is signed. Changes nothing."""
+"""What `evlog doctor` and the page of operations look at in the folder of a store: the machine under it, the log, the views, what is signed. Changes nothing."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import shutil
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from evlog import ballast, head, segment, storage
+from evlog import ballast, head, identity, segment, storage
 from evlog.files import RealFolder
 from evlog.log import LOCK_NAME
 from evlog.tlog import anchors, keys
 from evlog.tlog.archive import CHECKPOINT
-from mlmd.cli.examining import Checked
-from mlmd.cli.reading import opened_log
-from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, newest_checkpoint
-from mlmd.publishing import identity_of
+from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, newest_checkpoint, opened_log
 from projections.errors import ViewError
 from projections.generations import HISTORY
 from projections.sqlite.view import View
@@ -30,6 +27,16 @@ _ROOM_BAD: Final = 64 << 20
 _ROOM_LOW: Final = 1 << 30
 _GIB: Final = 1 << 30
 _DAY_S: Final = 86_400
+
+
+class Checked(NamedTuple):
+    """What one look found. next: the command that mends it; damage: what the store promised is broken."""
+
+    check: str
+    state: Literal["ok", "note", "bad"]
+    what: str
+    next: str | None = None
+    damage: bool = False
 
 
 # The machine under the store -----------------------------------------------------------------------------------------
@@ -180,7 +187,7 @@ def _history(place: Path) -> Iterator[Checked]:
 
 
 def _signing(place: Path) -> Iterator[Checked]:
-    ident, tlog = identity_of(place), place / TLOG_FOLDER
+    ident, tlog = identity.read(RealFolder(place / LOG_FOLDER)), place / TLOG_FOLDER
     path = keys.place_of(ident.log_id)
     if path.exists() or os.environ.get(keys.VARIABLE):
         key = keys.read(path, ident.origin)
@@ -211,7 +218,7 @@ def _anchors(place: Path) -> Iterator[Checked]:
             "anchors", "note", "no copy of a checkpoint elsewhere", f"evlog -s {place} checkpoint --copy-to PLACE"
         )
         return
-    found = anchors.newest_of(place, identity_of(place))
+    found = anchors.newest_of(place, identity.read(RealFolder(place / LOG_FOLDER)))
     for one in found.unread:
         yield Checked("anchors", "bad", one, f"the place made reachable, or evlog -s {place} checkpoint --forget PLACE")
     for promise in found.promises:
