@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import pytest
 from chromium import USUAL, Visitor
-from mlmd.web.examples import EXAMPLES
 from on_show import OnShow, on_show
 
 import mlmd
