@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from on_show import FILLED, HOSTILE, record
 from shown import Client
-from starlette.testclient import TestClient
 
 import mlmd
 from mlmd.engine import Engine
@@ -21,6 +20,8 @@ from mlmd.web.site import Site, application
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from starlette.testclient import TestClient
 
     from mlmd.web.pages import Entry
     from mlmd.web.view import Param

@@ -10,7 +10,6 @@ import pytest
 from commands import run
 from serving import Process
 from shown import Client
-from starlette.testclient import TestClient
 
 from mlmd import access, tokens
 from mlmd.admission import gate_of
@@ -24,6 +23,8 @@ from mlmd.web.view import Param
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from starlette.testclient import TestClient
 
     from mlmd.tokens import Role
     from mlmd.web.view import View

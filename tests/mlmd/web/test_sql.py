@@ -14,7 +14,6 @@ import duckdb
 import factory
 import pytest
 from shown import Client
-from starlette.testclient import TestClient
 
 import mlmd
 from mlmd.engine import Engine
@@ -26,6 +25,8 @@ from projections.duck import console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from starlette.testclient import TestClient
 
     from mlmd.recorder.store import Store
 

@@ -15,7 +15,6 @@ import signed
 from insider import position_of, swap
 from published import VERIFIER
 from shown import Client
-from starlette.testclient import TestClient
 from stores import put, run
 
 from evlog import frame, merkle, segment
@@ -31,6 +30,8 @@ from mlmd.web.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from starlette.testclient import TestClient
 
 PAGES = ("/", "/audit", "/audit/3", "/evidence", "/lineage", "/nowhere")
 
