@@ -183,6 +183,21 @@ def prove(metadata: MetadataStore, thing: Thing | int, *, sign: bool = True, sta
     return found
 
 
+def prove_records(
+    metadata: MetadataStore, offsets: Sequence[int], *, sign: bool = True, stage: Stage = silent
+) -> list[Proof]:
+    """Return the proofs of whole records, all under one checkpoint. Raises as `prove`."""
+
+    def question(log: Log, _: View, end: int) -> list[Proof]:
+        if (last := max(offsets)) >= end:
+            raise errors.OutOfRangeError(f"there is no #{last:,}: the last record is #{end - 1:,}")
+        signed, node = _tree(log, last, sign=sign, stage=stage)
+        return [_made(log, *record_at(log, offset), signed, node) for offset in offsets]
+
+    found: list[Proof] = metadata._backend.review(question)  # noqa: SLF001 - as above
+    return found
+
+
 def record_at(log: Log, offset: int) -> tuple[Entry, list[int]]:
     """Return a record, and all of its changes by number. Raises as `Log.read`."""
     entry = next(log.read(offset, offset + 1, sealed=True))  # A proof is of what is stored, and needs no key.
@@ -200,7 +215,10 @@ def record_of(log: Log, view: View, thing: Thing, end: int) -> tuple[Entry, list
 
 def make(log: Log, entry: Entry, wanted: list[int], *, sign: bool, stage: Stage = silent) -> Proof:
     """Return the proof of some changes of a record. Raises EvidenceError, LogError."""
-    signed, node = _tree(log, entry.offset, sign=sign, stage=stage)
+    return _made(log, entry, wanted, *_tree(log, entry.offset, sign=sign, stage=stage))
+
+
+def _made(log: Log, entry: Entry, wanted: list[int], signed: Signed, node: Node) -> Proof:
     made = evidence.make(log.frame(entry.offset), wanted, node, signed)
     evidence.check(made)  # Before anyone relies on it: the tiles may be damaged.
     return Proof(made, entry, [entry.record.changes[number] for number in wanted])

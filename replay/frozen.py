@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evlog.log import Log
-    from projections.duck.database import Connection
     from projections.duck.frozen import Frozen
     from replay.follow import Progress
 
@@ -27,6 +26,10 @@ _SMALL_RECORDS: Final = (
     4_096  # and in any case while it is short: that takes no longer than to write the new records alone.
 )
 _ERASED: Final = Erased.__struct_config__.tag
+_ERASURES: Final = """
+select count(*) from records
+where "offset" >= $1 and list_contains(list_transform(changes, lambda change: change.kind), $2)
+"""
 
 
 def freeze(log: Log, views: Path, progress: Progress | None = None) -> tuple[Path, int]:
@@ -78,12 +81,5 @@ def _of_log(log: Log, folder: Path) -> Frozen | None:
 def _erases(views: Path, start: int) -> bool:
     """Tell whether a record from `start` on took values away for good."""
     with closing(frozen.source(views, analytics.READER_PATIENCE_S)) as history:
-        return _count(history, start) > 0
-
-
-def _count(history: Connection, start: int) -> int:
-    kinds = "list_transform(changes, lambda change: change.kind)"
-    sql = f'select count(*) from records where "offset" >= $1 and list_contains({kinds}, $2)'  # noqa: S608 - both are ours
-    ((count,),) = history.execute(sql, [start, _ERASED]).fetchall()
-    found: int = count
-    return found
+        ((count,),) = history.execute(_ERASURES, [start, _ERASED]).fetchall()
+    return bool(count)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mlmd.cli.command import Command, command, with_settings
-from mlmd.cli.output import NAMED, show_rows, talk
+from mlmd.cli.output import show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import Served, gets_of, types_of
 from mlmd.cli.refusal import USAGE, Refusal
@@ -114,8 +114,7 @@ def _lister(kind: Kind, columns: list[str]) -> Command:
 
 
 def _show(settings: Settings, kind: Kind, columns: list[str], rows: list[Row], footer: str) -> None:
-    if settings.form in NAMED:
-        rows = [{kind.name: f"{SHORT[kind.name]}:{row['id']}"} | row for row in rows]
+    rows = [{kind.name: f"{SHORT[kind.name]}:{row['id']}"} | row for row in rows]
     show_rows(settings, rows, columns, footer)
 
 

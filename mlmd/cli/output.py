@@ -34,7 +34,7 @@ NAMED: Final = (
     "id",
     "tsv",
     "csv",
-)  # Where a row says art:1, to be pasted; in JSON and Parquet it has kind and id.
+)  # Where a row says run:5, to be pasted; in JSON and Parquet it has the number.
 _TIMES: Final = ("time", "created", "updated", "started", "expires")
 # What names a row in a further command: art:1, run:2, ctx:3, or a name.
 _NAMES: Final = ("thing", "artifact", "execution", "context", "run", "alias", "mark", "key", "name", "id")

@@ -23,7 +23,7 @@ _NEXT: Final = {
     4: "the same again",  # DEADLINE_EXCEEDED
     5: "{command} artifacts, or {command} executions",  # NOT_FOUND
     6: "{command} artifacts, or {command} types",  # ALREADY_EXISTS
-    7: "with the token of another role in EVLOG_TOKEN: `evlog token add NAME --role writer`, on the machine of the store",  # PERMISSION_DENIED
+    7: "evlog -s FOLDER token add NAME --role writer, on the machine of the store",  # PERMISSION_DENIED
     8: "{command} doctor",  # RESOURCE_EXHAUSTED
     9: "{command} status",  # FAILED_PRECONDITION
     10: "the same again",  # ABORTED
@@ -31,7 +31,7 @@ _NEXT: Final = {
     12: "the same on the machine of the store: evlog -s FOLDER",  # UNIMPLEMENTED
     14: "evlog -s FOLDER serve, on the machine of the store",  # UNAVAILABLE
     15: "{command} verify",  # DATA_LOSS
-    16: "the same with the secret of a token in EVLOG_TOKEN",  # UNAUTHENTICATED
+    16: "EVLOG_TOKEN=SECRET {command} status",  # UNAUTHENTICATED
 }
 
 

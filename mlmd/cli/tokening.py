@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -14,10 +14,13 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
+from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
+from mlmd.errors import AlreadyExistsError, NotFoundError
 from mlmd.opening import open_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
 
@@ -102,7 +105,8 @@ def _add(settings: Settings, name: str, role: Role, expires_ms: int | None, reas
     place = find_store(settings)
     with closing(_engine(settings, place, reason)) as engine:
         first = tokens.Tokens(place).known() is None
-        made = tokens.add(engine, name, role, expires_ms)
+        with _listed(place):
+            made = tokens.add(engine, name, role, expires_ms)
     show_one(settings, {"name": name, "role": role, "expires": _time(expires_ms), "secret": made.secret})
     talk(settings, "the secret is shown this once, and kept nowhere: clients take it from EVLOG_TOKEN")
     if first:
@@ -111,7 +115,7 @@ def _add(settings: Settings, name: str, role: Role, expires_ms: int | None, reas
 
 def _remove(settings: Settings, name: str, reason: str | None) -> None:
     place = find_store(settings)
-    with closing(_engine(settings, place, reason)) as engine:
+    with closing(_engine(settings, place, reason)) as engine, _listed(place):
         left = tokens.remove(engine, name)
     show_rows(settings, map(_row, left), _COLUMNS)
     if not left:
@@ -143,6 +147,15 @@ def _uses(settings: Settings, name: str | None, limit: int) -> None:
     )
     if found.damaged:
         talk(settings, f"{found.damaged:,} lines of {place / access.FOLDER} cannot be read, and are left out")
+
+
+@contextmanager
+def _listed(place: Path) -> Iterator[None]:
+    """Let a name that is taken, or is none, lead to the list of names."""
+    try:
+        yield
+    except (AlreadyExistsError, NotFoundError) as error:
+        raise Refusal(error.message, f"evlog -s {place} token ls") from error
 
 
 def _engine(settings: Settings, place: Path, reason: str | None) -> Engine:

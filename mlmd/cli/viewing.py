@@ -13,7 +13,7 @@ import click
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.reading import Served, Store, gets_of
-from mlmd.cli.refusal import Refusal
+from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.showing import node_in_full
 from mlmd.cli.status import status_of
 from mlmd.cli.things import node_row
@@ -79,7 +79,7 @@ def _thing(store: Store | Served, text: str) -> tuple[str, _Parts]:
     thing = thing_of(store.metadata, text)
     kind = KIND_NAMED.get(thing[0])
     if kind not in (ARTIFACT, EXECUTION) or not isinstance(thing[1], int):
-        raise Refusal(f"{name_of(thing)} has no page: artifacts and runs have", f"evlog show {name_of(thing)}")
+        raise Refusal(f"{name_of(thing)} has no page: artifacts and runs have", f"evlog show {name_of(thing)}", USAGE)
     fields = node_in_full(store, kind, thing[1])
     [message] = getattr(store.metadata, f"get_{kind.plural}_by_id")([thing[1]])
     card = (Artifact if kind is ARTIFACT else Run)(store.metadata, message).card()

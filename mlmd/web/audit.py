@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from projections.sqlite.view import View as Rows
 
 ROWS: Final = 50
-_COLUMNS: Final = ("offset", "time", "actor", "auth", "application", "host", "api", "reason", "transaction", "what")
+_COLUMNS: Final = ("offset", "time", "actor", "auth", "application", "host", "api", "reason", "what")
 PARAMS: Final = (
     Param("by", "the actor"),
     Param("object", "an object, such as art:2, run:1, ctx:7 or type:Trainer"),
@@ -44,7 +44,7 @@ def audit_page(view: View) -> Page:
     found = view.review(lambda log, rows, end: trail(log, rows, end, wanted, view["limit"]))
     facts = {
         "filters": asked,
-        "rows": found.rows,
+        "rows": [_without_words(row) for row in found.rows],
         "scanned": found.scanned,
         "scanned_max": SCANNED_MAX,
         "go_on": found.go_on,
@@ -60,6 +60,11 @@ def audit_page(view: View) -> Page:
         python=_python(asked["object"]),
         islands=("verify",),
     )
+
+
+def _without_words(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the page, which says in words what it does not say field by field."""
+    return {name: one for name, one in row.items() if name != "what" or not row["differences"]}
 
 
 def _command(asked: dict[str, str], limit: int) -> str:

@@ -4,7 +4,7 @@
 | /audit/7.tlog-proof           | the proof of a record: docs/verifier.md                                       |
 | /evidence/bundle.zip?record=7 | proofs, the newest checkpoint, the policy, a verifier in one file, what to run |
 
-Nothing is signed for it and nothing written: a record that is under no checkpoint yet is refused where the store is signed.
+Nothing is signed for it and nothing written: where no checkpoint is over all of the records, the proofs are unsigned.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ whoever could forge the store could forge this file too. checkpoint is the newes
 the store can reach it, and later `evlog verify --since checkpoint`, or the audit page, tells whether the log still begins with it.
 """
 _UNSIGNED: Final = """\
-Nobody signs this store, so the proofs convince only who knows the root from elsewhere, such as from a page that cited it. verifier.py
-needs a signature and a policy; `evlog check --root` does not.
+No signed checkpoint is over all of these records, so the proofs convince only who knows the root from elsewhere, such as from a page
+that cited it. Where somebody signs the store, ask for this again after the next checkpoint. verifier.py needs a signature and a policy; `evlog check --root` does not.
 """
 
 
@@ -76,7 +76,8 @@ def routes(site: Site) -> list[Route]:
 
 def _proof(site: Site, request: Request) -> Response:
     offset = offset_of(request.path_params["offset"])
-    return _file(_proven(site, offset).data, f"record-{offset}{SUFFIX}", "text/plain; charset=utf-8")
+    [made] = _proven(site, [offset])
+    return _file(made.data, f"record-{offset}{SUFFIX}", "text/plain; charset=utf-8")
 
 
 def _bundle(site: Site, request: Request) -> Response:
@@ -86,18 +87,18 @@ def _bundle(site: Site, request: Request) -> Response:
         raise InvalidArgumentError(
             f"choose records to prove: record=7&record=9, {BUNDLED_MAX} at most; there are {len(named)}"
         )
-    made = {offset: _proven(site, offset) for offset in sorted({offset_of(one) for one in named})}
-    files = {f"proofs/record-{offset}{SUFFIX}": one.data for offset, one in made.items()}
+    made = _proven(site, sorted({offset_of(one) for one in named}))
+    files = {f"proofs/record-{one.offset}{SUFFIX}": one.data for one in made}
     if site.place is not None:
         shelf = FolderShelf(site.place / TLOG_FOLDER)
         found = {CHECKPOINT: shelf.read(CHECKPOINT), "policy.txt": shelf.read(POLICY)}
         files |= {name: data for name, data in found.items() if data is not None}
-    files |= {_VERIFIER: _verifier(), "README.txt": _readme(list(made.values())).encode()}
+    files |= {_VERIFIER: _verifier(), "README.txt": _readme(made).encode()}
     return _file(_zipped(files), "evidence.zip", "application/zip")
 
 
-def _proven(site: Site, offset: int) -> Proof:
-    return proofs.prove(MetadataStore.over(site.engine), offset, sign=False)
+def _proven(site: Site, offsets: list[int]) -> list[Proof]:
+    return proofs.prove_records(MetadataStore.over(site.engine), offsets, sign=False)
 
 
 def _readme(made: list[Proof]) -> str:

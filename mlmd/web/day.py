@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evlog import codec
 from evlog.errors import FutureError
 from evlog.frame import unpack_body
-from evlog.tlog.archive import sizes
+from evlog.tlog.archive import CHECKPOINTS, sizes
 from evlog.tlog.shelf import FolderShelf
 from mlmd.errors import InvalidArgumentError
 from mlmd.opening import TLOG_FOLDER
@@ -86,4 +86,7 @@ def _covering(place: Path | None, last: int | None) -> dict[str, Any] | None:
         return None
     shelf = FolderShelf(place / TLOG_FOLDER)
     size = next((size for size in sizes(shelf) if size > last), None)
-    return checkpoint_facts(shelf, size) if size is not None else None
+    if size is None:
+        return None
+    note = (shelf.read(f"{CHECKPOINTS}/{size}") or b"").decode(errors="replace")
+    return checkpoint_facts(shelf, size) | {"note": note}

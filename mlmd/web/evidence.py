@@ -15,7 +15,7 @@ from evlog.files import RealFolder
 from evlog.recovery import QUARANTINE
 from evlog.tlog import anchors
 from evlog.tlog import checkpoint as checkpoints
-from evlog.tlog.archive import CHECKPOINTS, sizes
+from evlog.tlog.archive import CHECKPOINT, CHECKPOINTS, sizes
 from evlog.tlog.publisher import POLICY
 from evlog.tlog.shelf import FolderShelf
 from mlmd.display.tables import Table
@@ -67,12 +67,13 @@ def _tainted(view: View) -> Iterator[dict[str, Any]]:
 def _published(place: Path | None) -> dict[str, Any]:
     """Return what was signed, where copies are, and what was cut off or replaced; of a store in memory nothing."""
     if place is None:
-        return {"checkpoints": [], "checkpoints_kept": 0, "anchors": [], "policy": "", "quarantine": []}
+        return {"checkpoints": [], "checkpoints_kept": 0, "newest": "", "anchors": [], "policy": "", "quarantine": []}
     shelf = FolderShelf(place / TLOG_FOLDER)
     kept = sizes(shelf)
     return {
         "checkpoints": [checkpoint_facts(shelf, size) for size in kept[: -_KEPT_SHOWN - 1 : -1]],
         "checkpoints_kept": len(kept),
+        "newest": (shelf.read(CHECKPOINT) or b"").decode(errors="replace"),
         "anchors": [_anchor(one, identity.read(RealFolder(place / LOG_FOLDER))) for one in anchors.places_of(place)],
         "policy": (shelf.read(POLICY) or b"").decode(errors="replace"),
         "quarantine": _files(place / LOG_FOLDER / QUARANTINE),
@@ -85,10 +86,10 @@ def checkpoint_facts(shelf: FolderShelf, size: int) -> dict[str, Any]:
     try:
         signed = checkpoints.parse(shelf.read(f"{CHECKPOINTS}/{size}") or b"")
     except EvidenceError as error:
-        return {"size": size, "time": made, "root": None, "signed_by": [], "why": str(error), "note": ""}
+        return {"size": size, "time": made, "root": None, "signed_by": [], "why": str(error)}
     signers = [one.name for one in signed.note.signatures]
     root = signed.checkpoint.root.hex()
-    return {"size": size, "time": made, "root": root, "signed_by": signers, "why": "", "note": signed.data.decode()}
+    return {"size": size, "time": made, "root": root, "signed_by": signers, "why": ""}
 
 
 def _anchor(place: Path, ident: identity.Identity) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.names import name_of
 from mlmd.recorder.things import LOST, Run
 from mlmd.web.page import Page
-from mlmd.web.run import by_facts
+from mlmd.web.run import put_by
 from mlmd.web.runs import short_facts
 from mlmd.web.view import PLACES, Param, object_path
 from mlmd.web.words import command_line
@@ -103,7 +103,7 @@ def _difference(one: Difference, types: dict[int, str]) -> dict[str, Any]:
     after = one.after
     assert isinstance(after, NodePut), "the caller chose them"
     kind = kind_of(after)
-    return by_facts(one.by) | {
+    return put_by(one.by) | {
         "what": one.what,
         "thing": name_of((kind, after.id)),
         "path": object_path(kind, after.id) if kind in PLACES else None,

@@ -18,15 +18,17 @@ from mlmd.recorder import words
 from mlmd.recorder.rows import noted
 from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.web import curves
+from mlmd.web.artifact import node_link
 from mlmd.web.page import Page
+from mlmd.web.records import by
 from mlmd.web.runs import short_facts
-from mlmd.web.view import is_id, object_path
+from mlmd.web.view import is_id
 from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmd.display.graph import Graph, Node
+    from mlmd.display.graph import Graph
     from mlmd.recorder.things import Artifact, Run
     from mlmd.web.view import View
     from replay.things import Difference, Provenance
@@ -51,8 +53,8 @@ def run_page(view: View) -> Page:
         short_facts(run)
         | _said(run)
         | {
-            "first": by_facts(history[0].by),
-            "last": by_facts(history[-1].by),
+            "first": put_by(history[0].by),
+            "last": put_by(history[-1].by),
             "reuses": _reused(run),
             "inputs": [_end(one) for one in inputs[:_ENDS_MAX]],
             "outputs": [_end(one) for one in outputs[:_ENDS_MAX]],
@@ -84,26 +86,12 @@ def found(view: View, text: str) -> Run:
 
 def linked_picture(view: View, graph: Graph) -> str:
     """Return the picture of a lineage in which each node leads to its page."""
-
-    def link(node: Node) -> str:
-        number = node.key.partition(":")[2]
-        return view.link(object_path(node.kind, int(number))) if number.isdecimal() else ""
-
-    return picture(graph, link=link)
+    return picture(graph, link=lambda node: node_link(view, node))
 
 
-def by_facts(by: Provenance) -> dict[str, Any]:
-    """Return who put a record, when, through what and why."""
-    return {
-        "offset": by.offset,
-        "time": by.time,
-        "actor": by.actor,
-        "auth": by.auth,
-        "application": by.application,
-        "host": by.host,
-        "api": by.api,
-        "reason": by.reason,
-    }
+def put_by(said: Provenance) -> dict[str, Any]:
+    """Return who put something, when and why, and through what."""
+    return by(said) | {"application": said.application, "host": said.host, "api": said.api}
 
 
 def _said(run: Run) -> dict[str, Any]:
@@ -157,7 +145,7 @@ def _event(alike: list[Difference]) -> dict[str, Any]:
     """Return what became of a run with one record, and what it was linked to; its state first."""
     said = [_PROPERTY.sub("", text) for one in alike for text in difference_in_words(one)]
     said = [text for text in said if not text.startswith(_POINTS)] or said
-    return by_facts(alike[0].by) | {"said": sorted(said, key=lambda text: not text.startswith("state "))}
+    return put_by(alike[0].by) | {"said": sorted(said, key=lambda text: not text.startswith("state "))}
 
 
 def _table(run: Run) -> Table:

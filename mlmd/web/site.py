@@ -17,10 +17,10 @@ from mlmd.web import bundle, headers, plotting, tlog, words
 from mlmd.web.calendar import Calendar
 from mlmd.web.desk import Desk
 from mlmd.web.guard import Guard, OpenGuard
-from mlmd.web.health import health_of
 from mlmd.web.live import Live
 from mlmd.web.notable import Notable
 from mlmd.web.openapi import description
+from mlmd.web.ops import health_of
 from mlmd.web.page import FORMS, rendered
 from mlmd.web.pages import ACTIONS, PAGES
 from mlmd.web.slow import Slowest
@@ -110,7 +110,10 @@ class Site:
         )
         self.templates.filters.update(words.FILTERS | plotting.FILTERS)
         self.templates.globals.update(
-            navigation=[entry for entry in PAGES if entry.navigation], asset=_asset, forms_of=FORMS
+            navigation=[entry for entry in PAGES if entry.navigation],
+            asset=_asset,
+            forms_of=FORMS,
+            health_of=health_of,
         )
 
     def citation(self, offset: int) -> Citation:
@@ -127,10 +130,6 @@ class Site:
         if self._citations is None:
             self._citations = Citations(self.engine.log, offset)
         return self._citations.cite(offset) if offset >= self._citations.tip.end else cite(self.engine.log, offset)
-
-    def health(self) -> dict[str, Any]:
-        """Return how the store is now: no fact of the records that a page cites, so pages alone show it."""
-        return health_of(self)
 
     def close(self) -> None:
         """End the streams that last as long as the site, and what waits for questions. To be called before its server stops, which waits for them."""

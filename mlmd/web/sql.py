@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -12,7 +14,6 @@ import msgspec
 
 from mlmd.errors import DeadlineExceededError, InvalidArgumentError, ResourceExhaustedError
 from mlmd.web import saved
-from mlmd.web.examples import EXAMPLES
 from mlmd.web.page import Page, Stream, as_cell, told
 from mlmd.web.putting import refuse_read_only
 from mlmd.web.view import DONE, Param
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from projections.duck.console import Answer, SqlError
 
 QUERY_MAX: Final = 4_000
+# Questions to begin with, which any store answers: title and text. docs/sql.md has more.
+EXAMPLES: Final[list[tuple[str, str]]] = re.findall(
+    r"^-- (.+)\n([^;]+);", Path(__file__).with_name("examples.sql").read_text(encoding="utf-8"), re.MULTILINE
+)
 _COLUMNS_MAX: Final = 10_000
 _ROWS_AT_ONCE: Final = 500
 _Q: Final = Param("q", "A question in DuckDB's SQL.", longest=QUERY_MAX)

@@ -16,6 +16,7 @@ from mlmd import marks, moment, names
 from mlmd.changes import difference_row, in_short, plain_change
 from mlmd.display.cells import calendar_time, printable
 from mlmd.errors import InvalidArgumentError, NotFoundError
+from mlmd.recorder import words
 from projections.sqlite.lookup import Lookup
 from replay.asof import first_since, offset_of
 from replay.differences import of_record, records_of_types
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 SCANNED_MAX: Final = 4_096  # Records that one page reads: some 100 ms.
 _CHANGES_MAX: Final = 5  # Of a record, in a list; its own page has them all.
+_ENDS: Final = ("artifact_id", "execution_id", "context_id", "parent_id", "child_id")
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,8 @@ def whole_facts(log: Log, view: View, entry: Entry) -> dict[str, Any]:
     """Return all of a record."""
     envelope = entry.record.envelope
     return record_facts(log, view, entry) | {
+        "transaction": envelope.transaction.hex(),
+        "actor_key": provenance_of(entry).actor_key,
         "pid": envelope.pid,
         "wall_us": envelope.wall_us,
         "version": envelope.v,
@@ -175,12 +179,20 @@ def _facts(by: Any) -> dict[str, Any]:
             name: printable(getattr(by, name) or "")
             for name in ("actor", "auth", "application", "host", "api", "reason")
         },
-        "transaction": by.transaction.hex(),
-        "actor_key": by.actor_key,
     }
 
 
 def _shown(differences: list[Difference], most: int | None, there: int | None = None) -> dict[str, Any]:
-    shown = differences[:most]
+    """Return the first `most` differences, without what the recorder notes for itself, or all of all; left_out: how many more there are."""
+    rows = [difference_row(one) for one in differences[:most]]
+    if most is not None:
+        for row in rows:
+            row["fields"] = [one for one in row["fields"] if _is_for_people(one["field"])]
     there = len(differences) if there is None else there
-    return {"differences": [difference_row(one) for one in shown], "left_out": max(0, there - len(shown))}
+    return {"differences": rows, "left_out": max(0, there - len(rows))}
+
+
+def _is_for_people(field: str) -> bool:
+    """Tell whether a list shows a field: not what the recorder notes, nor the ends of a link, which its name says."""
+    own = f"custom_properties.{words.OURS}"
+    return field not in _ENDS and (not field.startswith(own) or field == f"custom_properties.{words.TAINTED}")

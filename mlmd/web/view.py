@@ -54,7 +54,7 @@ class Param:
         if isinstance(self.default, tuple):
             if len(given) > self.most:
                 raise InvalidArgumentError(f"{self.name}: {len(given):,} of them; {self.most:,} at most")
-            return tuple(self._text(one) for one in given) or self.default
+            return tuple(self._text(one) for one in given if one) or self.default  # A field left empty says nothing.
         if not given:
             return self.default
         if len(given) > 1:

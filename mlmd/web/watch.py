@@ -135,6 +135,7 @@ class Watch:
         self._walk: Leaves | None = None  # It stands behind the last record that a look checked.
         self._seen: tuple[int, bytes] = (0, EMPTY_ROOT)  # Records and their root, as the walk found them.
         self._promised: Checkpoint | None = None
+        self._is_signed = False  # By a key that the store's policy names, as far as a sweep saw.
         # What is wrong, by who found it.
         self._looked: list[Fault] = []
         self._read: list[
@@ -274,6 +275,8 @@ class Watch:
     def _sweep(self, promises: list[Promise]) -> list[Fault]:
         size, root = self._seen
         keys = review.keys_of(self._tlog)
+        trusted, promised = believed(promises, keys), self._promised
+        self._is_signed = promised is not None and any(one.size >= promised.size for one in trusted)
         sizes = {one.signed.checkpoint.size for one in promises}
         result = audit.audit(self._folder, self._breathe, sizes | {size})
         found = [*result.faults, *(fault for one in promises for fault in review.compare(one, result, keys))]
@@ -284,7 +287,7 @@ class Watch:
             elif result.roots[size] != root:
                 found.append(self._fault(self._rewritten(size)))
             if any(result.roots.get(one.signed.checkpoint.size) != one.signed.checkpoint.root for one in promises):
-                found = [*self._first_other(believed(promises, keys)), *found]
+                found = [*self._first_other(trusted), *found]
         return [*found, *review.tile_faults(self._tlog, self._breathe)]
 
     def _lost(self, reason: str, offset: int) -> LostRecordsError:
@@ -313,7 +316,7 @@ class Watch:
             status = "broken"
         elif state.swept is None or checked < end:
             status = "checking"
-        elif self._promised is None:
+        elif self._promised is None or not self._is_signed:
             status = "unsigned"
         signed = self._promised.size if self._promised is not None else 0
         self.state = replace(state, status=status, checked=checked, end=end, signed=signed, findings=findings)

@@ -115,4 +115,12 @@ def short(text: Any, longest: int = CELL_MAX) -> str:
     return cut(printable(str(text)), longest)
 
 
-FILTERS: Final = {"when": when, "took": took, "number": number, "size": size, "value": value, "cut": short}
+FILTERS: Final = {
+    "when": when,
+    "took": took,
+    "number": number,
+    "size": size,
+    "value": value,
+    "text": in_words,
+    "cut": short,
+}

@@ -91,22 +91,33 @@ class Described(NamedTuple):
     columns: list[tuple[str, str, str]]
 
 
+_COLUMNS: Final = """
+select table_name, column_name, data_type, coalesce(comment, '') from duckdb_columns()
+where not internal and schema_name = 'main' order by column_index
+"""
+_NAMES: Final = """
+select table_name, comment from duckdb_tables()
+union all select view_name, comment from duckdb_views() where not internal
+order by 1
+"""
+_MACROS: Final = """
+select function_name, parameters, comment from duckdb_functions()
+where not internal and schema_name = 'main' and function_type like '%macro' order by 1
+"""
+
+
 def described(connection: duckdb.DuckDBPyConnection) -> list[Described]:
-    """Return the tables, wide views and macros of a view, by name."""
+    """Return the tables and wide views of a view, then its macros, by name."""
     columns: dict[str, list[tuple[str, str, str]]] = {}
-    named = "select table_name, column_name, data_type, coalesce(comment, '') from duckdb_columns() where not internal and schema_name = 'main' order by column_index"
-    for table, *column in connection.execute(named).fetchall():
-        columns.setdefault(table, []).append(tuple(column))
-    tables = "select table_name, comment from duckdb_tables() union all select view_name, comment from duckdb_views() where not internal order by 1"
-    macros = "select function_name, parameters, comment from duckdb_functions() where not internal and schema_name = 'main' and function_type like '%macro' order by 1"
-    return [
-        *(
-            Described(table, about or "", columns[table])
-            for table, about in connection.execute(tables).fetchall()
-            if table in columns
-        ),
-        *(
-            Described(f"{name}({', '.join(parameters)})", about or "", [])
-            for name, parameters, about in connection.execute(macros).fetchall()
-        ),
+    for table, name, form, about in connection.execute(_COLUMNS).fetchall():
+        columns.setdefault(table, []).append((name, form, about))
+    tables = [
+        Described(table, about or "", columns[table])
+        for table, about in connection.execute(_NAMES).fetchall()
+        if table in columns
     ]
+    macros = [
+        Described(f"{name}({', '.join(parameters)})", about or "", [])
+        for name, parameters, about in connection.execute(_MACROS).fetchall()
+    ]
+    return tables + macros

@@ -81,6 +81,9 @@ _MEMBERS: Final = {
     kind: f"select context_id, count(*) from {link} where context_id {_IN} group by context_id"
     for kind, link in _LINKS.items()
 }
+_RUNS_OF: Final = """
+select distinct execution_id from event where artifact_id = ? and is_output = ? order by execution_id desc limit ?"""
+_NUMBER_OF_RUNS: Final = "select count(distinct execution_id) from event where artifact_id = ? and is_output = ?"
 _SHARING: Final = f"""
 select f.id, f.newest from (
     select s.context_id as id, max(s.execution_id) as newest
@@ -243,6 +246,11 @@ class Lookup:
     def nodes_where(self, wanted: Filter, among: Collection[int] | None = None) -> list[int]:
         """Return the ids of the nodes that a filter leaves, ascending; among: of these alone. Raises QueryError."""
         return lineage.nodes(self._connection, wanted, self._indexes, among)
+
+    def runs_of(self, artifact_id: int, *, outputs: bool, limit: int) -> tuple[list[int], int]:
+        """Return the ids of the newest executions that made (outputs) or read an artifact, the newest first, and how many there are in all."""
+        ids = self._all(_RUNS_OF, (artifact_id, outputs, limit))
+        return ids, self._one(_NUMBER_OF_RUNS, (artifact_id, outputs))
 
     def links(self, kind: Kind, ids: Collection[int]) -> list[Link]:
         """Return the links of artifacts or executions to contexts, as they were put."""

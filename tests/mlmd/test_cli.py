@@ -248,8 +248,8 @@ def test_every_command_has_help_with_examples_that_run(
     text = fine(name, "--help")
     examples = re.findall(r"^  (evlog .*?)(?:   .*)?$", text.split("Examples:")[1], re.MULTILINE)
     assert len(examples) >= 2
-    if name in ("serve", "follow", "accept-loss"):
-        return  # They end when they are told to, or need a loss: test_server.py, test_cli_follow.py, test_cli_repair.py run them.
+    if name in ("serve", "ui", "follow", "accept-loss"):
+        return  # They end when they are told to, or need a loss: test_server.py, web/test_login.py, test_cli_follow.py, test_cli_repair.py run them.
     monkeypatch.chdir(place.parent)
     monkeypatch.setenv("EVLOG_STORE", str(place))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place.parent / "config"))

@@ -244,7 +244,7 @@ def test_the_demo_speaks_to_programs_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("guide", [[], ["--guide"]])
 def test_the_demo_refuses_a_folder_that_no_store_can_be_in(tmp_path: Path, guide: list[str]) -> None:
     result = run("demo", *guide, str(tmp_path / "a\udcff"))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "no text in UTF-8" in result.stderr
     assert not list(tmp_path.iterdir())
 

@@ -76,9 +76,9 @@ def test_a_token_is_removed_and_the_last_one_leaves_the_door_shut(place: str) ->
         (["add", "ana", "--role", "king"], "'king' is not one of", 2),
         (["add", "ana", "--role", "reader", "--expires", "soon"], "30d, 12h, or a date", 2),
         (["add", "ana", "--role", "reader", "--expires", "2001-01-01"], "no time to come", 2),
-        (["add", "ana", "--role", "reader", "--expires", "0d"], "opens nothing", 1),
+        (["add", "ana", "--role", "reader", "--expires", "0d"], "opens nothing", 2),
         (["add", "ana", "--role", "reader", "--expires", "9999999d"], "no time to come", 2),
-        (["add", "a\nb", "--role", "reader"], "no name of a token", 1),
+        (["add", "a\nb", "--role", "reader"], "no name of a token", 2),
         (["rm"], "which token", 2),
         (["rm", "ana"], "there is none", 1),
         (["rm", "ana", "--role", "reader"], "--role is not for `token rm`", 2),
@@ -96,6 +96,14 @@ def test_what_cannot_be_done_is_said_in_a_line(place: str, words: list[str], sai
     assert said in result.stderr
     assert "Traceback" not in result.output
     assert not Tokens(Path(place)).known()
+
+
+def test_a_name_that_is_taken_or_none_leads_to_the_list(place: str) -> None:
+    add(place, "ana", "--role", "reader")
+    for words in (["add", "ana", "--role", "reader"], ["rm", "bob"]):
+        result = run("-s", place, "token", *words)
+        assert result.exit_code == 1
+        assert result.stderr.splitlines()[-1] == f"try: evlog -s {place} token ls"
 
 
 def test_damaged_tokens_are_damage_and_the_hint_helps(place: str, tmp_path: Path) -> None:
@@ -132,7 +140,7 @@ def test_the_command_shows_a_server_the_token_of_the_environment_and_its_uses_ar
         assert "is for a writer" in denied.stderr
         assert secret not in refused.output + denied.output
         elsewhere = run("-s", "192.0.2.1:80", "artifacts")
-        assert elsewhere.exit_code == 1
+        assert elsewhere.exit_code == 2
         assert "grpcs://" in elsewhere.stderr
         assert secret not in elsewhere.output
     told = data("-s", place, "token", "uses", "ana", "-n", "0")

@@ -243,12 +243,13 @@ def test_the_past_history_and_differences_read_erased_too(place: Path) -> None:
 
 def test_no_file_of_the_store_holds_what_was_erased(place: Path) -> None:
     pytest.importorskip("duckdb")
-    from replay import analytics
+    from replay.frozen import freeze
 
     store = declared(place)
     for number in range(50):
         put(store, "u-17" if number % 2 else "u-18", operator=f"{NAME} {number}", age=AGE)
-    analytics.bring_up(store.log, place / "views")
+    frozen, _ = freeze(store.log, place / "views")
+    assert holds(frozen, NAME.encode()), "or the test looks for nothing"
     (place / "views" / "building.999999.00000000.sqlite").write_bytes(NAME.encode())  # Of a process that was killed.
     (place / "views" / "building.999999.00000000.duckdb").write_bytes(NAME.encode())
     (place / "views" / "history.000001.duckdb.tmp").mkdir()

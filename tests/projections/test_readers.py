@@ -98,3 +98,28 @@ def test_a_dropped_view_is_gone_at_once(view: View) -> None:
     finally:
         gc.enable()
     view.close()
+
+
+def test_what_is_held_stays_while_others_write_and_is_let_go_of(view: View) -> None:
+    def artifacts(lookup: Lookup) -> int:
+        return lookup.count("artifact")
+
+    before, applied = view.ask(artifacts), view.applied
+    with view.held() as held:
+        assert held is not None
+        view.begin()
+        catch_up(view, [Entry(applied, 1, records.small_store()[0])])
+        view.commit(bytes(16))
+        assert held.applied() == applied
+        assert view.ask(artifacts, held=held) == before
+        assert view.watermark() == applied + 1
+        assert view.ask(the_lookup) is not held
+    assert view.ask(lambda lookup: lookup.applied()) == applied + 1
+    view.close()
+
+
+def test_a_view_in_memory_is_not_held() -> None:
+    made = View.create(None, LOG_ID, records.BODIES)
+    with made.held() as held:
+        assert held is None
+    made.close()

@@ -2,7 +2,7 @@
 import { islands } from "./shared/island";
 import { refreshed } from "./shared/region";
 
-const QUIET_MS = 1_000; // Between two loads of a page; ten times as long as a load took, where that is more.
+const QUIET_MS = 300; // Between two loads of a page; twice as long as a load took, where that is more.
 const ANNOUNCE_MS = 10_000; // Between two things said to a screen reader.
 
 islands("live", (root) => {
@@ -48,7 +48,7 @@ islands("live", (root) => {
       say(); // It can be reloaded by hand, which tells what is wrong.
     } finally {
       busy = false;
-      nextMs = Date.now() + Math.max(QUIET_MS, 10 * (Date.now() - beganMs));
+      nextMs = Date.now() + Math.max(QUIET_MS, 2 * (Date.now() - beganMs));
       if (end > shown) void load();
     }
   };

@@ -57,7 +57,11 @@ async function draw(place: HTMLElement, table: HTMLTableElement): Promise<void> 
     {
       width: width(),
       height: 190,
-      scales: { x: { time: chart.isTime, ...(labels ? { range: [-0.5, labels.length - 0.5] as [number, number] } : {}) } },
+      scales: {
+        x: { time: chart.isTime, ...(labels ? { range: [-0.5, labels.length - 0.5] as [number, number] } : {}) },
+        // A bar is as long as its number.
+        y: labels ? { range: (_: unknown, least: number, most: number): [number, number] => [Math.min(0, least), Math.max(0, most * 1.05)] } : {},
+      },
       axes: [
         { ...axis, size: 30, ...(labels ? { splits: () => labels.map((_, at) => at), values: (_: unknown, at: number[]) => at.map((one) => short(labels[one])) } : {}) },
         { ...axis, size: 64 },

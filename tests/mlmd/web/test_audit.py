@@ -15,6 +15,7 @@ from evlog.merkle import leaf_hash
 from evlog.tip import leaf_of
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
+from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.web import trail
 from mlmd.web.notable import Notable
 from mlmd.web.site import Site
@@ -203,13 +204,17 @@ def test_an_erasure_and_a_restore_are_found(tmp_path: Path, place: Path) -> None
     assert run("-s", place, "backup", tmp_path / "copy").exit_code == 0
     assert run("restore", tmp_path / "copy", tmp_path / "drill", "--at", "#9", "--reason", "drill").exit_code == 0
     with mlmd.open(tmp_path / "drill") as store:
-        store.metadata.declare_personal([{"property": "reviewer", "subject": "u-17"}])
-        with store.run("Check") as made:
-            made.log(score=1.0)
-        notable = Notable(store.metadata.log)
-        rows = notable.look(store.metadata.log.end).rows
-    assert [(row["kind"], row["offset"]) for row in rows] == [("personal", 10), ("restore", 9)]
-    assert rows[1]["reason"] == "drill"
+        puts = store.metadata
+        puts.declare_personal([{"property": "reviewer", "subject": "u-17"}])
+        [run_type] = puts.get_execution_types()
+        checked = pb.Execution(type_id=run_type.id, custom_properties={"reviewer": pb.Value(string_value="Ben Jones")})
+        puts.put_executions([checked])
+        with store.acting(reason="request 4711"):
+            puts.erase("u-17")
+        look = Notable(puts.log).look(puts.log.end)
+    assert [(row["kind"], row["offset"]) for row in look.rows] == [("erasure", 12), ("personal", 10), ("restore", 9)]
+    assert [row["reason"] for row in look.rows] == ["request 4711", "", "drill"]
+    assert "Ben Jones" not in str(look.rows)
 
 
 def test_a_day_is_counted_and_its_checkpoint_is_told(browser: TestClient) -> None:

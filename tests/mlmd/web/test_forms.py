@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shown import Demo
     from starlette.testclient import TestClient
 
-OURS = {"origin": "http://testserver"}
+OURS = {"origin": "http://127.0.0.1"}
 
 
 def send(browser: TestClient, path: str, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
@@ -172,7 +172,7 @@ def test_a_form_of_another_site_puts_nothing(demo: Demo, path: str) -> None:
     for headers in (
         {"origin": "https://evil.example"},
         {"origin": "null"},
-        {"origin": "http://testserver.evil.example"},
+        {"origin": "http://127.0.0.1.evil.example"},
     ):
         assert send(demo.browser, path, headers, **FIELDS[path]).status_code == 403
     assert demo.browser.get(path, params=FIELDS[path]).status_code in (200, 400, 404, 405)

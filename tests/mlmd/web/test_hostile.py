@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from on_show import FILLED, HOSTILE, record
+from shown import Client
 from starlette.testclient import TestClient
 
 import mlmd
@@ -73,7 +74,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("hostile") / "store"
     engine = Engine(open_folder(folder, create=True))
     record(mlmd.open(mlmd.MetadataStore.over(engine)))
-    with TestClient(
+    with Client(
         application(Site(engine, "demo", place=folder)), raise_server_exceptions=False, follow_redirects=False
     ) as found:
         yield found

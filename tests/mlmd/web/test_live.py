@@ -28,7 +28,8 @@ PATIENCE_S = 20.0
 
 
 @pytest.fixture
-def server(site: Site) -> Iterator[HttpServer]:
+def server(site: Site, engine: Engine) -> Iterator[HttpServer]:
+    site.live = live.Live(engine, heartbeat_s=3_600)  # What is told is told because the log grew.
     made = HttpServer(application(site), "127.0.0.1", 0, ending=site.close)
     made.start()
     yield made

@@ -169,7 +169,7 @@ def test_the_store_is_let_go_of_when_a_page_is_done(
 
 def test_what_another_program_put_under_our_names_breaks_no_page(browser: TestClient, store: Store) -> None:
     with store.run("Trainer") as run:
-        run.log(acc=0.5)
+        run.log(acc=0.5, loss=0.5)
     message = run.run.message
     odd = message.custom_properties
     odd["evlog.ended_ms"].string_value = "soon"

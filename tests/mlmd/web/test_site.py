@@ -115,6 +115,8 @@ def test_what_does_not_change_is_kept_by_the_browser(browser: TestClient) -> Non
         (Param("n", "", 0, least=-3), ["-3"], -3),
         (Param("n", "", default=False), ["1"], True),
         (Param("n", "", ()), ["a", "b"], ("a", "b")),
+        (Param("n", "", ()), [""], ()),
+        (Param("n", "", ("d",)), ["", ""], ("d",)),
         (Param("n", "", "", choices=("a", "b")), ["b"], "b"),
     ],
 )

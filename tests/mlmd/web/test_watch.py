@@ -82,6 +82,14 @@ def test_a_store_without_a_key_is_unsigned(tmp_path: Path) -> None:
     assert (state.status, state.signed, state.outside) == ("unsigned", 0, None)
 
 
+def test_a_checkpoint_that_no_known_key_signed_makes_nothing_green(place: Path, watch: Watch) -> None:
+    (place / "tlog" / "policy").unlink()
+    assert watch.sweep().status == "unsigned"
+    for file in (place / "tlog" / "checkpoint", *(place / "tlog" / "checkpoints").iterdir()):
+        file.write_text(file.read_text().partition("\n\n")[0] + "\nunsigned\n\n")
+    assert watch.sweep().status == "unsigned"
+
+
 def test_what_is_added_is_checked_at_the_next_look_by_itself(place: Path, watch: Watch) -> None:
     watch.sweep()
     put(place, "a", "b", "c", "d")

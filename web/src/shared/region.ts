@@ -2,6 +2,12 @@
 
 const LIVE = "[data-live]";
 
+/** The regions as the server said them last, before any script drew in them: what is the same again is left alone. */
+const said = new Map<string, Node>();
+if (typeof document !== "undefined") {
+  for (const region of document.querySelectorAll<HTMLElement>(LIVE)) said.set(region.id, region.cloneNode(true));
+}
+
 /** What names an element to people, so that the one in its place can have its focus or its tick. */
 export function signature(element: { tagName: string; getAttribute(name: string): string | null }): string {
   const named = ["id", "name", "value", "href", "aria-label"].map((name) => element.getAttribute(name) ?? "");
@@ -12,7 +18,8 @@ export function signature(element: { tagName: string; getAttribute(name: string)
 export function replaceRegions(found: ParentNode, selector: string): void {
   for (const fresh of found.querySelectorAll<HTMLElement>(selector)) {
     const old = fresh.id ? document.getElementById(fresh.id) : null;
-    if (!old) continue;
+    if (!old || said.get(fresh.id)?.isEqualNode(fresh)) continue;
+    said.set(fresh.id, fresh.cloneNode(true));
     const focused = old.contains(document.activeElement) && document.activeElement ? signature(document.activeElement) : null;
     const ticked = new Set([...old.querySelectorAll<HTMLInputElement>("input:checked")].map(signature));
     const open = new Set([...old.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent));

@@ -1,7 +1,7 @@
 // CodeMirror over the field of a form. It stands in a shadow root: there its styles are sheets, which the pages' policy allows, and no <style>.
 import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
-import { PostgreSQL, SQLDialect, sql } from "@codemirror/lang-sql";
+import { SQLDialect, sql } from "@codemirror/lang-sql";
 import { HighlightStyle, bracketMatching, syntaxHighlighting } from "@codemirror/language";
 import { EditorState } from "@codemirror/state";
 import { EditorView, drawSelection, keymap, placeholder } from "@codemirror/view";
@@ -15,8 +15,22 @@ export interface Table {
 
 export type Editor = typeof edit;
 
-const WORDS = "qualify pivot unpivot summarize describe exclude asof semi anti positional sample ilike try_cast";
-const DuckDB = SQLDialect.define({ ...PostgreSQL.spec, keywords: `${PostgreSQL.spec.keywords ?? ""} ${WORDS}`, doubleDollarQuotedStrings: false });
+const DuckDB = SQLDialect.define({
+  keywords:
+    "select from where group by all order having limit offset qualify window over partition rows range between unbounded preceding following current row as distinct on" +
+    " join inner left right full outer cross asof positional semi anti using lateral natural union intersect except with recursive key values case when then else end" +
+    " and or not in is null exists like ilike similar to asc desc nulls first last filter within cast try_cast interval describe show tables summarize explain analyze" +
+    " pivot unpivot exclude replace columns lambda sample true false into name at",
+  types: "bigint hugeint ubigint integer int smallint tinyint double float decimal boolean varchar text json blob date time timestamp timestamptz uuid variant map struct",
+  builtin:
+    "count sum avg min max median quantile_cont list string_agg arg_max arg_min any_value first_value last_value lag lead row_number rank dense_rank coalesce nullif" +
+    " round floor ceil abs greatest least length lower upper trim split_part starts_with regexp_matches regexp_extract regexp_replace date_trunc date_diff epoch epoch_ms" +
+    " now today strftime unnest range list_contains list_transform map_keys map_values variant_typeof histogram",
+  slashComments: false,
+  charSetCasts: false,
+  doubleQuotedStrings: false,
+  identifierQuotes: '"',
+});
 
 const theme = EditorView.theme({
   "&": { fontSize: "0.92rem", backgroundColor: "var(--ground)", color: "var(--text)" },
