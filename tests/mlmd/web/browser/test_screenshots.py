@@ -38,6 +38,7 @@ COLOURS: Final = 64
 ALL_MAX: Final = 1_500_000
 FIRST_US: Final = 1_772_524_800_000_000  # 3 March 2026.
 STEP_US: Final = 1_937_000_000  # A record each half an hour or so.
+QUESTION: Final = "select type, count(*) as things from artifacts where is_current group by type order by things desc"
 PICTURES: Final = {
     "/": ("home", ""),
     "/runs": ("runs", "runs?type=Trainer&sort=-m.acc"),
@@ -51,7 +52,7 @@ PICTURES: Final = {
     "/contexts/{id}": ("pipeline", "contexts/1"),
     "/types": ("types", "types"),
     "/search": ("search", "search?q=taxi"),
-    "/sql": ("sql", f"sql?q={quote(EXAMPLES[1][1])}"),
+    "/sql": ("sql", f"sql?q={quote(QUESTION)}"),
     "/taint": ("taint", "taint?object=art:14"),
     "/untaint": ("untaint", "untaint?object=art:34"),
     "/audit": ("audit", "audit"),
