@@ -22,7 +22,6 @@ from mlmd.opening import BODIES, Opened
 from mlmd.recorder import run
 from mlmd.story import record_story
 from mlmd.web.pages import PAGES
-from mlmd.web.sql import EXAMPLES
 from replay.rebuild import open_current
 
 if TYPE_CHECKING:
