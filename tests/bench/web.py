@@ -133,7 +133,7 @@ def served(folder: Path) -> Iterator[Served]:
         yield Served(process, host, time.perf_counter() - began)
     finally:
         process.terminate()
-        process.wait(_READY_S)
+        process.communicate(timeout=_READY_S)
 
 
 def asked(host: str, path: str, rounds: int) -> tuple[float, float, int]:
