@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 RUNS: Final = 100_000
 LINEAGES: Final = (300, 2_000, 10_000)
+MEMBERS: Final = 1_000
 ROUNDS: Final = 15
 _READY_S: Final = 60
 _STEPS: Final = 40
@@ -98,6 +99,10 @@ def fill(folder: Path, runs: int = RUNS, lineages: tuple[int, ...] = LINEAGES) -
     if not told.exists():
         searching.fill(folder, runs)
         store = opened(folder)
+        context_type = store.put_context_type(pb.ContextType(name="Pipeline"))
+        [context] = store.put_contexts([pb.Context(type_id=context_type, name="nightly")])
+        members = [pb.Association(context_id=context, execution_id=number + 1) for number in range(min(runs, MEMBERS))]
+        store.put_attributions_and_associations([], members)
         roots = {}
         for size in lineages:
             ids = put(store, pipelines(size, warm_starts=10_000), f"{size}-")
@@ -128,7 +133,7 @@ def served(folder: Path) -> Iterator[Served]:
         yield Served(process, host, time.perf_counter() - began)
     finally:
         process.terminate()
-        process.wait(_READY_S)
+        process.communicate(timeout=_READY_S)
 
 
 def asked(host: str, path: str, rounds: int) -> tuple[float, float, int]:
@@ -149,7 +154,12 @@ def asked(host: str, path: str, rounds: int) -> tuple[float, float, int]:
 def paths_of_pages() -> list[str]:
     """Return a path for each page of the table, in the store of `fill`."""
     filled = {"id": "1", "object": "run:1", "offset": "1", "day": str(datetime.now(UTC).date())}
-    asked_of = {"/compare": "?run=1&run=2"}
+    asked_of = {
+        "/compare": "?run=1&run=2",
+        "/search": "?q=300",
+        "/taint": "?object=art:1",
+        "/untaint": "?object=art:1",
+    }
     return [entry.filled(filled) + asked_of.get(entry.path, "") for entry in PAGES]
 
 
@@ -190,8 +200,8 @@ def _visited(browser: Browser, server: Served, path: str) -> int:
     answers: list[Response] = []
     window.page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 - a method of a list cannot be marked, as Playwright does
     window.visit(path)
-    window.page.wait_for_load_state("networkidle")
-    total = sum(one.request.sizes()["responseBodySize"] for one in answers if one.finished() is None)
+    ended = [one for one in answers if one.request.resource_type != "eventsource"]  # News have no end.
+    total = sum(one.request.sizes()["responseBodySize"] for one in ended)
     window.close()
     return total
 
