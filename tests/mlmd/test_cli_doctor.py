@@ -18,7 +18,8 @@ from commands import run
 from serving import served
 
 from evlog.log import LOCK_NAME
-from mlmd.cli import examining, looking
+from mlmd import looking
+from mlmd.cli import examining
 
 ROOT = Path(__file__).parent.parent.parent
 
