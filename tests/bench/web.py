@@ -75,7 +75,7 @@ class Line(NamedTuple):
     @property
     def kept(self) -> bool:
         """Tell whether the bar is kept."""
-        return self.bar is None or (self.value <= self.bar if self.most else self.value >= self.bar)
+        return self.bar is None or (self.value <= self.bar if self.most else round(self.value) >= self.bar)
 
 
 class Served(NamedTuple):
