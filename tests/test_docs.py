@@ -59,6 +59,8 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
     for line in commands.splitlines():
         words = shlex.split(line, comments=True)
         assert words[0] == "evlog"
+        if words[-1] == "ui":  # Until somebody ends it: the tests of its pages start it.
+            continue
         evlog(*("now" if word == "2h" else "DataSet" if word == "Model" else word for word in words[1:]))
 
 

@@ -37,8 +37,8 @@ class Fan(NamedTuple):
     members: list[Node]
 
 
-def fans_of(graph: Graph) -> list[Fan]:
-    """Return the fans that are too wide to be looked at. Roots, and what has neighbours that are not shown, are in none."""
+def fans_of(graph: Graph, *, stubs: bool = False) -> list[Fan]:
+    """Return the fans that are too wide to be looked at. Roots are in none; with `stubs` what has neighbours that are not shown may be."""
     near = neighbours_of(graph.edges)
     roots = set(graph.roots)
     only = {
@@ -53,7 +53,7 @@ def fans_of(graph: Graph) -> list[Fan]:
                 links.setdefault(end, []).append(edge)
     fans: dict[tuple[object, ...], Fan] = {}
     for node in graph.nodes:
-        if node.key in only and node.key not in graph.hidden:
+        if node.key in only and (stubs or node.key not in graph.hidden):
             ways = tuple(sorted((edge.target == node.key, edge.role) for edge in links[node.key]))
             fan = Fan(only[node.key], ways, [])
             fans.setdefault((only[node.key], node.kind, node.type, ways), fan).members.append(node)

@@ -33,7 +33,7 @@ class Group(NamedTuple):
 def folded(growth: Growth, opened: Collection[str] = ()) -> Growth:
     """Return a lineage in which wide fans are one node each, but for those whose keys are in `opened`."""
     group_of: dict[str, Group] = {}
-    for fan in fans_of(growth.graph()):
+    for fan in fans_of(growth.graph(), stubs=True):
         way = "".join(f"{'>' if inwards else '<'}{role}" for inwards, role in fan.ways)
         group = Group(f"{PREFIX}{fan.members[0].type}{way}{fan.neighbour}", fan.members[0].type)
         group_of |= {node.key: group for node in fan.members}

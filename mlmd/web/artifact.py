@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import errors
+from mlmd.display.facts import edges_of, nodes_of
+from mlmd.display.graph import Graph
 from mlmd.display.svg import picture
 from mlmd.display.tables import Table
-from mlmd.display.walk import lineage
+from mlmd.display.walk import lineage, moment_of
 from mlmd.finding import FIND, Find
-from mlmd.kinds import ARTIFACT, INPUTS, OUTPUTS
+from mlmd.kinds import ARTIFACT, EXECUTION, INPUTS, OUTPUTS
 from mlmd.names import name_of
 from mlmd.plain import plain
 from mlmd.recorder import references
@@ -36,6 +38,7 @@ _MOVES_SHOWN: Final = 20
 _RUNS_SHOWN: Final = 50
 _IMPACT_SHOWN: Final = 20
 IMPACT_ENOUGH: Final = 5_000
+HUB: Final = 5_000  # So many runs that read one thing are counted, not walked.
 _NODES_SHOWN: Final = 24
 _HOPS: Final = 2
 _CONTEXTS_SHOWN: Final = 50
@@ -47,7 +50,8 @@ def artifact_page(view: View) -> Page:
     if not is_id(named):
         return Page.moved(object_path("artifact", references.artifact_of(metadata, named).id))
     artifact = Artifact(metadata, references.artifact_of(metadata, int(named)))
-    graph = lineage(metadata, artifact, up=_HOPS, down=_HOPS, nodes_max=_NODES_SHOWN)
+    made, read = _runs(view, artifact, OUTPUTS), _runs(view, artifact, INPUTS)
+    graph = _nearest(artifact, made, read)
     fields = blamed(metadata, artifact.thing)
     moves = _moves(artifact)
     facts = {
@@ -62,10 +66,10 @@ def artifact_page(view: View) -> Page:
         "properties": plain(artifact.properties),
         **_versions(artifact, moves),
         "moves": moves,
-        "made_by": _runs(view, artifact, OUTPUTS),
-        "read_by": _runs(view, artifact, INPUTS),
+        "made_by": made,
+        "read_by": read,
         "contexts": _contexts(artifact),
-        "impact": _impact(artifact),
+        "impact": _impact(artifact, read["total"]),
         "fields": fields,
         "tainted_by": next((one for one in fields if one["field"] == f"custom_properties.{TAINTED}"), None),
         "puts": puts_of(view, artifact.thing),
@@ -80,6 +84,21 @@ def artifact_page(view: View) -> Page:
         picture=lambda: picture(graph, link=lambda node: node_link(view, node)),
         command=command_line(["evlog", *(["--at", view.at] if view.at else []), "show", artifact.label]),
         python=f"store.artifact({artifact.label!r})",
+    )
+
+
+def _nearest(artifact: Artifact, made: dict[str, Any], read: dict[str, Any]) -> Graph:
+    """Return the nearest lineage; of a hub, which very many runs read, the newest of these alone."""
+    metadata = artifact.metadata
+    if read["total"] < HUB:
+        return lineage(metadata, artifact, up=_HOPS, down=_HOPS, nodes_max=_NODES_SHOWN)
+    ids = [one["id"] for found in (made, read) for one in found["runs"][: _NODES_SHOWN // 2]]
+    nodes = nodes_of(metadata, [(ARTIFACT.name, artifact.id), *((EXECUTION.name, one) for one in ids)])
+    root, shown = name_of(artifact.thing), {node.key for node in nodes}
+    edges = edges_of(metadata.get_events_by_execution_ids(ids))
+    hidden = {root: made["total"] + read["total"] - len(ids)}
+    return Graph(
+        nodes, [one for one in edges if {one.source, one.target} <= shown], [root], hidden, moment_of(metadata)
     )
 
 
@@ -175,8 +194,11 @@ def _contexts(artifact: Artifact) -> list[dict[str, Any]]:
     return [{"id": one.id, "context": one.name, "type": one.type} for one in found[:_CONTEXTS_SHOWN]]
 
 
-def _impact(artifact: Artifact) -> dict[str, Any]:
+def _impact(artifact: Artifact, users: int) -> dict[str, Any]:
     """Return what was made from it, what is in use first. Where that is very much, it is not all counted here: the page of a taint does."""
+    if users >= HUB:
+        said = f"what {users:,} runs made that read it"
+        return {"artifacts": None, "runs": users, "live": None, "whole": False, "in_words": said, "rows": []}
     found = Impact(artifact.metadata, artifact.thing, IMPACT_ENOUGH)
     table = found.table(_IMPACT_SHOWN)
     rows = [

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlmd.tokens import Role
     from mlmd.web.site import Site
 
-LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]", "::1", "testserver")
+LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 class Guard(Protocol):

@@ -31,6 +31,7 @@ from mlmd.tokens import hidden
 from mlmd.web.guard import LOOPBACK
 from mlmd.web.sessions import LIFE_S, Attempts, Sessions
 from mlmd.web.site import read_form
+from mlmd.web.verified import PATH as VERIFIED
 from mlmd.web.view import inside
 
 if TYPE_CHECKING:
@@ -92,7 +93,10 @@ class TokenGuard:
             bearer = self._gate.admit(secret, role, asked)
         else:
             bearer = self._gate.admit_token(self._gate.hashed(token_hash), role, asked)
-        setattr(request.state, _USE, (bearer, asked))
+        if (
+            request.url.path != VERIFIED
+        ):  # An open page asks for it again and again, by itself: that is no use of what is held.
+            setattr(request.state, _USE, (bearer, asked))
         return _visitor(bearer, AUTH, peer, session)
 
     def csrf_of(self, caller: Caller) -> str:

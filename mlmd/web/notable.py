@@ -1,4 +1,4 @@
-"""Records that an auditor asks for first: erasures, taints, restores, repairs, accepted losses, what recovery cut off.
+"""Records that an auditor asks for first: erasures, taints, restores, repairs, accepted losses, what recovery cut off, tokens.
 
 Nothing indexes them, so the log is read once, oldest first, for a moment at each look, and what was found is kept; a look tells how far it
 came. A record is recognized by bytes that it must hold, so that few are decoded.
@@ -11,8 +11,20 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
+
 from evlog import codec
-from evlog.records import Entry, Erased, LogRecovered, LossAccepted, PersonalDeclared, Repaired, Restored
+from evlog.records import (
+    Entry,
+    Erased,
+    LogRecovered,
+    LossAccepted,
+    PersonalDeclared,
+    Repaired,
+    Restored,
+    TokenAdded,
+    TokenRemoved,
+)
 from mlmd.marking import TAINT
 from mlmd.web.trail import entry_facts
 
@@ -21,30 +33,20 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.05
 _FOUND_MAX: Final = 10_000
-_KINDS: Final[dict[type, str]] = {
+_KINDS: Final[dict[Any, str]] = {
     Erased: "erasure",
     PersonalDeclared: "personal",
     Restored: "restore",
     Repaired: "repair",
     LossAccepted: "loss accepted",
     LogRecovered: "recovery",
+    TokenAdded: "token added",
+    TokenRemoved: "token removed",
 }
 _MAY: Final = re.compile(
     b"|".join(
-        [
-            *(
-                re.escape(bytes([0xA0 + len(tag)]) + tag)
-                for tag in (
-                    b"erased",
-                    b"personal_declared",
-                    b"restored",
-                    b"repaired",
-                    b"loss_accepted",
-                    b"log_recovered",
-                )
-            ),
-            re.escape(b"\xa3api" + bytes([0xA0 + len(TAINT.name)]) + TAINT.name.encode()),
-        ]
+        re.escape(b"".join(map(msgspec.msgpack.encode, words)))
+        for words in [("t", str(kind.__struct_config__.tag)) for kind in _KINDS] + [("api", TAINT.name)]
     )
 )
 

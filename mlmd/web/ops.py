@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from evlog.log import Log
+    from evlog.records import Entry
     from mlmd.web.view import View
 
 PARAMS: Final = (
@@ -40,6 +41,8 @@ PARAMS: Final = (
 _LIBRARIES: Final = ("apsw", "duckdb", "starlette", "uvicorn", "protobuf", "grpcio", "cryptography")
 _NOTABLE_SEEN: Final = 2_000
 _NOTABLE_SHOWN: Final = 50
+_NOTABLE_STEP: Final = 25
+_NOTABLE_S: Final = 0.05
 _IMPORT: Final = "Import"
 _HEAD: Final = "HEAD"
 
@@ -66,8 +69,7 @@ def ops_page(view: View) -> Page:
             for one in view.site.slowest.newest()
         ],
         "slow_s": SLOW_S,
-        "notable": _notable(log),
-        "notable_seen": _NOTABLE_SEEN,
+        **_notable(log),
         "looked": None if looked is None else [one._asdict() for one in looked],
     }
     table = None if looked is None else Table(Checked._fields, looked)
@@ -201,15 +203,27 @@ def _tokens(view: View) -> dict[str, Any] | None:
     return {"wrong": None, "rows": rows}
 
 
-def _notable(log: Log) -> list[dict[str, Any]]:
-    """Return what happened to the store itself, of the newest records: imports, recoveries, repairs, erasures; the newest first."""
-    end = log.refresh()
-    found = [
-        {**by(provenance_of(entry)), "api": entry.record.envelope.api}
-        for entry in log.read(max(0, end - _NOTABLE_SEEN), end)
-        if entry.record.envelope.api == _IMPORT or any(isinstance(change, REMARKS) for change in entry.record.changes)
-    ]
-    return found[::-1][:_NOTABLE_SHOWN]
+def _notable(log: Log) -> dict[str, Any]:
+    """Return what happened to the store itself, the newest first: imports, recoveries, repairs, erasures.
+
+    Of the newest records, as many as are read in a moment: a record may be one put, or a thousand.
+    """
+    stop, started = log.refresh(), time.perf_counter()
+    end, found = stop, list[dict[str, Any]]()
+    while stop > 0 and end - stop < _NOTABLE_SEEN and time.perf_counter() - started < _NOTABLE_S:
+        start = max(0, stop - _NOTABLE_STEP)
+        found += reversed([_happened(entry) for entry in log.read(start, stop) if _is_notable(entry)])
+        stop = start
+    return {"notable": found[:_NOTABLE_SHOWN], "notable_seen": end - stop}
+
+
+def _is_notable(entry: Entry) -> bool:
+    record = entry.record
+    return record.envelope.api == _IMPORT or any(isinstance(change, REMARKS) for change in record.changes)
+
+
+def _happened(entry: Entry) -> dict[str, Any]:
+    return {**by(provenance_of(entry)), "api": entry.record.envelope.api}
 
 
 def look(place: Path) -> Iterator[Checked]:

@@ -71,7 +71,7 @@ def context_page(view: View) -> Page:
         f"{context.type} {context.name}",
         facts,
         table=_table(matrix),
-        graph=graph,
+        graph=graph if graph.nodes else None,
         picture=(lambda: picture(graph, link=lambda node: _link(view, facts, node), legend=_legend(flows)))
         if graph.nodes
         else None,

@@ -31,6 +31,7 @@ from evlog.tlog.tiles import FOLDER, WIDTH
 from mlmd import errors
 from mlmd.opening import TLOG_FOLDER
 from mlmd.web.headers import json_response
+from mlmd.web.verified import PATH as VERIFIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def routes(site: Site) -> list[Route]:
     """Return the routes of a site."""
     return [
         Route(
-            "/verified.json",
+            VERIFIED,
             answering(site, lambda _: json_response(msgspec.to_builtins(site.watch())), role="reader"),
         ),
         Route(f"{MOUNT}/checkpoint", answering(site, lambda _: _note(site, CHECKPOINT))),

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+PATH: Final = "/verified.json"
 Status = Literal["verified", "checking", "unsigned", "unchecked", "broken"]
 
 

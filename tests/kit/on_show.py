@@ -102,7 +102,8 @@ def on_show(folder: Path) -> Iterator[OnShow]:
     """Serve the store in a folder, on a free port of loopback."""
     engine = Engine(open_folder(folder, create=True))
     try:
-        server = HttpServer(application(Site(engine, "demo", place=folder)), "127.0.0.1", 0)
+        site = Site(engine, "demo", place=folder)
+        server = HttpServer(application(site), "127.0.0.1", 0, ending=site.close)
         server.start()
         try:
             yield OnShow(mlmd.open(mlmd.MetadataStore.over(engine)), engine, server.url)

@@ -14,9 +14,16 @@ if TYPE_CHECKING:
     from mlmd.recorder.store import Store
 
 
+class Client(TestClient):
+    """Asks under the address of this machine, as the site is to be had there alone."""
+
+    def __init__(self, application: Any, base: str = "http://127.0.0.1", **rest: Any) -> None:
+        super().__init__(application, base, **rest)
+
+
 def asking(site: Site) -> TestClient:
     """Return what asks for the pages of a site as a browser does."""
-    return TestClient(
+    return Client(
         application(site), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"}
     )
 

@@ -55,6 +55,13 @@ def test_a_wide_fan_is_one_node_that_counts_at_every_moment() -> None:
     assert found.edges == {Edge("art:1", key): 11}
 
 
+def test_a_wide_fan_whose_members_have_more_neighbours_is_one_node_that_counts_them() -> None:
+    found = folded(replace(star(20), hidden={"run:1": 2, "run:2": 3}))
+    [key] = [key for key in found.lives if key.startswith(PREFIX)]
+    assert len(found.lives[key].members) == 20
+    assert found.hidden == {key: 5}
+
+
 def test_a_fan_that_is_not_wide_stays() -> None:
     small = star(5)
     assert folded(small) is small

@@ -112,6 +112,23 @@ def test_of_very_much_that_was_made_from_it_the_nearest_is_counted(demo: Demo, m
     assert "or more" in demo.browser.get(f"/artifacts/{taxi.id}").text
 
 
+def test_of_a_hub_the_newest_users_are_drawn_and_what_was_made_is_not_counted(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taxi = demo.store.artifact("taxi:1")
+    users = [one.id for one in taxi.users]
+    monkeypatch.setattr(module, "HUB", len(users))
+    monkeypatch.setattr(module, "_NODES_SHOWN", 2)
+    facts = demo.facts(f"/artifacts/{taxi.id}.json")
+    assert (facts["impact"]["artifacts"], facts["impact"]["runs"]) == (None, len(users))
+    assert facts["read_by"]["total"] == len(users)
+    picture = demo.browser.get(f"/artifacts/{taxi.id}.svg").text
+    assert f'href="/runs/{max(users)}"' in picture
+    assert f'href="/runs/{min(users)}"' not in picture
+    assert f"+{len(users) - 1} run" in picture
+    assert "too much to count" in demo.browser.get(f"/artifacts/{taxi.id}").text
+
+
 def test_an_artifact_of_another_client_has_no_versions_and_a_page_all_the_same(
     browser: TestClient, store: Store
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from on_show import record
-from starlette.testclient import TestClient
+from shown import Client
 
 import mlmd
 from mlmd.engine import Engine
@@ -35,7 +35,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def operations(app: Any) -> list[Any]:
-    if TestClient(app).get("/openapi.json").status_code == 404:
+    if Client(app).get("/openapi.json").status_code == 404:
         pytest.skip("the pages are not described yet")
     described = schemathesis.openapi.from_asgi("/openapi.json", app)
     return [found.ok() for found in described.get_all_operations()]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from shown import Demo
     from starlette.testclient import TestClient
 
-OURS = {"origin": "http://testserver"}
+OURS = {"origin": "http://127.0.0.1"}
 
 
 def send(browser: TestClient, path: str, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
@@ -84,6 +84,7 @@ def test_a_taint_is_taken_away_from_what_bears_the_same_reason(demo: Demo) -> No
 
 
 def test_a_run_can_be_tainted_alone(demo: Demo) -> None:
+    assert 'href="/taint?object=run%3A2"' in demo.browser.get("/runs/2").text
     answer = send(demo.browser, "/taint", object="run:2", because="odd", alone="1")
     assert answer.headers["location"] == "/runs/2?done=tainted"
     assert demo.store.get_run("run:2").tainted == "odd"
@@ -172,7 +173,7 @@ def test_a_form_of_another_site_puts_nothing(demo: Demo, path: str) -> None:
     for headers in (
         {"origin": "https://evil.example"},
         {"origin": "null"},
-        {"origin": "http://testserver.evil.example"},
+        {"origin": "http://127.0.0.1.evil.example"},
     ):
         assert send(demo.browser, path, headers, **FIELDS[path]).status_code == 403
     assert demo.browser.get(path, params=FIELDS[path]).status_code in (200, 400, 404, 405)
@@ -207,9 +208,9 @@ def test_the_past_offers_no_form_but_the_mark_and_takes_none(demo: Demo) -> None
     assert demo.engine.log.end == end
 
 
-def test_every_form_is_tried_here() -> None:
-    assert {action.path for action in ACTIONS} == set(FIELDS)
-    assert all(action.role == "writer" for action in ACTIONS)
+def test_every_form_that_puts_is_tried_here() -> None:
+    ours = [action for action in ACTIONS if not action.path.startswith("/sql")]
+    assert {action.path for action in ours} == set(FIELDS)
 
 
 def test_a_form_needs_the_role_and_what_only_its_page_knows_and_names_who_sent_it(demo: Demo) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from on_show import FILLED, HOSTILE, record
-from starlette.testclient import TestClient
+from shown import Client
 
 import mlmd
 from mlmd.engine import Engine
@@ -20,6 +20,8 @@ from mlmd.web.site import Site, application
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from starlette.testclient import TestClient
 
     from mlmd.web.pages import Entry
     from mlmd.web.view import Param
@@ -73,7 +75,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("hostile") / "store"
     engine = Engine(open_folder(folder, create=True))
     record(mlmd.open(mlmd.MetadataStore.over(engine)))
-    with TestClient(
+    with Client(
         application(Site(engine, "demo", place=folder)), raise_server_exceptions=False, follow_redirects=False
     ) as found:
         yield found

@@ -93,6 +93,9 @@ def test_the_picture_links_to_the_pages_of_its_nodes_at_the_moment_of_the_page(
     text = browser.get(f"{MODEL}.svg", params={"at": "#143"}).text
     links = {one.get("href") for one in ET.fromstring(text).iter("{http://www.w3.org/2000/svg}a")}
     assert "/artifacts/34?at=%23143" in links
+    page = browser.get(MODEL, params={"at": "#143"}).text
+    assert '<td><a href="/runs/38?at=%23143">run:38</a></td>' in page
+    assert 'href="/lineage/art:34?at=%23143"' in page
 
 
 def test_hops_types_and_groups_are_as_asked(browser: TestClient, told: Store) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from commands import run
 from serving import Process
-from starlette.testclient import TestClient
+from shown import Client
 
 from mlmd import access, tokens
 from mlmd.admission import gate_of
@@ -23,6 +23,8 @@ from mlmd.web.view import Param
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from starlette.testclient import TestClient
 
     from mlmd.tokens import Role
     from mlmd.web.view import View
@@ -49,10 +51,10 @@ def shop(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Site:
     return Site(engine, "store", guard=TokenGuard(gate_of(engine), "127.0.0.1", engine.log.id))
 
 
-def asking(site: Site, secret: str | None = None, base: str = "http://testserver") -> TestClient:
+def asking(site: Site, secret: str | None = None, base: str = "http://127.0.0.1") -> TestClient:
     """Return one who asks, a browser, or with a secret a program that sends it along."""
     headers = dict(BROWSER) if secret is None else {"authorization": f"Bearer {secret}"}
-    return TestClient(application(site), base, raise_server_exceptions=False, follow_redirects=False, headers=headers)
+    return Client(application(site), base, raise_server_exceptions=False, follow_redirects=False, headers=headers)
 
 
 def logged_in(site: Site, secret: str, **more: Any) -> TestClient:
@@ -176,7 +178,7 @@ def test_a_browser_logs_in_comes_to_where_it_wanted_and_logs_out(shop: Site, eng
 
 
 def test_a_cookie_is_for_tls_alone_where_there_is_tls(shop: Site, engine: Engine) -> None:
-    browser = asking(shop, base="https://testserver")
+    browser = asking(shop, base="https://127.0.0.1")
     answer = browser.post("/login", data={"token": secret_of(engine)})
     assert "Secure" in answer.headers["set-cookie"].split("; ")
 
@@ -243,7 +245,7 @@ def test_a_form_that_no_page_of_the_session_sent_does_nothing(shop: Site, engine
     ):
         assert ana.post("/do-writer", data=good, headers=header).status_code == 403
     assert DONE == []
-    assert ana.post("/do-writer", data=good, headers={"origin": "http://testserver"}).status_code == 303
+    assert ana.post("/do-writer", data=good, headers={"origin": "http://127.0.0.1"}).status_code == 303
     assert len(DONE) == 1
 
 
@@ -366,6 +368,12 @@ def test_a_server_shows_pages_beyond_this_machine_to_holders_of_a_token(tmp_path
 
 
 # On record -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_chip_of_an_open_page_fills_no_access_record(shop: Site, engine: Engine) -> None:
+    asker = asking(shop, secret_of(engine))
+    assert asker.get("/verified.json").status_code == asker.get("/index.json").status_code == 200
+    assert uses(engine, shop) == [("ana", "GET /index.json", "200")]
 
 
 def test_every_use_is_noted_with_how_it_ended(shop: Site, engine: Engine) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import factory
 import pytest
-from starlette.testclient import TestClient
+from shown import Client
 
 import mlmd
 from mlmd.engine import Engine
@@ -26,6 +26,8 @@ from projections.duck import console
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from starlette.testclient import TestClient
+
     from mlmd.recorder.store import Store
 
 DOCUMENT = (Path(__file__).parent.parent.parent.parent / "docs" / "sql.md").read_text(encoding="utf-8")
@@ -35,7 +37,7 @@ QUESTIONS = re.findall(r"^### (\d+\. [^\n]+)\n.*?^```sql\n(.*?)^```\n", DOCUMENT
 @pytest.fixture
 def browser(site: Site) -> Iterator[TestClient]:
     """Asks as a browser does; the site ends with the test."""
-    yield TestClient(
+    yield Client(
         application(site), raise_server_exceptions=False, follow_redirects=False, headers={"accept": "text/html"}
     )
     site.close()
@@ -49,7 +51,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient,
     engine = Engine(open_folder(place, create=False))
     site = Site(engine, "factory", place=place)
     site.desk = Desk(engine, Limits(timeout_s=60.0))  # What has to be answered, is, on any machine.
-    yield TestClient(application(site), raise_server_exceptions=False, headers={"accept": "text/html"}), place
+    yield Client(application(site), raise_server_exceptions=False, headers={"accept": "text/html"}), place
     site.close()
     engine.close()
 
@@ -123,7 +125,7 @@ def test_a_store_in_memory_is_asked_too() -> None:
     with store.run("Trainer"):
         pass
     site = Site(store.metadata._backend, "memory")  # type: ignore[arg-type]
-    browser = TestClient(application(site))
+    browser = Client(application(site))
     assert rows(browser, "select count(*) from type_Trainer") == [[1]]
     site.close()
     store.close()
@@ -297,7 +299,7 @@ def strict(told: tuple[TestClient, Path]) -> Iterator[TestClient]:
     engine = Engine(open_folder(told[1], writable=False))
     site = Site(engine, "factory", place=told[1])
     site.desk = Desk(engine, Limits(timeout_s=3.0, whole_s=3.0, memory_bytes=128 << 20))
-    yield TestClient(application(site), raise_server_exceptions=False, headers={"accept": "text/html"})
+    yield Client(application(site), raise_server_exceptions=False, headers={"accept": "text/html"})
     site.close()
     engine.close()
 
@@ -346,7 +348,7 @@ def test_who_asks_too_much_at_once_waits_or_is_sent_away(told: tuple[TestClient,
     engine = Engine(open_folder(told[1], writable=False))
     site = Site(engine, "factory", place=told[1])
     site.desk = Desk(engine, Limits(timeout_s=3.0))
-    browser = TestClient(application(site), raise_server_exceptions=False)
+    browser = Client(application(site), raise_server_exceptions=False)
     statuses: list[int] = []
     slow = HOSTILE["exhausts"][0]
     threads = [threading.Thread(target=lambda: statuses.append(ask(browser, slow).status_code)) for _ in range(6)]
@@ -395,7 +397,7 @@ def test_a_child_knows_no_secret_of_its_parent(told: tuple[TestClient, Path], mo
 
 
 def save(browser: TestClient, **fields: str) -> Any:
-    return browser.post("/sql/save", data=fields, headers={"origin": "http://testserver"})
+    return browser.post("/sql/save", data=fields, headers={"origin": "http://127.0.0.1"})
 
 
 def test_a_question_is_saved_as_a_file_and_asked_by_its_name(browser: TestClient, tmp_path: Path) -> None:

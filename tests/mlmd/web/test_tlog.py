@@ -14,7 +14,7 @@ import pytest
 import signed
 from insider import position_of, swap
 from published import VERIFIER
-from starlette.testclient import TestClient
+from shown import Client
 from stores import put, run
 
 from evlog import frame, merkle, segment
@@ -30,6 +30,8 @@ from mlmd.web.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from starlette.testclient import TestClient
 
 PAGES = ("/", "/audit", "/audit/3", "/evidence", "/lineage", "/nowhere")
 
@@ -158,7 +160,7 @@ def test_what_is_not_published_is_said(browser: TestClient, place: Path) -> None
 def test_a_store_that_nobody_signs_says_so(tmp_path: Path) -> None:
     assert run("init", tmp_path / "plain").exit_code == 0
     engine = Engine(open_folder(tmp_path / "plain"))
-    browser = TestClient(application(Site(engine, "plain", place=tmp_path / "plain")))
+    browser = Client(application(Site(engine, "plain", place=tmp_path / "plain")))
     for path in ("checkpoint", "tile/0/000.p/1", "policy"):
         answer = browser.get(f"/tlog/{path}")
         assert answer.status_code == 404
@@ -212,7 +214,7 @@ def test_a_bundle_of_nothing_or_too_much_is_refused(browser: TestClient, query: 
 def test_a_bundle_of_a_store_that_nobody_signs_says_what_it_is_worth(tmp_path: Path) -> None:
     assert run("init", tmp_path / "plain").exit_code == 0
     engine = Engine(open_folder(tmp_path / "plain"))
-    browser = TestClient(application(Site(engine, "plain", place=tmp_path / "plain")))
+    browser = Client(application(Site(engine, "plain", place=tmp_path / "plain")))
     with zipfile.ZipFile(io.BytesIO(browser.get("/evidence/bundle.zip?record=0").content)) as bundle:
         bundle.extractall(tmp_path / "bundle")
     engine.close()

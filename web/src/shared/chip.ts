@@ -1,6 +1,6 @@
 /** The chip of the evidence, kept up to date on an open page: what the server finds turns it red without a reload. */
 
-const EVERY_MS = 5_000;
+const EVERY_MS = 10_000;
 const SIGNS: Readonly<Record<string, string>> = { verified: "✓", broken: "✗", checking: "…" };
 
 interface Verified {

@@ -1,0 +1,83 @@
+"""What a page of now does by itself: it follows the log, remembers the last visit, and draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from on_show import TRAINING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chromium import Visitor
+    from on_show import OnShow
+
+    Visit = Callable[..., Visitor]
+
+pytestmark = pytest.mark.once
+
+
+def put(shown: OnShow) -> int:
+    with shown.store.run("Trainer", params={"lr": 0.5}) as run:
+        run.log(acc=0.5)
+    return run.run.id
+
+
+def test_a_new_run_appears_and_what_was_ticked_and_focused_stays(visitor: Visit, shown: OnShow) -> None:
+    page = visitor().visit("runs")
+    tick = page.locator("input[name=run]").nth(2)
+    number = tick.get_attribute("value")
+    tick.check()
+    page.locator("input[name=run]").nth(3).focus()
+    focused = page.evaluate("document.activeElement.value")
+    run_id = put(shown)
+    page.locator(f"#list a[href='/runs/{run_id}']").wait_for()
+    assert page.locator(f"input[name=run][value='{number}']").is_checked()
+    assert page.evaluate("document.activeElement.value") == focused
+    assert f"#{shown.engine.log.end:,}" in page.locator("footer").inner_text()
+
+
+def test_a_page_without_a_list_says_how_much_is_new(visitor: Visit, shown: OnShow) -> None:
+    page = visitor().visit("types")
+    page.wait_for_timeout(500)  # The stream begins.
+    put(shown)
+    link = page.locator("#live a")
+    link.wait_for()
+    assert "new record" in link.inner_text()
+    link.click()
+    page.wait_for_load_state()
+    assert page.locator("#live a").count() == 0
+
+
+def test_a_page_of_the_past_does_not_follow(visitor: Visit, shown: OnShow) -> None:
+    asked: list[str] = []
+    page = visitor().visit("runs?at=%23100")
+    page.on("request", lambda request: asked.append(request.url))
+    put(shown)
+    page.wait_for_timeout(500)
+    assert [address for address in asked if "/static/" not in address] == []
+
+
+def test_the_last_visit_is_remembered(visitor: Visit, shown: OnShow) -> None:
+    window = visitor()
+    page = window.visit("")
+    page.evaluate("sessionStorage.clear()")
+    page.evaluate(
+        "at => { for (const key of Object.keys(localStorage)) localStorage.setItem(key, String(at)); }",
+        shown.engine.log.end,
+    )
+    run_id = put(shown)
+    page = window.visit("")
+    page.locator("#since-title").wait_for()
+    assert "Since your last visit" in page.locator("#since-title").inner_text()
+    assert page.locator(f"#news a[href='/runs/{run_id}']").count() == 1
+
+
+def test_metrics_are_drawn_and_have_their_points_below(visitor: Visit) -> None:
+    window: Any = visitor()
+    page = window.visit(f"runs/{TRAINING}")
+    page.locator("figure.curve").first.scroll_into_view_if_needed()
+    page.locator("figure.curve canvas").first.wait_for()
+    assert page.locator("figure.curve table").count() >= 1
+    assert page.locator("figure.curve svg[role=img]").first.get_attribute("aria-label")
