@@ -75,7 +75,7 @@ class Line(NamedTuple):
     @property
     def kept(self) -> bool:
         """Tell whether the bar is kept."""
-        return self.bar is None or (self.value <= self.bar if self.most else self.value >= self.bar)
+        return self.bar is None or (self.value <= self.bar if self.most else round(self.value) >= self.bar)
 
 
 class Served(NamedTuple):
@@ -127,9 +127,10 @@ def served(folder: Path) -> Iterator[Served]:
             assert line, "evlog ui ended before it was up"
             told += line
         host = urlsplit(json.loads(told)["url"]).netloc
-        connection = http.client.HTTPConnection(host, timeout=_READY_S)
-        connection.request("GET", "/static/style.css")
-        assert connection.getresponse().status == 200
+        with contextlib.closing(http.client.HTTPConnection(host, timeout=_READY_S)) as connection:
+            connection.request("GET", "/static/style.css")
+            answer = connection.getresponse()
+            assert (answer.status, len(answer.read()) > 0) == (200, True)
         yield Served(process, host, time.perf_counter() - began)
     finally:
         process.terminate()
