@@ -177,6 +177,13 @@ def test_a_setting_that_is_wrong_is_told(name: str, value: str, state: str, word
     assert (found.state, words in found.what) == (state, True)
 
 
+@pytest.mark.parametrize("secret", ["evlog_" + "s" * 43, "pasted wrongly"])
+def test_a_secret_is_not_told(secret: str) -> None:
+    [found] = examining.settings_of({"EVLOG_TOKEN": secret})
+    assert secret not in found.what
+    assert found.state == ("ok" if secret.startswith("evlog_") else "bad")
+
+
 def test_every_setting_that_the_code_reads_is_known() -> None:
     named = set()
     for path in (path for layer in ("evlog", "projections", "replay", "mlmd") for path in (ROOT / layer).rglob("*.py")):

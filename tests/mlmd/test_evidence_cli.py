@@ -276,7 +276,7 @@ def test_a_proof_goes_where_it_can_be_written(signed: Path) -> None:
     refused("-s", signed, "prove", "art:2", "-O", "anchors", code=2)
     os.mkfifo("pipe")  # Anything that is no file is left as it is, a device above all.
     for target in ("pipe", ""):
-        assert "is not a file" in refused("-s", signed, "prove", "art:2", "-O", target)
+        assert "is not a file" in refused("-s", signed, "prove", "art:2", "-O", target, code=2)
     assert "is not a file" in refused("-s", signed, "checkpoint", "--copy-to", "pipe")
     assert Path("pipe").is_fifo()
     Path("link").symlink_to("file")
