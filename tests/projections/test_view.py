@@ -267,7 +267,7 @@ def test_pages_joined_are_the_whole_list_in_a_total_order(view: View, order_by: 
 def test_a_page_is_found_through_an_index_and_never_sorted(listing: Listing, index: str) -> None:
     view = View.create(None, LOG_ID, records.BODIES)
     plans: list[str] = []
-    connection = view.lookup.snapshot()
+    connection = view.lookup._connection
 
     def trace(_cursor: object, statement: str, bindings: object) -> bool:
         if not statement.startswith("explain"):
