@@ -215,6 +215,12 @@ def _now() -> str:
 def _days() -> int:
     """Return how many days a file is kept. Raises InvalidArgumentError for a setting that is no number of days."""
     said = os.environ.get(DAYS) or str(DAYS_USUAL)
-    if not (said.isascii() and said.isdecimal() and 1 <= int(said[:9]) <= _DAYS_MAX):
-        raise errors.InvalidArgumentError(f"{DAYS}={said}: a number of days, 1 to {_DAYS_MAX:,}")
+    if (wrong := wrong_days(said)) is not None:
+        raise errors.InvalidArgumentError(f"{DAYS}={said}: {wrong}")
     return int(said)
+
+
+def wrong_days(said: str) -> str | None:
+    """Return what is wrong with a number of days to keep files, None where nothing is."""
+    right = said.isascii() and said.isdecimal() and 1 <= int(said[:9]) <= _DAYS_MAX
+    return None if right else f"a number of days, 1 to {_DAYS_MAX:,}"

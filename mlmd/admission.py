@@ -98,7 +98,7 @@ class Gate:
                 )
             if not bearer.may(role):
                 raise errors.PermissionDeniedError(
-                    f"{asked.what} is for a {role}, the token {token.name} is a {token.role}'s"
+                    f"{asked.what} is for the role {role}, the token {token.name} is a {token.role}'s"
                 )
         except errors.StatusError as error:
             self.note(bearer, asked, error.error_code)

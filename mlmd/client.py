@@ -22,6 +22,7 @@ from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.reaching import REACH, reach_by_events
 from mlmd.running import GUARDED_PUT, RUN_PUT, put_run_by_calls
 from mlmd.service import ACTOR, AS_OF, GUARDED, NAME, REASON, SUBJECT
+from mlmd.tokens import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,6 @@ _NOT_ON_THE_WIRE: Final[dict[Method, Callable[[Callable[[Method, Any], Any], Any
     RETIRE: retire_by_put,
     RUN_PUT: put_run_by_calls,
 }
-TOKEN: Final = "EVLOG_TOKEN"  # noqa: S105 - in the environment: an argument would be seen by whoever lists processes.
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 

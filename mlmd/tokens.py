@@ -51,6 +51,7 @@ REACHES: Final[Mapping[Role, frozenset[Role]]] = {
 PLACE: Final = "keys/tokens"
 NAME: Final = "TOKENS"
 START: Final = "evlog_"
+TOKEN: Final = "EVLOG_TOKEN"  # noqa: S105 - where clients have theirs: an argument would be seen by whoever lists processes.
 NAME_MAX: Final = 100  # Characters.
 _SECRET: Final = re.compile(rf"{START}[\w-]{{20,}}")
 _LOCK: Final = "LOCK"

@@ -11,10 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from mlmd import __version__, places
+from mlmd import __version__, access, places, tokens
 from mlmd.cli.refusal import UPGRADE
 from mlmd.cli.settings import ROW_FORMATS
 from mlmd.looking import Checked
+from mlmd.tokens import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,18 +124,21 @@ SETTINGS: Final[dict[str, Callable[[str], str | None]]] = {
     "EVLOG_KEY": _file,
     "EVLOG_ACTOR_KEY": _file,
     "EVLOG_COMPRESS": _one_of("on", "off"),
+    access.DAYS: access.wrong_days,
+    TOKEN: lambda value: None if value.startswith(tokens.START) else f"it does not begin with {tokens.START}",
 }
+_SECRET: Final = frozenset({TOKEN})  # Never told: what a doctor prints is sent to others.
 
 
 def settings_of(variables: os._Environ[str] | dict[str, str]) -> Iterator[Checked]:
     """Yield each setting that is made, and what is wrong with it."""
     for name in sorted(name for name in variables if name.startswith(_PREFIX)):
-        value = variables[name]
+        value, shown = variables[name], "..." if name in _SECRET else variables[name]
         if name not in SETTINGS:
             near = get_close_matches(name, SETTINGS, 1)
             meant = f"; {near[0]} may be meant" if near else ""
             yield Checked("setting", "note", f"{name}: there is no such setting{meant}", f"unset {name}")
         elif value and (wrong := SETTINGS[name](value)) is not None:
-            yield Checked("setting", "bad", f"{name}={value}: {wrong}", f"unset {name}, or set it right")
+            yield Checked("setting", "bad", f"{name}={shown}: {wrong}", f"unset {name}, or set it right")
         else:
-            yield Checked("setting", "ok", f"{name}={value}" if value else f"{name} is empty, which is not set")
+            yield Checked("setting", "ok", f"{name}={shown}" if value else f"{name} is empty, which is not set")

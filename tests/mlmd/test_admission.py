@@ -17,7 +17,6 @@ from serving import Caller, Process, served
 
 import mlmd
 from mlmd import access, errors, tokens
-from mlmd.client import TOKEN
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
 from mlmd.opening import open_folder
@@ -25,6 +24,7 @@ from mlmd.places import Server as Place
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.server import Tls
+from mlmd.tokens import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,8 @@ from commands import run
 from serving import served
 
 from evlog.log import LOCK_NAME
-from mlmd.cli import examining, looking
+from mlmd import looking
+from mlmd.cli import examining
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -174,6 +175,13 @@ def test_a_server_is_asked_whether_it_answers() -> None:
 def test_a_setting_that_is_wrong_is_told(name: str, value: str, state: str, words: str) -> None:
     [found] = examining.settings_of({name: value, "HOME": "/"})
     assert (found.state, words in found.what) == (state, True)
+
+
+@pytest.mark.parametrize("secret", ["evlog_" + "s" * 43, "pasted wrongly"])
+def test_a_secret_is_not_told(secret: str) -> None:
+    [found] = examining.settings_of({"EVLOG_TOKEN": secret})
+    assert secret not in found.what
+    assert found.state == ("ok" if secret.startswith("evlog_") else "bad")
 
 
 def test_every_setting_that_the_code_reads_is_known() -> None:

@@ -137,7 +137,7 @@ def test_the_command_shows_a_server_the_token_of_the_environment_and_its_uses_ar
         assert run("-s", address, "artifacts").exit_code == 0
         denied = run("-s", address, "mark", "here")
         assert denied.exit_code == 1
-        assert "is for a writer" in denied.stderr
+        assert "is for the role writer" in denied.stderr
         assert secret not in refused.output + denied.output
         elsewhere = run("-s", "192.0.2.1:80", "artifacts")
         assert elsewhere.exit_code == 2

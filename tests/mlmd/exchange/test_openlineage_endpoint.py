@@ -115,7 +115,7 @@ def test_a_store_with_tokens_takes_events_of_writers_alone(tmp_path: Path) -> No
             assert post(server.port, body, path, authorization="Bearer evlog_wrong")[0] == 401
             status, told = post(server.port, body, path, authorization=f"Bearer {reader}")
             assert (status, told["code"]) == (403, 403)
-            assert "is for a writer" in told["message"]
+            assert "is for the role writer" in told["message"]
         assert engine.log.end == end
         other = event("START", 1, run_id=RUN.replace("1", "2"))
         said = {"authorization": f"Bearer {writer}", "x_evlog_actor": "root"}
