@@ -135,12 +135,15 @@ def test_a_page_answers_whatever_it_is_asked(client: TestClient, entry: Entry) -
 
 
 def refused(answer: Any, question: str) -> None:
-    """Check that a refusal says what was wrong."""
+    """Check that a refusal says what was wrong: in place of the page, or on it, as that of SQL does beside the question."""
     if answer.headers["content-type"].startswith("application/json"):
         told = answer.json()
+        if "facts" in told:
+            assert told["facts"]["error"], question
+            return
         assert set(told) == {"code", "message", "next"}, question
         assert told["code"] == answer.status_code
         assert told["message"]
     else:
         assert answer.headers["content-type"].startswith("text/html"), question
-        assert f"<h1>{answer.status_code}</h1>" in answer.text
+        assert f"<h1>{answer.status_code}</h1>" in answer.text or 'role="alert"' in answer.text, question
