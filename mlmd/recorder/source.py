@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import linecache
 import textwrap
 from functools import lru_cache
 from pathlib import Path
@@ -79,10 +80,26 @@ def _read(one: FunctionType | type) -> str:
         found = _in_text(one)
         if found is None:
             return _bare(one)
-        tree = ast.parse(textwrap.dedent(inspect.getsource(found)))
+        tree = _tree_of(found)
         return _bare(one) if isinstance(one, type) and not _has_values(one, tree) else ast.dump(_meaning(tree))
     except (OSError, TypeError, ValueError, SyntaxError):
         return _bare(one)
+
+
+def _tree_of(found: CodeType | type) -> ast.Module:
+    """Return the source of a code object of the text that is there now, or of a class, as a tree. Raises OSError, TypeError, SyntaxError."""
+    if isinstance(found, type) and (file := inspect.getsourcefile(found)) is not None and Path(file).is_file():
+        # By its name: from CPython 3.13 on a class knows the line on which it stood when it was loaded, and `inspect` reads what is there now.
+        linecache.checkcache(file)
+        node: ast.AST = ast.parse("".join(linecache.getlines(file)))
+        for name in found.__qualname__.split("."):
+            if name != "<locals>":
+                inner = (one for one in ast.walk(node) if one is not node and getattr(one, "name", None) == name)
+                node = next(inner, ast.Pass())
+        if not isinstance(node, ast.ClassDef):
+            raise OSError(f"{file} has no class {found.__qualname__} any more")
+        return ast.Module([node], [])
+    return ast.parse(textwrap.dedent(inspect.getsource(found)))
 
 
 def _in_text(one: FunctionType | type) -> CodeType | type | None:

@@ -184,3 +184,10 @@ def test_what_was_read_of_a_function_is_not_kept_longer_than_the_function() -> N
     del space["f"]
     gc.collect()
     assert len(source._READ) == before - 1
+
+
+def test_a_class_in_a_class_of_its_name_is_told_from_it(loaded: Callable[[str], Any]) -> None:
+    text = "class C:\n    a = 1\n\n    class C:\n        b = {0}\n"
+    module = loaded(text.format(1))
+    outer, inner = code_of(module.C), code_of(module.C.C)
+    assert code_of(loaded(text.format(2)).C.C) != inner != outer
