@@ -81,7 +81,7 @@ def artifact_page(view: View) -> Page:
         facts,
         table=_table(facts),
         graph=graph,
-        picture=lambda: picture(graph, link=lambda node: node_link(view, node)),
+        picture=lambda: linked_picture(view, graph),
         command=command_line(["evlog", *(["--at", view.at] if view.at else []), "show", artifact.label]),
         python=f"store.artifact({artifact.label!r})",
     )
@@ -100,6 +100,11 @@ def _nearest(artifact: Artifact, made: dict[str, Any], read: dict[str, Any]) -> 
     return Graph(
         nodes, [one for one in edges if {one.source, one.target} <= shown], [root], hidden, moment_of(metadata)
     )
+
+
+def linked_picture(view: View, graph: Graph) -> str:
+    """Return the picture of a lineage in which each node leads to its page."""
+    return picture(graph, link=lambda node: node_link(view, node))
 
 
 def node_link(view: View, node: Node) -> str:

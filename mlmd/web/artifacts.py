@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.display.tables import Table
-from mlmd.finding import FIND, Find
 from mlmd.kinds import ARTIFACT
 from mlmd.recorder.aliases import standing_for
 from mlmd.recorder.rows import differing, noted
-from mlmd.recorder.search import filter_text, order_of
+from mlmd.recorder.search import filter_text
 from mlmd.recorder.things import Artifact
 from mlmd.web.page import Page
-from mlmd.web.types import counted
+from mlmd.web.types import counted, found_of
 from mlmd.web.view import Param
 from mlmd.web.words import command_line, instant
 
 if TYPE_CHECKING:
-    from mlmd.finding import Found
     from mlmd.web.view import View
 
 _KEYS_SHOWN: Final = 6
@@ -35,7 +33,7 @@ PARAMS: Final = (
 
 def artifacts_page(view: View) -> Page:
     """Return the page."""
-    found, metadata = _found(view), view.store.metadata
+    found, metadata = found_of(view, ARTIFACT.name, _wanted(view)), view.store.metadata
     values = [noted(node) for node in found.nodes]
     columns = list(dict.fromkeys(filter(None, view["col"]))) or differing(values)[:_KEYS_SHOWN]
     aliases = standing_for(metadata, [node.id for node in found.nodes])
@@ -56,13 +54,6 @@ def artifacts_page(view: View) -> Page:
     cells = [[*(row[name] for name in _COLUMNS), *(row["values"].get(key) for key in columns)] for row in rows]
     table = Table((*_COLUMNS, *(_titled(key) for key in columns)), cells)
     return Page("artifacts.html", "Artifacts", facts, table=table, command=_command(view), python=_python(view))
-
-
-def _found(view: View) -> Found:
-    by, ascending = order_of("artifact", view["sort"])
-    asked = Find("artifact", _wanted(view), by, ascending, skip=view["skip"], limit=view["n"], counted=True)
-    found: Found = view.store.metadata.answer(FIND, asked)
-    return found
 
 
 def _wanted(view: View) -> str:

@@ -9,8 +9,9 @@ from mlmd import moment
 from mlmd.errors import InvalidArgumentError
 from mlmd.names import name_of
 from mlmd.web import curves, parallel
+from mlmd.web.artifact import linked_picture
 from mlmd.web.page import Page
-from mlmd.web.run import found, linked_picture
+from mlmd.web.run import found
 from mlmd.web.runs import short_facts
 from mlmd.web.view import Param, object_path
 from mlmd.web.words import command_line

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.display.tables import Table
-from mlmd.finding import FIND, Find
 from mlmd.kinds import CONTEXT
 from mlmd.recorder.rows import noted
-from mlmd.recorder.search import filter_text, order_of
+from mlmd.recorder.search import filter_text
 from mlmd.recorder.words import ALIAS_TYPE, MARK_TYPE
 from mlmd.web.page import Page
-from mlmd.web.types import counted
+from mlmd.web.types import counted, found_of
 from mlmd.web.view import Param
 from mlmd.web.words import command_line, instant
 
 if TYPE_CHECKING:
-    from mlmd.finding import Found
     from mlmd.kinds import Node
     from mlmd.web.view import View
     from projections.sqlite.lookup import Lookup
@@ -34,7 +32,7 @@ PARAMS: Final = (
 
 def contexts_page(view: View) -> Page:
     """Return the page. Aliases and marks are contexts too, and are shown where their type is asked for."""
-    found = _found(view)
+    found = found_of(view, CONTEXT.name, _wanted(view))
     rows = rows_of(view, found.nodes)
     facts = {
         "rows": rows,
@@ -43,13 +41,6 @@ def contexts_page(view: View) -> Page:
     }
     table = Table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
     return Page("contexts.html", "Pipelines", facts, table=table, command=_command(view), python=_python(view))
-
-
-def _found(view: View) -> Found:
-    by, ascending = order_of("context", view["sort"])
-    asked = Find("context", _wanted(view), by, ascending, skip=view["skip"], limit=view["n"], counted=True)
-    found: Found = view.store.metadata.answer(FIND, asked)
-    return found
 
 
 def _wanted(view: View) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from mlmd import errors
 from mlmd.changes import difference_in_words
 from mlmd.convert import properties_of
-from mlmd.display.svg import picture
 from mlmd.display.tables import Table
 from mlmd.display.walk import lineage
 from mlmd.names import name_of
@@ -18,7 +17,7 @@ from mlmd.recorder import words
 from mlmd.recorder.rows import noted
 from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.web import curves
-from mlmd.web.artifact import node_link
+from mlmd.web.artifact import linked_picture
 from mlmd.web.page import Page
 from mlmd.web.records import by
 from mlmd.web.runs import short_facts
@@ -28,7 +27,6 @@ from mlmd.web.words import command_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmd.display.graph import Graph
     from mlmd.recorder.things import Artifact, Run
     from mlmd.web.view import View
     from replay.things import Difference, Provenance
@@ -82,11 +80,6 @@ def run_page(view: View) -> Page:
 def found(view: View, text: str) -> Run:
     """Return the run that a path or query names: by id, as run:5, or by the name it was given. Raises NotFoundError, InvalidArgumentError."""
     return view.store.get_run(int(text) if is_id(text) else text)
-
-
-def linked_picture(view: View, graph: Graph) -> str:
-    """Return the picture of a lineage in which each node leads to its page."""
-    return picture(graph, link=lambda node: node_link(view, node))
 
 
 def put_by(said: Provenance) -> dict[str, Any]:

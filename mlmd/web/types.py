@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.convert import property_types, text_of, unframed
 from mlmd.display.tables import Table
+from mlmd.finding import FIND, Find
 from mlmd.kinds import KINDS, SYSTEM_TYPE_NAMES
 from mlmd.names import TYPE, name_of
+from mlmd.recorder.search import order_of
 from mlmd.web.page import Page
 from mlmd.web.view import PLACES, Param
 
 if TYPE_CHECKING:
+    from mlmd.finding import Found
     from mlmd.kinds import Kind, Type
     from mlmd.web.view import View
     from projections.query import Kind as KindName
@@ -64,6 +67,14 @@ def _row(kind: Kind, message: Type, counts: dict[int, int]) -> dict[str, Any]:
         "count": counts.get(message.id, 0),
         "list": f"/{PLACES[kind.name]}",
     }
+
+
+def found_of(view: View, kind: KindName, wanted: str) -> Found:
+    """Return the page of nodes that a list asks for by `sort`, `skip` and `n`, counted. wanted: a filter. Raises InvalidArgumentError."""
+    by, ascending = order_of(kind, view["sort"])
+    asked = Find(kind, wanted, by, ascending, skip=view["skip"], limit=view["n"], counted=True)
+    found: Found = view.store.metadata.answer(FIND, asked)
+    return found
 
 
 def counted(view: View, kind: KindName) -> list[dict[str, Any]]:
