@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
 from stores import run
 
 from mlmd import opening
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def alone(patch: pytest.MonkeyPatch, config: Path) -> None:
@@ -32,6 +31,15 @@ def sign(place: Path, *words: str | Path) -> None:
     """Make a checkpoint over all that is there."""
     result = run("-s", place, "checkpoint", *words)
     assert result.exit_code == 0, result.output
+
+
+def made(place: Path) -> Path:
+    """Make that store, signed, with its keys beside it; return its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        alone(patch, place.parent / "config")
+        make(place)
+        sign(place)
+    return place
 
 
 def copied(made: Path, folder: Path, patch: pytest.MonkeyPatch) -> Path:

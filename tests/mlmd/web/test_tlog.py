@@ -39,12 +39,7 @@ PAGES = ("/", "/audit", "/audit/3", "/evidence", "/lineage", "/nowhere")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The guide's store, 13 records, signed."""
-    place = tmp_path_factory.mktemp("signed") / "store"
-    with pytest.MonkeyPatch.context() as patch:
-        signed.alone(patch, place.parent / "config")
-        signed.make(place)
-        signed.sign(place)
-    return place
+    return signed.made(tmp_path_factory.mktemp("signed") / "store")
 
 
 @pytest.fixture

@@ -29,12 +29,7 @@ pytestmark = pytest.mark.once
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("signed") / "store"
-    with pytest.MonkeyPatch.context() as patch:
-        signed.alone(patch, place.parent / "config")
-        signed.make(place)
-        signed.sign(place)
-    return place
+    return signed.made(tmp_path_factory.mktemp("signed") / "store")
 
 
 @pytest.fixture
