@@ -415,6 +415,11 @@ class Log:
             self._reached(offsets[-1] + 1)
         return self._reader.each(offsets)
 
+    def read_backward(self, start: int, stop: int) -> Iterator[Entry]:
+        """Yield the records [start, stop), the last one first, with their bytes in memory. Raises as `read`."""
+        self._reached(stop)
+        return self._reader.backward(start, stop)
+
     def frame(self, offset: int) -> Frame:
         """Return the frame of one record, as it is stored. Raises as `read`."""
         self._reached(offset + 1)

@@ -52,6 +52,12 @@ class Reader:
                 raise self._misfit(reason, frame, first=frame.offset == start)
             yield Entry(frame.offset, frame.time_us, decode(frame))
 
+    def backward(self, start: int, stop: int) -> Iterator[Entry]:
+        """Yield the records [start, stop), the last one first; each is decoded when it is asked for, the bytes of all are held."""
+        decode = self._decoder()
+        for frame in reversed(list(self.frames(start, stop))):
+            yield Entry(frame.offset, frame.time_us, decode(frame))
+
     def _misfit(self, reason: str, frame: Frame, *, first: bool) -> LogError:
         """Return the error of a record that does not follow the one before: first, the one that was read some other time."""
         if first:

@@ -27,4 +27,4 @@ def stretches(size: int) -> Iterator[tuple[int, int]]:
 def read_backward(log: Log, start: int, stop: int) -> Iterator[Entry]:
     """Yield the records [start, stop), the last one first."""
     for first, last in stretches(stop - start):
-        yield from reversed(list(log.read(start + first, start + last)))
+        yield from log.read_backward(start + first, start + last)

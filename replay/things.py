@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
@@ -13,6 +13,7 @@ from evlog.records import (
     REMARKS,
     AssociationPut,
     AttributionPut,
+    Change,
     EventPut,
     NodePut,
     ParentContextPut,
@@ -20,7 +21,7 @@ from evlog.records import (
 )
 
 if TYPE_CHECKING:
-    from evlog.records import Change, Entry
+    from evlog.records import Entry
 
 Thing = tuple[str, int | str]
 """A node, as (kind, id), or all types of a name, as ("type", name)."""
@@ -32,6 +33,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAPS: Final = ("properties", "custom_properties")
 # Not fields that anyone sets: a name for the row, and the clock. Every put moves the time of update, whatever else it says.
 _SETTLED: Final = frozenset({"id", "type_id", "create_time_ms", "update_time_ms"})
+# The view's table of each kind of change that puts a row. Looked up for every change of the log, which is why it is kept.
+_TABLES: Final[dict[type, str]] = {
+    one: "type" if issubclass(one, TypePut) else one.__struct_config__.tag
+    for one in get_args(Change)
+    if not issubclass(one, REMARKS)
+}
 
 
 class Provenance(msgspec.Struct, frozen=True, gc=False):
@@ -126,12 +133,12 @@ def fields_of(change: Change | TypePut | NodePut) -> dict[str, Any]:
 
 def kind_of(change: Change | TypePut | NodePut) -> str:
     """Return the view's table of what a change puts: type, artifact, execution, context, event, attribution, ..."""
-    return "type" if isinstance(change, TypePut) else str(change.__struct_config__.tag)
+    return _TABLES[type(change)]
 
 
 def puts_a_row(change: Change) -> bool:
     """Tell whether a change is about the store: not a fact about the log, and nothing that an import merely kept."""
-    return not isinstance(change, REMARKS)
+    return type(change) in _TABLES
 
 
 def key_of(change: Change | TypePut | NodePut) -> Key:
@@ -140,8 +147,7 @@ def key_of(change: Change | TypePut | NodePut) -> Key:
         return ("attribution", change.context_id, change.artifact_id)
     if isinstance(change, AssociationPut):
         return ("association", change.context_id, change.execution_id)
-    assert not isinstance(change, REMARKS), "puts nothing"
-    return (kind_of(change), change.id)
+    return (_TABLES[type(change)], change.id)  # type: ignore[union-attr] # a remark has no table
 
 
 def things_of(change: Change) -> set[Thing]:

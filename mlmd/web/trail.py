@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from replay.things import Difference, Thing
 
 SCANNED_MAX: Final = 4_096  # Records that one page reads: some 100 ms.
-_CHANGES_MAX: Final = 5  # Of a record, in a list; its own page has them all.
+_CHANGES_MAX: Final = 3  # Of a record, in a list; its own page has them all.
 _ENDS: Final = ("artifact_id", "execution_id", "context_id", "parent_id", "child_id")
 
 

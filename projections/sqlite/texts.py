@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import apsw
 import msgspec
 
 from projections.sqlite.expressions import json_path
@@ -11,30 +12,42 @@ from projections.sqlite.expressions import json_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import apsw
-
     from projections.query import Kind
 
 _json: Final = msgspec.json.Encoder().encode
 _ESCAPED: Final = str.maketrans({"%": "\\%", "_": "\\_", "\\": "\\\\"})
+_NAMED: Final = "name like ?2 escape '\\'"
+_NAMED_BEST_FIRST: Final = "name like ?4 escape '\\' desc, name like ?1 escape '\\' desc, id desc"
 
 
 def containing(connection: apsw.Connection, kind: Kind, text: str, *, but: Sequence[str], limit: int) -> list[bytes]:
     """Return the bodies of nodes with a text in their name, external id, uri or properties, ASCII letters of either case.
 
-    Best first: the name is it, begins with it, has it in it; the uri does; then the others; the newest first of each. but: custom
+    Best first: the name is it, begins with it, has it in it; the uri does; the external id; then properties; the newest first of each. but: custom
     properties that are not looked into.
     """
     pattern, quoted = text.translate(_ESCAPED), _json(text)[1:-1].decode().translate(_ESCAPED)
-    named, uri = "name like ?2 escape '\\'", ["uri like ?2 escape '\\'"] if kind == "artifact" else []
-    custom = f"json_remove(custom_properties, {', '.join(map(json_path, but))})" if but else "custom_properties"
-    within = [f"json({column}) like ?3 escape '\\'" for column in ("properties", custom)]
-    has = [named, "external_id like ?2 escape '\\'", *uri, *within]
-    order = ["name like ?4 escape '\\'", "name like ?1 escape '\\'", named, *uri]
-    sql = (
-        f"select body from {kind} where {' or '.join(has)}"
-        f" order by {', '.join(f'({one}) is true desc' for one in order)}, id desc limit ?5"
-    )
-    values = (f"{pattern}%", f"%{pattern}%", f"%{quoted}%", pattern, limit)
-    rows: Any = connection.execute(sql, values).fetchall()
-    return [row[0] for row in rows]
+    within = [f"json({column}) like ?3 escape '\\'" for column in ("properties", _without("custom_properties", but))]
+    whole = [
+        f"{column} like ?2 escape '\\'" for column in ("uri", "external_id") if column != "uri" or kind == "artifact"
+    ]
+    tiers = [_NAMED, *whole, " or ".join(within)]
+    values = (f"{pattern}%", f"%{pattern}%", f"%{quoted}%", pattern)
+    found: list[bytes] = []
+    for at, tier in enumerate(tiers):
+        better = "".join(f" and ({one}) is not true" for one in tiers[:at])
+        order = _NAMED_BEST_FIRST if tier is _NAMED else "id desc"  # Which stops as soon as there are enough.
+        sql = f"select body from {kind} where ({tier}){better} order by {order} limit ?5"
+        rows: Any = connection.execute(sql, (*values, limit - len(found))).fetchall()
+        found += [row[0] for row in rows]
+        if len(found) == limit:
+            break
+    return found
+
+
+def _without(column: str, but: Sequence[str]) -> str:
+    """Return an expression for properties without some. Most nodes have none of them, and are spared a copy."""
+    if not but:
+        return column
+    has = " or ".join(f"instr({column}, {apsw.format_sql_value(_json(one)[1:-1])})" for one in but)
+    return f"case when {has} then json_remove({column}, {', '.join(map(json_path, but))}) else {column} end"

@@ -382,6 +382,27 @@ def test_a_text_is_found_in_names_uris_and_properties_the_best_first(store: Meta
     assert search(store.as_of(0), "taxi") == []
 
 
+def test_the_best_are_found_however_many_are_worse(store: MetadataStore) -> None:
+    data = artifact_type(store, "Data")
+    named, at_uri, outside = store.put_artifacts(
+        [
+            artifact(data, {"note": "taxi"}, name="a taxi"),
+            artifact(data, name="b", uri="s3://taxi"),
+            artifact(data, name="c", external_id="taxi"),
+        ]
+    )
+    noted = store.put_artifacts([artifact(data, {"note": "taxi", "evlog.points": Struct({})}) for _ in range(120)])
+    found = [(one.node.id, one.field) for one in search(store, "TAXI", limit=5)]
+    assert found == [
+        (named, "name"),
+        (at_uri, "uri"),
+        (outside, "external_id"),
+        (noted[-1], "note"),
+        (noted[-2], "note"),
+    ]
+    assert len(search(store, "taxi", limit=500)) == 123
+
+
 @pytest.mark.parametrize(
     ("text", "limit"),
     [("", 1), (" ", 1), (None, 1), ("x" * 1_001, 1), ("\udcff", 1), ("a", 0), ("a", True), ("a", "3"), ("a", 10_001)],
