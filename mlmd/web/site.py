@@ -35,6 +35,7 @@ try:
     from starlette.convertors import Convertor, register_url_convertor
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
+    from starlette.requests import ClientDisconnect
     from starlette.responses import RedirectResponse, Response, StreamingResponse
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
@@ -358,10 +359,13 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise errors.InvalidArgumentError("a form is application/x-www-form-urlencoded")
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _FORM_BYTES_MAX:
-            raise errors.InvalidArgumentError(f"the form is larger than {_FORM_BYTES_MAX:,} bytes")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _FORM_BYTES_MAX:
+                raise errors.InvalidArgumentError(f"the form is larger than {_FORM_BYTES_MAX:,} bytes")
+    except ClientDisconnect:  # Nobody hears it.
+        raise errors.InvalidArgumentError("the form was cut off") from None
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=1_000, errors="strict")
     except (ValueError, UnicodeDecodeError):
