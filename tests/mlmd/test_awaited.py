@@ -42,8 +42,9 @@ def silent(port: int, calls: int) -> Iterator[list[Any]]:
 
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         begun = channel.stream_unary(f"/{NAME}/GetArtifacts")
+        made = [begun.future(nothing(), timeout=60) for _ in range(calls)]  # One that nobody keeps is cancelled.
         try:
-            yield [begun.future(nothing(), timeout=60) for _ in range(calls)]
+            yield made
         finally:
             over.set()
 
