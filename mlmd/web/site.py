@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
+from mlmd.tokens import hidden
 from mlmd.web import bundle, headers, plotting, tlog, words
 from mlmd.web.calendar import Calendar
 from mlmd.web.desk import Desk
@@ -263,7 +264,7 @@ def _timed(site: Site, endpoint: Any) -> Any:
         response: Response = await endpoint(request)
         query = f"?{request.url.query}" if request.url.query else ""
         took_s = time.perf_counter() - started
-        site.slowest.note(f"{request.method} {request.url.path}{query}", response.status_code, took_s)
+        site.slowest.note(hidden(f"{request.method} {request.url.path}{query}"), response.status_code, took_s)
         return response
 
     return timed
