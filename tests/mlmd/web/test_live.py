@@ -189,6 +189,26 @@ def test_who_may_no_longer_look_is_sent_away(engine: Engine) -> None:
     wait(lambda: not watchers())
 
 
+def test_who_may_no_longer_look_is_sent_away_also_where_records_come_all_the_time(engine: Engine, store: Store) -> None:
+    made = live.Live(engine, heartbeat_s=3_600)
+    may_look = [True]
+
+    async def may() -> None:
+        if not may_look[0]:
+            raise errors.UnauthenticatedError("no more")
+
+    async def heard() -> int:
+        events = made.events(may)
+        assert (await anext(events)).startswith(b"retry")
+        assert b"offset" in await anext(events)
+        may_look[0] = False
+        await asyncio.to_thread(store.mark, "then")
+        return len([part async for part in events])
+
+    assert asyncio.run(asyncio.wait_for(heard(), PATIENCE_S)) == 0
+    made.close()
+
+
 def test_a_page_of_now_listens_and_one_of_the_past_does_not(browser: object) -> None:
     page, past = browser.get("/runs").text, browser.get("/runs", params={"at": "#1"}).text  # type: ignore[attr-defined]
     assert "/static/live.js" in page
