@@ -296,7 +296,7 @@ Change = (
     | TokenAdded
     | TokenRemoved
 )
-# No facts about the store: views have no rows of them.
+# No facts about what is stored: no get answers with them.
 REMARKS: Final = (
     LogRecovered,
     ForeignRowKept,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from mlmd import errors
 from mlmd.access import Access
-from mlmd.tokens import REACHES, Tokens, TokensError, tokens_of
+from mlmd.tokens import REACHES, Tokens, TokensError, check_lost, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,9 +126,12 @@ class Gate:
 
 
 def gate_of(engine: Engine) -> Gate | None:
-    """Return the door of an open store, None for one in memory. Raises TokensError, InvalidArgumentError."""
+    """Return the door of an open store, None for one in memory. Raises TokensError, also for tokens that were lost; InvalidArgumentError."""
     tokens = tokens_of(engine)
-    return None if tokens is None else Gate(tokens)
+    if tokens is None:
+        return None
+    check_lost(engine, tokens)
+    return Gate(tokens)
 
 
 def secret_in(header: str | None) -> str | None:

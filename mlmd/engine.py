@@ -243,7 +243,11 @@ class Engine:
         """Open the view that a rebuild put in place of ours, and bring it up to the log."""
         if not self._opened.is_fresh(self.view):
             # The old view closes when the last thread that reads it lets go.
-            self.view = self._opened.fresh_view(self.view)
+            try:
+                self.view = self._opened.fresh_view(self.view)
+            except OSError as error:
+                reason = f"{self.views}: {error.strerror or error}: the store was moved, removed, or its disk is away"
+                raise errors.UnavailableError(reason) from error
             self._forget()
         if self._behind:
             with self.log.claim() as group:

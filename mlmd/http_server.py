@@ -1,4 +1,8 @@
-"""An HTTP server in a thread of its own: it listens, answers by an ASGI application, and drains when told to stop."""
+"""An HTTP server in a thread of its own: it listens, answers by an ASGI application, and drains when told to stop.
+
+Whoever connects and then says nothing, or sends half a request, or takes no answer, would keep a place for as long as he likes, and needs no
+token for it. So where connections become many, the one that has waited for its client the longest is closed: no number of them keeps others out.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,21 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from projections.errors import MissingLibraryError
 
 try:
+    import h11
     import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError:
     raise MissingLibraryError("uvicorn", extra="ui") from None
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from pathlib import Path
 
     from starlette.types import ASGIApp
 
 _WAITING_MAX: Final = 256  # Requests at a time; one more is answered with 503.
+CONNECTIONS_MAX: Final = 200  # Fewer, so that it is not reached by connections on which nothing is asked.
 _STOP_S: Final = 10.0
 
 
@@ -47,6 +55,32 @@ class Beside(Protocol):
     def close(self) -> None:
         """End."""
         ...
+
+
+class _Connection(H11Protocol):
+    """A connection: makes room for itself where there are too many."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # As its base has it.
+        """Begin."""
+        self.since_s = self.loop.time()
+        super().connection_made(transport)
+        others: Any = self.connections - {self}
+        if len(others) >= CONNECTIONS_MAX and (idle := [one for one in others if one.waits]):
+            longest = min(idle, key=lambda one: one.since_s)
+            self.connections.discard(
+                longest
+            )  # Its end is told only when the loop comes round again: others may come before.
+            longest.transport.abort()
+
+    def on_response_complete(self) -> None:
+        """Note when it began to wait for the next request."""
+        self.since_s = self.loop.time()
+        super().on_response_complete()
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether it is the client's turn: to send the rest of a request, or to take an answer."""
+        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY) or self.flow.write_paused
 
 
 class HttpServer:
@@ -79,7 +113,7 @@ class HttpServer:
             access_log=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=_Connection,
             h11_max_incomplete_event_size=1 << 16,  # A link may carry a question in SQL.
             loop="asyncio",
             server_header=False,

@@ -10,7 +10,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from mlmd import service
 from mlmd.admission import gate_of
+from mlmd.awaited import Awaited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,16 +103,23 @@ class _Health(health.HealthServicer):
 
 
 class _Reflection(reflection.ReflectionServicer):
-    """Reflection; each of its calls is a stream. gate: the door of the store, if it has one."""
+    """Reflection; each of its calls is a stream, and holds a worker. gate: the door of the store, if it has one. most: calls at a time."""
 
-    def __init__(self, names: Sequence[str], streams: _Streams, gate: Gate | None) -> None:
+    def __init__(self, names: Sequence[str], streams: _Streams, gate: Gate | None, most: int) -> None:
         super().__init__(names)
         self._streams, self._gate = streams, gate
+        self._most, self._places = most, BoundedSemaphore(most)
 
     def ServerReflectionInfo(self, request_iterator: Iterable[Any], context: Any) -> Any:  # noqa: N802
         """Answer questions about the messages of the service."""
         if self._gate is not None:
             service.admit_or_abort(self._gate, context, "ServerReflectionInfo")
+        if not self._places.acquire(blocking=False):
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._most} ask for reflection already: ask again later"
+            )
+        if not context.add_callback(self._places.release):
+            self._places.release()  # Over already.
         self._streams.add(context)
         return super().ServerReflectionInfo(request_iterator, context)
 
@@ -130,13 +138,14 @@ class Server:
         ]
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="evlog")
         self._server = grpc.server(self._pool, options=settings)
-        self._server.add_generic_rpc_handlers((service.handlers(engine, self._gate),))
+        self._awaited = Awaited(options.workers)
+        self._server.add_generic_rpc_handlers((service.handlers(engine, self._gate, self._awaited),))
         self._streams = _Streams()
         self._health = _Health(self._streams)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-            _Reflection(names, self._streams, self._gate), self._server
+            _Reflection(names, self._streams, self._gate, max(1, options.workers // 8)), self._server
         )
         self.host, self.port = options.host, self._listen(options)
 
@@ -157,6 +166,7 @@ class Server:
     def start(self) -> None:
         """Begin to answer."""
         self._server.start()
+        self._awaited.start()
         for name in ("", service.NAME):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -166,6 +176,7 @@ class Server:
         self._health.enter_graceful_shutdown()  # Waits for those who watch to take it in, so it comes second.
         self._streams.end()
         drained.wait()
+        self._awaited.stop()
         self._pool.shutdown()
         if self._gate is not None:
             self._gate.close()

@@ -22,13 +22,14 @@ from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.running import GUARDED_PUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mlmd.admission import Bearer, Gate
+    from mlmd.awaited import Awaited
     from mlmd.engine import Engine
     from mlmd.methods import Method
 
-    Handler = Callable[[bytes, grpc.ServicerContext], bytes]
+    Handler = Callable[[Iterator[bytes], grpc.ServicerContext], bytes]
 
 NAME: Final = service.DESCRIPTOR.services_by_name["MetadataStoreService"].full_name
 ACTOR: Final = "x-evlog-actor"
@@ -44,15 +45,19 @@ _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _IDENTITIES: Final = ("x509_common_name", "x509_subject_alternative_name")
 
 
-def handlers(engine: Engine, gate: Gate | None) -> grpc.GenericRpcHandler[bytes, bytes]:
-    """Return the service of a store: all methods, as gRPC wants them. gate: its door, None for a store in memory."""
+def handlers(engine: Engine, gate: Gate | None, awaited: Awaited) -> grpc.GenericRpcHandler[bytes, bytes]:
+    """Return the service of a store: all methods, as gRPC wants them. gate: its door, None for a store in memory.
+
+    gRPC is told that each takes a stream, of which one message is read: else a worker would wait for the message before anybody asked who calls.
+    """
     methods = {
-        name: grpc.unary_unary_rpc_method_handler(_handler(engine, method, gate)) for name, method in METHODS.items()
+        name: grpc.stream_unary_rpc_method_handler(_handler(engine, method, gate, awaited))
+        for name, method in METHODS.items()
     }
     return grpc.method_handlers_generic_handler(NAME, methods)
 
 
-def _handler(engine: Engine, method: Method, gate: Gate | None) -> Handler:
+def _handler(engine: Engine, method: Method, gate: Gate | None, awaited: Awaited) -> Handler:
     parse, answer, puts = method.request.FromString, engine.answer, method.command is not None
 
     def ask(data: bytes, context: grpc.ServicerContext, bearer: Bearer | None) -> bytes:
@@ -62,12 +67,12 @@ def _handler(engine: Engine, method: Method, gate: Gate | None) -> Handler:
             found = answer(method, parse(data), at=_at(engine, context))
         return found if found.__class__ is bytes else found.SerializeToString()
 
-    def handle(data: bytes, context: grpc.ServicerContext) -> bytes:
+    def handle(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         bearer = None
         try:
             if gate is not None:
                 bearer = admitted(gate, context, method.name, puts=puts)
-            found = ask(data, context, bearer)
+            found = ask(awaited.message(requests, context), context, bearer)
         except errors.StatusError as error:
             refused = error
         except DecodeError:

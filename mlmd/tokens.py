@@ -11,7 +11,8 @@ A token works once its record is durable, and stops working before its removal i
 that opens nothing, or a token that opens nothing and is still listed, without hash, which `remove` finishes.
 
 Once there is the file, servers ask for a token: also when the last one is removed. A file that cannot be read, or is gone under a server that
-has read it, lets nobody in.
+has read it, lets nobody in. Nor does one that is gone while the log tells of a token that was added and not removed: it was lost, or the
+folder is a restored backup, which has none.
 """
 
 from __future__ import annotations
@@ -69,6 +70,14 @@ class TokensError(errors.DataLossError):
             f"{file}: {what}; nobody is let in: put a copy of it back, or remove it and add the tokens anew"
         )
         self.file = file
+
+
+class LostTokensError(TokensError):
+    """The file is gone, and the log tells of tokens. names: of those."""
+
+    def __init__(self, file: Path, names: Sequence[str]) -> None:
+        super().__init__(file, f"is gone, and the log tells of tokens: {', '.join(names)}")
+        self.names = names
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -159,6 +168,18 @@ def tokens_of(engine: Engine) -> Tokens | None:
     return Tokens(folder.path.parent) if isinstance(folder, RealFolder) else None
 
 
+def on_record(engine: Engine) -> list[str]:
+    """Return the names of the tokens that the log tells of: added, and not removed. Raises StatusError."""
+    found: list[str] = engine.review(lambda _log, view, _end: view.ask(lambda lookup: lookup.tokens()))
+    return found
+
+
+def check_lost(engine: Engine, tokens: Tokens) -> None:
+    """Raise LostTokensError where there is no file and should be one: a store that lost its tokens is not open to everybody for that."""
+    if tokens.known() is None and (names := on_record(engine)):
+        raise LostTokensError(tokens.file, names)
+
+
 def add(engine: Engine, name: str, role: Role, expires_ms: int | None = None, caller: Caller | None = None) -> Made:
     """Make a token, on record. Raises StatusError: ALREADY_EXISTS for a name that has one, FAILED_PRECONDITION for a store in memory."""
     _check_name(name)
@@ -178,11 +199,17 @@ def add(engine: Engine, name: str, role: Role, expires_ms: int | None = None, ca
 
 
 def remove(engine: Engine, name: str, caller: Caller | None = None) -> list[Token]:
-    """Remove a token, on record; return those that are left. Raises StatusError: NOT_FOUND."""
+    """Remove a token, on record; return those that are left. Raises StatusError: NOT_FOUND.
+
+    Also one that is on record alone, because the file was lost: so that it is not missed any more.
+    """
     _check_name(name)
     tokens = _in_folder(engine)
     with tokens.changing() as known:
         if all(token.name != name for token in known):
+            if name in on_record(engine):
+                _record(engine, "RemoveToken", TokenRemoved(name), caller)
+                return known
             names = ", ".join(token.name for token in known)
             raise errors.NotFoundError(
                 f"there is no token {name}: {f'there are {names}' if names else 'there is none'}"

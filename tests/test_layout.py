@@ -31,6 +31,7 @@ HOMES = {
     "jinja2": "mlmd/web",
     "markupsafe": "mlmd/web",  # Comes with jinja2: texts that are markup already.
     "uvicorn": "mlmd/http_server.py",
+    "h11": "mlmd/http_server.py",
     "click": "mlmd/cli",
     "rich": "mlmd/cli",
     "google_crc32c": "evlog",

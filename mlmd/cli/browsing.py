@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlmd.admission import gate_of
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.encrypting import tls_files, with_tls
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
@@ -48,13 +49,23 @@ def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | 
     return HttpServer(application(site), host, port, tls, beside=watch, ending=site.close)
 
 
+def warn_of_listeners(settings: Settings, host: str) -> None:
+    """Say that secrets can be read on the way where the server is reached from other machines."""
+    if not is_loopback(host):
+        talk(
+            settings,
+            f"warning: tokens cross the network to {host} as they are: --tls-key and --tls-cert encrypt them",
+        )
+
+
 @command()
 @with_settings
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=0, help="Where to listen; any free port by default.")
 @click.option("--no-browser", is_flag=True, help="Open no browser.")
 @click.option("--read-only", is_flag=True, help="Refuse every form that puts something.")
-def ui(settings: Settings, *, host: str, port: int, no_browser: bool, read_only: bool) -> None:
+@with_tls
+def ui(settings: Settings, **given: Any) -> None:
     """Show the store in the browser: runs, comparisons, lineage through time, SQL, and the evidence. Ends on Ctrl-C.
 
     It listens on this machine alone, and reads beside whoever puts. A running server shows the same with `evlog serve --ui PORT`.
@@ -62,27 +73,27 @@ def ui(settings: Settings, *, host: str, port: int, no_browser: bool, read_only:
     Examples:
     evlog ui                                     any free port, and the browser
     evlog -s STORE ui --port 8081 --no-browser   http://127.0.0.1:8081
+    evlog ui --host 0.0.0.0 --tls-key K --tls-cert C
 
     """
     from mlmd.http_server import ListenError  # noqa: PLC0415 - as above
     from mlmd.server import told_to_end  # noqa: PLC0415 - as above
 
+    tls = tls_files(given["tls_key"], given["tls_cert"], given["tls_ca"])
+    host = given["host"]
     place = find_store(settings)
     with progress_of(settings, "bringing the view up to the log") as progress:
-        opened = _opened(settings, place, progress, writable=not read_only)
+        opened = _opened(settings, place, progress, writable=not given["read_only"])
     engine = Engine(opened)
     try:
-        served = web_server(engine, str(place), host, port, None)
+        served = web_server(engine, str(place), host, given["port"], tls)
     except BaseException as error:
         engine.close()
         if isinstance(error, ListenError):
             raise Refusal(str(error), f"evlog -s {place} ui --port 0") from None
         raise
-    if not is_loopback(host):
-        talk(
-            settings,
-            f"warning: tokens cross the network to {host} as they are: evlog serve --ui has --tls-key and --tls-cert",
-        )
+    if tls is None:
+        warn_of_listeners(settings, host)
     try:
         with told_to_end() as wait:
             served.start()
@@ -91,7 +102,7 @@ def ui(settings: Settings, *, host: str, port: int, no_browser: bool, read_only:
             else:
                 show_one(settings, {"store": str(place), "url": served.url, "port": served.port})
             sys.stdout.flush()  # Whoever started us waits for this line.
-            if not no_browser and sys.stdout.isatty() and not webbrowser.open(served.url):
+            if not given["no_browser"] and sys.stdout.isatty() and not webbrowser.open(served.url):
                 talk(settings, f"no browser could be opened: open {served.url} in one")
             wait()
     finally:

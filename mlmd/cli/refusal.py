@@ -52,7 +52,7 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
     from evlog import errors as log_errors  # noqa: PLC0415
     from mlmd.errors import DATA_LOSS, INVALID_ARGUMENT, StatusError  # noqa: PLC0415
     from mlmd.opening import OpenError  # noqa: PLC0415
-    from mlmd.tokens import TokensError  # noqa: PLC0415
+    from mlmd.tokens import LostTokensError, TokensError  # noqa: PLC0415
     from projections.errors import BusyViewError, FullViewError, MissingLibraryError, QueryError, ViewError  # noqa: PLC0415
 
     match error:
@@ -98,6 +98,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
         case OpenError():
             code = DAMAGE if error.error_code == DATA_LOSS else REFUSED
             return Refusal(str(error), f"{command} verify" if code == DAMAGE else "evlog init FOLDER", code)
+        case LostTokensError():
+            return Refusal(str(error), f"{command} token add NAME --role reader", DAMAGE)
         case TokensError():
             return Refusal(str(error), f"rm {error.file}, then {command} token add", DAMAGE)
         case StatusError():

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from mlmd.cli.browsing import web_server
+from mlmd.cli.browsing import warn_of_listeners, web_server
 from mlmd.cli.command import command, with_settings
+from mlmd.cli.encrypting import check_tls, tls_files, with_tls
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
@@ -83,9 +84,7 @@ def _published_flags(function: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--max-message-bytes", type=Number(1, 2**31 - 1), default=100_000_000, show_default=True, help="Of a call."
 )
-@click.option("--tls-key", type=click.Path(path_type=Path), help="The server's key, PEM.")
-@click.option("--tls-cert", type=click.Path(path_type=Path), help="The server's certificate and its chain, PEM.")
-@click.option("--tls-ca", type=click.Path(path_type=Path), help="Given, callers must prove a certificate of these.")
+@with_tls
 @click.option(
     "--metadata_store_server_config_file",
     "config_file",
@@ -167,12 +166,10 @@ _HTTP: Final = (
 def _listening(what: _Http, engine: Engine, name: str, given: dict[str, Any], options: Options) -> HttpServer:
     """Return what was asked for, listening. Raises Refusal."""
     # Imported here: most serve none, and each needs an extra.
-    from mlmd.http_server import HttpServer, ListenError, TlsFiles  # noqa: PLC0415
+    from mlmd.http_server import HttpServer, ListenError  # noqa: PLC0415
 
-    tls = None
-    if given["tls_key"] is not None:
-        tls = TlsFiles(given["tls_key"], given["tls_cert"], given["tls_ca"])
-    elif options.tls is not None:
+    tls = tls_files(given["tls_key"], given["tls_cert"], given["tls_ca"])
+    if tls is None and options.tls is not None:
         raise Refusal(
             f"--{what.option}: name the certificates by --tls-key and --tls-cert, not in a configuration file"
         )
@@ -193,10 +190,7 @@ def _warn_of_strangers(settings: Settings, name: str, engine: Engine, options: O
     tokens = tokens_of(engine)
     if tokens is not None and tokens.known() is not None:
         if options.tls is None:
-            talk(
-                settings,
-                f"warning: tokens cross the network to {options.host} as they are: --tls-key and --tls-cert encrypt them",
-            )
+            warn_of_listeners(settings, options.host)
     elif options.tls is None or options.tls.ca is None:
         ask = "" if tokens is None else f"; to ask who calls: evlog -s {name} token add NAME --role writer"
         talk(settings, f"warning: whoever reaches {options.host} may read and put{ask}")
@@ -254,10 +248,8 @@ def _tls(given: dict[str, Any]) -> Tls | None:
     from mlmd.server import Tls  # noqa: PLC0415
 
     key, certificate, ca = given["tls_key"], given["tls_cert"], given["tls_ca"]
-    if key is None and certificate is None and ca is None:
+    if not check_tls(key, certificate, ca):
         return None
-    if key is None or certificate is None:
-        raise Refusal("TLS needs both --tls-key and --tls-cert", "evlog serve --help")
     return Tls(key.read_bytes(), certificate.read_bytes(), ca.read_bytes() if ca is not None else None)
 
 

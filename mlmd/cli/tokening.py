@@ -118,17 +118,21 @@ def _remove(settings: Settings, name: str, reason: str | None) -> None:
     with closing(_engine(settings, place, reason)) as engine, _listed(place):
         left = tokens.remove(engine, name)
     show_rows(settings, map(_row, left), _COLUMNS)
-    if not left:
-        file = tokens.Tokens(place).file
+    found = tokens.Tokens(place)
+    if not left and found.known() is not None:
         talk(
             settings,
-            f"none is left: servers let nobody in. For servers that ask nobody, remove {file} and start them again",
+            f"none is left: servers let nobody in. For servers that ask nobody, remove {found.file} and start them again",
         )
 
 
 def _list(settings: Settings) -> None:
     place = find_store(settings)
-    known = tokens.Tokens(place).known()
+    found = tokens.Tokens(place)
+    known = found.known()
+    if known is None:
+        with closing(Engine(open_folder(place, writable=False))) as engine:
+            tokens.check_lost(engine, found)
     none = "servers ask nobody" if known is None else "servers let nobody in"
     footer = None if known else f"there is no token, so {none}: evlog token add NAME --role reader"
     show_rows(settings, map(_row, known or ()), _COLUMNS, footer)

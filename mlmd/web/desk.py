@@ -10,9 +10,10 @@ import tempfile
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from threading import BoundedSemaphore, Lock, Thread
+from typing import TYPE_CHECKING, Any, Final
 
+from projections.errors import BusyViewError
 from projections.generations import FROZEN_FOLDER
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from projections.duck.console import Answer
     from projections.duck.reading import Described
     from projections.duck.sandbox import Sandbox
+
+_PLACES: Final = 10  # Of those who need the copy at a time.
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Desk:
         self._engine = engine
         views: Any = engine.views
         self._views = Path(views) if views is not None and os.access(views, os.W_OK) else None
+        self._places = BoundedSemaphore(_PLACES)
         self._lock = Lock()  # Held for all that follows.
         self._sandbox: Sandbox | None = None
         self._folder: Path | None = None
@@ -53,7 +57,7 @@ class Desk:
     def ask(self, query: str, offset: int, who: str, *, parquet: bool = False, whole: bool = False) -> Answer:
         """Return the answer as of the first `offset` records, which is to be closed. who: whose share of the places it takes.
 
-        whole: it will be taken to its end, for which there is more time. Raises SqlError, ViewError; MissingLibraryError.
+        whole: it will be taken to its end, for which there is more time. Raises SqlError, ViewError, such as BusyViewError; MissingLibraryError.
         """
         from projections.duck.console import Task  # noqa: PLC0415 - who asks no SQL needs no DuckDB
 
@@ -112,13 +116,21 @@ class Desk:
             return self._sandbox
 
     def _frozen(self, offset: int) -> tuple[Path, int]:
-        """Return the folder of the copy and how many records it shows: `offset` of them, or more."""
+        """Return the folder of the copy and how many records it shows: `offset` of them, or more. Raises BusyViewError where many wait for it.
+
+        The first copy of a long log takes long, and each who waits has a thread of the site: pages need some too.
+        """
         from replay.frozen import freeze  # noqa: PLC0415 - as above
 
-        with self._lock:
-            if self._folder is None or self._applied < offset or not self._folder.is_dir():
-                self._folder, self._applied = freeze(self._engine.log, self._views or self._aside())
-            return self._folder, self._applied
+        if not self._places.acquire(blocking=False):
+            raise BusyViewError("the history is copied for questions, and many wait for it: ask again in a moment")
+        try:
+            with self._lock:
+                if self._folder is None or self._applied < offset or not self._folder.is_dir():
+                    self._folder, self._applied = freeze(self._engine.log, self._views or self._aside())
+                return self._folder, self._applied
+        finally:
+            self._places.release()
 
     def _aside(self) -> Path:
         """Return a folder for views that ends with the site: the store has none, or none that can be written."""

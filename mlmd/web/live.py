@@ -45,7 +45,7 @@ class Live:
         return len(self._listeners)
 
     async def events(self, still_may: Callable[[], Awaitable[object]]) -> AsyncGenerator[bytes]:
-        """Yield the stream for one listener, until this is closed. still_may: asked at each heartbeat; it raises for one who may not.
+        """Yield the stream for one listener, until this is closed. still_may: asked before each event and heartbeat; it raises for one who may not.
 
         Raises ResourceExhaustedError before the first event, where as many listen as there may be.
         """
@@ -58,8 +58,9 @@ class Live:
                 if end > told:
                     told = end
                     yield b'event: end\ndata: {"offset": %d}\n\n' % end
-                if not await listener.woken(self._heartbeat_s):
-                    await still_may()
+                woken = await listener.woken(self._heartbeat_s)
+                await still_may()  # Also where records come all the time, and no heartbeat ever does.
+                if not woken:
                     yield b": still here\n\n"
         except (
             errors.StatusError

@@ -174,11 +174,11 @@ class TokenGuard:
         secret = fields.get("token", "").strip()
         asked = Asked("web", f"POST {LOGIN}", peer)
         try:
-            bearer = await run_in_threadpool(self._gate.admit, secret or None, "reader", asked)
+            token = await run_in_threadpool(self._gate.token, secret)
+            bearer = self._gate.admit_token(token, "reader", asked)
         except errors.UnauthenticatedError as error:
             self._attempts.failed(peer)
             return self._page(site, to, error.message if secret else "no token was given", 401)
-        token = self._gate.token(secret)
         assert token is not None, "it was let in"
         setattr(request.state, _USE, (bearer, asked))
         answer = RedirectResponse(to, 303)

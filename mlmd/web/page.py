@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,6 +30,9 @@ FORMS: Final = {
     "parquet": "application/vnd.apache.parquet",
     "svg": "image/svg+xml",
 }
+
+
+_FORMULA: Final = re.compile(r"[=@\t\r]|[+-](?![\d.]+(e[+-]?\d+)?\Z)", re.ASCII | re.IGNORECASE)  # A number is none.
 
 
 class Stream(NamedTuple):
@@ -105,10 +109,19 @@ def as_csv(table: Table) -> bytes:
     """Return a table as CSV; lists and dicts in it as JSON."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
+    writer.writerow(map(as_csv_cell, table.columns))
     for row in table.rows:
-        writer.writerow([as_cell(value) for value in row])
+        writer.writerow(map(as_csv_cell, row))
     return text.getvalue().encode(errors="backslashreplace")
+
+
+def as_csv_cell(value: Any) -> Any:
+    """Return a value as a cell of CSV has it, which spreadsheets open: they would run a text as a formula, and whoever puts chooses texts.
+
+    Source: OWASP, CSV Injection.
+    """
+    cell = as_cell(value)
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def as_parquet(table: Table) -> bytes:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from mlmd import errors
 from mlmd.exchange.citation import Citations, cite
+from mlmd.tokens import hidden
 from mlmd.web import bundle, headers, plotting, tlog, words
 from mlmd.web.calendar import Calendar
 from mlmd.web.desk import Desk
@@ -35,6 +36,7 @@ try:
     from starlette.convertors import Convertor, register_url_convertor
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
+    from starlette.requests import ClientDisconnect
     from starlette.responses import RedirectResponse, Response, StreamingResponse
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
@@ -262,7 +264,7 @@ def _timed(site: Site, endpoint: Any) -> Any:
         response: Response = await endpoint(request)
         query = f"?{request.url.query}" if request.url.query else ""
         took_s = time.perf_counter() - started
-        site.slowest.note(f"{request.method} {request.url.path}{query}", response.status_code, took_s)
+        site.slowest.note(hidden(f"{request.method} {request.url.path}{query}"), response.status_code, took_s)
         return response
 
     return timed
@@ -358,10 +360,13 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise errors.InvalidArgumentError("a form is application/x-www-form-urlencoded")
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _FORM_BYTES_MAX:
-            raise errors.InvalidArgumentError(f"the form is larger than {_FORM_BYTES_MAX:,} bytes")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > _FORM_BYTES_MAX:
+                raise errors.InvalidArgumentError(f"the form is larger than {_FORM_BYTES_MAX:,} bytes")
+    except ClientDisconnect:  # Nobody hears it.
+        raise errors.InvalidArgumentError("the form was cut off") from None
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=1_000, errors="strict")
     except (ValueError, UnicodeDecodeError):

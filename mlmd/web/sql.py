@@ -14,7 +14,7 @@ import msgspec
 
 from mlmd.errors import DeadlineExceededError, InvalidArgumentError, ResourceExhaustedError
 from mlmd.web import saved
-from mlmd.web.page import Page, Stream, as_cell, told
+from mlmd.web.page import Page, Stream, as_csv_cell, told
 from mlmd.web.putting import refuse_read_only
 from mlmd.web.view import DONE, Param
 from mlmd.web.words import command_line
@@ -209,9 +209,9 @@ def _stream(view: View, query: str, form: str) -> Stream:
 def _csv(answer: Answer) -> Iterator[bytes]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(answer.columns)
+    writer.writerow(map(as_csv_cell, answer.columns))
     for number, row in enumerate(answer.rows(), 1):
-        writer.writerow([as_cell(value) for value in row])
+        writer.writerow(map(as_csv_cell, row))
         if number % _ROWS_AT_ONCE == 0:
             yield text.getvalue().encode()
             text.seek(0)

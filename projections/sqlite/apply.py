@@ -17,6 +17,8 @@ from evlog.records import (
     NodePut,
     ParentContextPut,
     PersonalDeclared,
+    TokenAdded,
+    TokenRemoved,
     TypePut,
 )
 from projections.query import KINDS
@@ -123,6 +125,8 @@ class Applier:
             ParentContextPut: self._parent,
             **dict.fromkeys(REMARKS, lambda _change: None),
             PersonalDeclared: self._personal,
+            TokenAdded: self._token,
+            TokenRemoved: self._no_token,
         }
 
     def apply(self, entry: Entry) -> None:
@@ -209,6 +213,12 @@ class Applier:
     def _personal(self, change: PersonalDeclared) -> None:
         self._execute("delete from personal")
         self._execute(_PERSONAL, (self._offset, _msgpack(change.rules)))
+
+    def _token(self, change: TokenAdded) -> None:
+        self._execute("insert or replace into token (name) values (?)", (change.name,))
+
+    def _no_token(self, change: TokenRemoved) -> None:
+        self._execute("delete from token where name = ?", (change.name,))
 
     def _event(self, change: EventPut) -> None:
         is_output = not change.type.endswith("INPUT")

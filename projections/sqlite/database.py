@@ -15,7 +15,7 @@ from projections.generations import CURRENT
 from projections.sqlite import past, properties
 
 FILES: Final = CURRENT
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 _SCHEMA: Final = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 _INDEXES: Final = re.findall(r"create (?:unique )?index [^;]+;", _SCHEMA)
 _TABLES: Final = re.sub(r"create (?:unique )?index [^;]+;", "", _SCHEMA)

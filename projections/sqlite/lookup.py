@@ -305,6 +305,10 @@ class Lookup:
         rules = self._one("select rules from personal", ())
         return [] if rules is None else _rules(rules)
 
+    def tokens(self) -> list[str]:
+        """Return the names of the tokens that were added and not removed, in order."""
+        return self._all("select name from token order by name", ())
+
     def put_at(self, table: str, ids: Collection[int], before: int) -> dict[int, list[int]]:
         """Return the offsets of the records that put types or nodes: see `offsets.of_versions`."""
         return offsets.of_versions(self._connection, table, ids, before)

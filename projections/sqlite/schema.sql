@@ -18,6 +18,10 @@ create table personal (           -- one row: the rules that hold now; none wher
     rules blob not null             -- MessagePack, as in that record
 ) strict;
 
+create table token (              -- one row for each token that was added and not removed: who serves the store asks for one while there is any.
+    name text primary key           -- For servers: no answer depends on it, so it is not part of the digest
+) strict, without rowid;
+
 create table type (
     id integer primary key,
     since integer not null,

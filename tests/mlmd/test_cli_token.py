@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,15 @@ def test_a_date_to_come_is_an_end() -> None:
     for text in ("2026-02-28", "yesterday", "now", "#5", "mark:x", "3 days ago", "", "30", "-1d"):
         with pytest.raises(ValueError, match="no time to come"):
             moment.ahead(text, now)
+
+
+def test_tokens_that_are_lost_are_told_by_every_server_and_can_be_added_anew_or_removed(place: str) -> None:
+    add(place, "ana", "--role", "reader")
+    shutil.rmtree(Path(place) / "keys")
+    for words in (["token", "ls"], ["serve", "--grpc", "0"], ["ui", "--no-browser"], ["serve", "--openlineage", "0"]):
+        result = run("-s", place, *words)
+        assert result.exit_code == 3, result.output
+        assert "gone, and the log tells of tokens: ana" in result.stderr
+        assert result.stderr.splitlines()[-1] == f"try: evlog -s {place} token add NAME --role reader"
+    assert run("-s", place, "token", "rm", "ana").exit_code == 0
+    assert "servers ask nobody" in run("-s", place, "token", "ls").stderr

@@ -397,3 +397,16 @@ def test_the_same_request_is_the_same_record() -> None:
     of_type, of_node = (next(engine.log.read(at, at + 1)).record.changes[0] for at in (1, 2))
     assert [*of_type.properties] == [*of_node.properties] == [*of_node.custom_properties] == sorted(names)
     engine.close()
+
+
+def test_a_store_whose_folder_is_away_is_unavailable_and_answers_again_when_it_is_back(
+    engine: Engine, tmp_path: Path
+) -> None:
+    method = METHODS["GetArtifacts"]
+    request = service.GetArtifactsRequest()
+    (tmp_path / "store").rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(errors.UnavailableError, match="store was moved, removed, or its disk is away"):
+            engine.call(method, request)
+    (tmp_path / "away").rename(tmp_path / "store")
+    assert list(engine.call(method, request).artifacts) == []

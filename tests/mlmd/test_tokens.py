@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import pytest
 from evlog.errors import DiskFullError
 from evlog.records import TokenAdded, TokenRemoved
 from mlmd import errors, tokens
+from mlmd.admission import gate_of
 from mlmd.engine import Engine
 from mlmd.opening import open_folder, open_memory
-from mlmd.tokens import REACHES, ROLES, Tokens, TokensError
+from mlmd.tokens import REACHES, ROLES, LostTokensError, Tokens, TokensError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -304,3 +306,48 @@ def test_two_processes_that_add_and_remove_at_once_lose_nothing(engine: Engine, 
     removed = [change.name for change in changes if isinstance(change, TokenRemoved)]
     assert len(added) == 12
     assert set(added) - set(removed) == left
+
+
+# Lost ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_that_lost_its_tokens_is_not_open_to_everybody_also_after_a_restart(
+    engine: Engine, known: Tokens, tmp_path: Path
+) -> None:
+    for name in ("bob", "ana"):
+        tokens.add(engine, name, "reader")
+    tokens.remove(engine, "bob")
+    shutil.rmtree(known.file.parents[1])
+    with (
+        closing(Engine(open_folder(tmp_path / "store", writable=False))) as again,
+        pytest.raises(LostTokensError, match="gone, and the log tells of tokens: ana;.*add the tokens anew") as caught,
+    ):
+        gate_of(again)
+    assert caught.value.names == ["ana"]
+    made = tokens.add(engine, "cy", "reader")
+    gate = gate_of(engine)
+    assert gate is not None
+    assert not gate.is_open()
+    assert gate.token(made.secret) == made.token
+
+
+def test_a_store_restored_from_a_backup_is_not_open_to_everybody(engine: Engine, tmp_path: Path) -> None:
+    tokens.add(engine, "ana", "reader")
+    shutil.copytree(tmp_path / "store" / "log", tmp_path / "copy" / "log")
+    with closing(Engine(open_folder(tmp_path / "copy"))) as restored, pytest.raises(LostTokensError, match="ana"):
+        gate_of(restored)
+
+
+def test_a_store_whose_tokens_are_all_removed_is_open_again_once_their_file_is(engine: Engine, known: Tokens) -> None:
+    tokens.add(engine, "ana", "reader")
+    tokens.add(engine, "bob", "reader")
+    tokens.remove(engine, "ana")
+    known.file.unlink()
+    assert tokens.on_record(engine) == ["bob"]
+    tokens.remove(engine, "bob")  # Its secret is lost, its record is not.
+    assert not known.file.exists()
+    gate = gate_of(engine)
+    assert gate is not None
+    assert gate.is_open()
+    with pytest.raises(errors.NotFoundError, match="there is none"):
+        tokens.remove(engine, "bob")

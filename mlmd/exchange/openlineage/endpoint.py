@@ -34,6 +34,7 @@ from projections.errors import MissingLibraryError
 try:
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
+    from starlette.requests import ClientDisconnect
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 except ImportError:
@@ -165,11 +166,14 @@ async def _body(request: Request, bytes_max: int) -> bytes:
         raise _Refused(415, f"content-encoding: {packing}; gzip is known here, or none")
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > bytes_max:
-            raise _too_large(bytes_max)
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > bytes_max:
+                raise _too_large(bytes_max)
+            parts.append(part)
+    except ClientDisconnect:  # Nobody hears it.
+        raise _Refused(400, "the body was cut off") from None
     data = b"".join(parts)
     return data if packing == "identity" else await run_in_threadpool(_unpacked, data, bytes_max)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 
 from mlmd.recorder.things import Artifact
+from mlmd.web.page import as_csv_cell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +128,37 @@ def test_properties_that_a_database_takes_for_one_have_a_column_each(
     assert (told["ACC"], told["acc_2"], told['a"b'], told["x'; y"]) == (2, 1, 3, 4)
     assert browser.get("/artifacts.parquet", params={"col": ""}).status_code == 200
     assert browser.get("/artifacts.parquet", params={"col": ["id", "ID", "acc"]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ('=HYPERLINK("http://evil.example")', '\'=HYPERLINK("http://evil.example")'),
+        ("+1+1", "'+1+1"),
+        ("-1+1", "'-1+1"),
+        ("-model", "'-model"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("-1.5e-3", "-1.5e-3"),
+        ("+7", "+7"),
+        ("a=1", "a=1"),
+        ("", ""),
+        (-1.5, -1.5),
+        (["=1"], '["=1"]'),
+    ],
+)
+def test_no_cell_of_csv_is_a_formula(text: Any, cell: Any) -> None:
+    assert as_csv_cell(text) == cell
+
+
+def test_what_was_put_is_no_formula_in_the_csv_of_a_list_and_of_a_question(browser: TestClient, store: Store) -> None:
+    said = "=cmd|' /C calc'!A0"
+    with store.run("Job") as run:
+        run.output("s3://b/x", "Data", name="x", note=said)
+    listed = browser.get("/artifacts.csv").text
+    asked = browser.get("/sql.csv", params={"q": f"""select '{said.replace("'", "''")}' as "{said}" """}).text
+    for text, times in ((listed, 1), (asked, 2)):
+        cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+        assert cells.count(f"'{said}") == times
+        assert said not in cells

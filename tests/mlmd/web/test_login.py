@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import re
+import ssl
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from authority import Authority
 from commands import run
 from serving import Process
 from shown import Client
@@ -365,6 +370,44 @@ def test_a_server_shows_pages_beyond_this_machine_to_holders_of_a_token(tmp_path
     assert status == 0
     assert secret not in said
     assert [use.result for use in access.last_uses(place, 10).uses] == ["200", "UNAUTHENTICATED"]
+
+
+@pytest.mark.once
+def test_pages_are_shown_over_tls_to_who_trusts_the_certificate_and_a_cookie_is_for_that_alone(tmp_path: Path) -> None:
+    authority = Authority()
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    for path, data in zip((key, certificate), authority.issue("localhost"), strict=True):
+        path.write_bytes(data)
+    with closing(Engine(open_folder(tmp_path / "store", create=True))) as engine:
+        secret = secret_of(engine)
+    words = ["-s", str(tmp_path / "store"), "ui", "--no-browser", "--tls-key", str(key), "--tls-cert", str(certificate)]
+    with subprocess.Popen([sys.executable, "-m", "mlmd.cli", *words], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip().rpartition(" ")[2]
+        assert url.startswith("https://127.0.0.1:")
+        port = int(url.rstrip("/").rpartition(":")[2])
+        trust = ssl.create_default_context(cadata=authority.pem.decode())
+        try:
+            with closing(http.client.HTTPSConnection("localhost", port, context=trust)) as browser:
+                form = {"content-type": "application/x-www-form-urlencoded"}
+                browser.request("POST", "/login", f"token={secret}", form)
+                answer = browser.getresponse()
+                assert answer.status == 303
+                assert "Secure" in (answer.headers["set-cookie"] or "").split("; ")
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("given", [["--tls-key", "k"], ["--tls-cert", "c"], ["--tls-ca", "a"]])
+def test_half_of_what_tls_needs_is_refused(tmp_path: Path, given: list[str]) -> None:
+    place = str(tmp_path / "store")
+    assert run("init", place).exit_code == 0
+    result = run("-s", place, "ui", "--no-browser", *given)
+    assert result.exit_code == 1
+    assert "TLS needs both --tls-key and --tls-cert" in result.stderr
+    result = run("-s", place, "ui", "--no-browser", "--tls-key", "/nowhere", "--tls-cert", "/nowhere")
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
 
 
 # On record -----------------------------------------------------------------------------------------------------------

@@ -78,6 +78,9 @@ def test_what_took_long_is_kept_and_no_more_than_the_last_ones(demo: Demo, monke
     newest, older = demo.facts("/ops.json")["slow"][:2]
     assert (newest["request"], newest["status"]) == ("GET /artifacts/99999", 404)
     assert older["request"] == "GET /artifacts?q=acc+%3E+0.9"
+    secret = f"{tokens.START}{'x' * 43}"
+    demo.browser.get(f"/artifacts?token={secret}")  # It opens nothing there, and is not repeated to whoever looks here.
+    assert demo.facts("/ops.json")["slow"][0]["request"] == "GET /artifacts?token=evlog_..."
     kept = Slowest()
     for at in range(200):
         kept.note(f"GET /{at}" + "x" * 9_000, 200, 1.0)

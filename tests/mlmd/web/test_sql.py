@@ -22,6 +22,8 @@ from mlmd.web.desk import Desk, Limits
 from mlmd.web.site import Site, application
 from mlmd.web.sql import EXAMPLES
 from projections.duck import console
+from projections.errors import BusyViewError
+from replay import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -447,3 +449,37 @@ def test_the_data_is_json_line_by_line(browser: TestClient) -> None:
         "rows": [[0], [1], [2]],
     }
     assert ask(browser, "select 1 as n where false").json()["facts"]["rows"] == []
+
+
+def test_those_who_wait_for_the_copy_leave_pages_their_threads(
+    told: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, _ = told
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(*_: Any) -> Any:
+        begun.release()
+        go_on.wait(60)
+        raise BusyViewError("not today")
+
+    monkeypatch.setattr(frozen, "freeze", slow)
+    desk: Any = Desk(browser.app.state.site.engine)
+
+    def ask_desk() -> None:
+        with pytest.raises(BusyViewError):
+            desk.ask("select 1", 1, "ana")
+
+    asking = [threading.Thread(target=ask_desk) for _ in range(30)]
+    for thread in asking:
+        thread.start()
+    assert begun.acquire(timeout=60)
+    for _ in range(30):
+        desk.prepare()  # As each view of the page does.
+    for thread in asking:
+        thread.join(0.5)  # Those who are turned away end at once, the others wait for `go_on`.
+    waiting = sum(thread.is_alive() for thread in asking)
+    go_on.set()
+    for thread in asking:
+        thread.join(60)
+    desk.close()
+    assert 0 < waiting <= 10
