@@ -1,8 +1,8 @@
 """Mark many nodes in one record: tainted and everything made from them, or to be deleted.
 
 Not an RPC: in process each is a command, decided under the writer's lock from what holds at that moment, so that no put of others is lost and
-nothing that was made meanwhile is missed. Of a server the nodes are read and put again, in one record too; whoever puts one of them in
-between is overwritten, as with any client of ML Metadata.
+nothing that was made meanwhile is missed. Of a server the nodes are read and put again, in one record too; a server of ours refuses that where
+anyone put one of them in between (`mlmd.guarding`), and then it is done once more. What was made in between is marked by a further record.
 """
 
 from __future__ import annotations
@@ -86,12 +86,16 @@ def foretell_by_gets(send: Callable[[Method, Any], Any], wanted: Taint) -> Taint
 
 
 def taint_by_put(send: Callable[[Method, Any], Any], wanted: Taint) -> Tainted:
-    """Do with a server what TAINT does in process. send: sends one request."""
-    changed, answer = _changed_of_server(send, wanted)
-    if any(changed.values()):
+    """Do with a server what TAINT does in process. send: sends one request, guarded. Raises AbortedError: to be done again."""
+    done = Tainted((), (), 0)
+    while True:
+        changed, answer = _changed_of_server(send, wanted)
+        if not any(changed.values()):
+            already = answer.already - len(done.artifacts) - len(done.executions)
+            return done._replace(already=already)
         request = service.PutLineageSubgraphRequest(artifacts=changed["artifact"], executions=changed["execution"])
         send(METHODS["PutLineageSubgraph"], request)
-    return answer
+        done = Tainted(done.artifacts + answer.artifacts, done.executions + answer.executions, 0)
 
 
 def _changed_of_server(send: Callable[[Method, Any], Any], wanted: Taint) -> tuple[dict[KindName, list[Node]], Tainted]:
