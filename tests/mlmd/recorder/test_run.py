@@ -603,6 +603,23 @@ def test_the_name_of_a_context_is_a_text(memory: Store) -> None:
         memory.run("Trainer", contexts={"Experiment": 5})  # type: ignore[dict-item]
 
 
+def test_a_child_of_the_process_that_records_a_run_neither_notes_nor_ends_it(s: Store) -> None:
+    run = s.run("Trainer")
+    with pytest.raises(errors.FailedPreconditionError, match="run:1 is recorded by process"), run as r:
+        r._pid = -1  # As in a child: it is another process than the one that began.
+        for note in (lambda: r.log(acc=1), lambda: r.tag(a="b"), lambda: r.output("s3://m/1", "Model", name="m")):
+            with pytest.raises(errors.FailedPreconditionError, match="a fork of it notes nothing"):
+                note()
+    assert r.state == "RUNNING"
+    with s.run("Trainer") as r, pytest.raises(SystemExit):
+        pid, r._pid = r._pid, -1
+        r.__exit__(SystemExit, SystemExit(0), None)
+        assert r.state == "RUNNING"
+        r._pid = pid
+        raise SystemExit(0)
+    assert (r.state, s.metadata.get_artifacts()) == ("COMPLETE", [])
+
+
 # Others put meanwhile -------------------------------------------------------------------------------------------------
 
 
