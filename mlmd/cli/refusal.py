@@ -110,11 +110,23 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
             return Refusal(str(error), _NEXT.get(error.error_code, "").format(command=command), code)
         case RuntimeError() if "Symlink loop" in str(error):  # So pathlib calls it, up to 3.12.
             return Refusal(str(error), "evlog -s FOLDER status")
+        case FileNotFoundError() if not error.filename and not _here():
+            return Refusal("the folder that this runs in is gone", "cd, into one that is there")
         case OSError() if error.strerror:
             if not error.filename:
                 return Refusal(error.strerror, f"{command} status")
             return Refusal(f"{error.filename}: {error.strerror}", who_may(str(error.filename)))
     return None
+
+
+def _here() -> bool:
+    """Tell whether the folder that this runs in is there."""
+    from pathlib import Path  # noqa: PLC0415 - as above
+
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
 
 
 def _asked(moment: object) -> str:

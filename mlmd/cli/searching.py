@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -144,7 +145,8 @@ def latest(settings: Settings, type_name: str, wanted: str, name: str | None, ev
         except InvalidArgumentError as error:
             raise Refusal(str(error), "evlog latest --help", USAGE) from error
     if found is None:
-        raise Refusal(f"there is no {type_name} that passes", f"evlog latest {type_name} --even-tainted", REFUSED)
+        hint = f"-s {settings.store} types" if even else f"latest {shlex.quote(type_name)} --even-tainted"
+        raise Refusal(f"there is no {type_name} that passes", f"evlog {hint}", REFUSED)
     show_one(settings, {"artifact": name_of(("artifact", found.id))} | node_row(ARTIFACT, found.message))
 
 

@@ -235,7 +235,7 @@ def latest(
     name: of which it is a version. Skips what is tainted, marked for deletion, deleted or abandoned, unless `even` that will do.
     Raises InvalidArgumentError.
     """
-    more = [f"type = {quoted(type)}"]
+    more = [f"type = {quoted(text_of(type, 'type of the artifact'))}"]
     if name is not None:
         more.append(f"evlog.name = {quoted(name)}")
     if not even:
