@@ -245,10 +245,14 @@ class DiskFullError(StorageError):
     """There is no space left; what was acknowledged is safe."""
 
 
+FORBIDDEN: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+"""Who asks may not: another user, or a disk that is mounted otherwise, may."""
+
+
 def storage_error(what: str, file: str, cause: OSError) -> StorageError:
     """Return the specific error for what the operating system said."""
-    if cause.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return ReadOnlyError(f"{what}: cannot be written", file=file, cause=cause)
+    if cause.errno in FORBIDDEN:
+        return ReadOnlyError(what, file=file, cause=cause)
     if cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(f"{what}: free some space, then reopen the store", file=file, cause=cause)
     return StorageError(what, file=file, cause=cause)

@@ -13,6 +13,7 @@ from mlmd import errors, moment, places
 from mlmd.acting import author_of
 from mlmd.admission import AUTHORIZATION
 from mlmd.finding import FIND, find_by_pages
+from mlmd.guarding import Guard
 from mlmd.kinds import KINDS
 from mlmd.marking import FORETELL, RETIRE, TAINT, foretell_by_gets, retire_by_put, taint_by_put
 from mlmd.mentions import MENTIONS, mentions_by_pages
@@ -20,8 +21,8 @@ from mlmd.methods import METHODS, WHOLE_LINEAGE
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.reaching import REACH, reach_by_events
-from mlmd.running import GUARDED_PUT, RUN_PUT, put_run_by_calls
-from mlmd.service import ACTOR, AS_OF, GUARDED, NAME, REASON, SUBJECT
+from mlmd.running import RUN_PUT, put_run_by_calls
+from mlmd.service import ACTOR, AS_OF, NAME, REASON, SUBJECT
 from mlmd.tokens import TOKEN
 
 if TYPE_CHECKING:
@@ -73,10 +74,11 @@ class Remote:
         here = _NOT_ON_THE_WIRE.get(method)
         if here is not None:
             self._refuse_put(method)
-            return here(self._send, request)
+            guard = Guard() if method.command is not None else None
+            return here(lambda one, asked: self._send(one, asked, guard), request)
         return self._whole_lineage(request) if method is WHOLE_LINEAGE else self._send(method, request)
 
-    def _send(self, method: Method, request: Any) -> Any:
+    def _send(self, method: Method, request: Any, guard: Guard | None = None) -> Any:
         self._refuse_put(method)
         author = author_of(self)
         if author.signer is not None and method.command is not None:
@@ -89,12 +91,14 @@ class Remote:
                 f"/{NAME}/{method.name}", method.request.SerializeToString, method.response.FromString
             )
         said = (self._at or _said_by(author)) + self._token
-        if method is GUARDED_PUT:
-            said += ((GUARDED, "yes"),)
         try:
-            return call(request, timeout=self._timeout_s, metadata=said)
+            if guard is None:
+                return call(request, timeout=self._timeout_s, metadata=said)
+            answer, told = call.with_call(request, timeout=self._timeout_s, metadata=said + guard.said(method))
         except grpc.RpcError as error:
             raise errors.make_exception(error.details() or "", error.code().value[0]) from error
+        guard.hear(told.trailing_metadata())
+        return answer
 
     def _refuse_put(self, method: Method) -> None:
         """Raise FailedPreconditionError for a put into the past."""

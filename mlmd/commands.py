@@ -463,23 +463,17 @@ def put_parent_contexts(draft: Draft, request: service.PutParentContextsRequest)
 # Composite puts ------------------------------------------------------------------------------------------------------
 
 
-def put_execution(
-    draft: Draft, request: service.PutExecutionRequest, *, guarded: bool = False
-) -> service.PutExecutionResponse:
-    """PutExecution: artifacts, then the execution, then events, then contexts.
-
-    guarded: what is there gets a later update time than it had, so that whoever read it before can tell.
-    """
+def put_execution(draft: Draft, request: service.PutExecutionRequest) -> service.PutExecutionResponse:
+    """PutExecution: artifacts, then the execution, then events, then contexts."""
     if not request.HasField("execution"):
         raise Invalid("No execution is found")
     options = request.options
     reuse = options.reuse_artifact_if_already_exist_by_external_id
     pairs = request.artifact_event_pairs
     made = [
-        _put_pair_artifact(draft, pair.artifact, reuse=reuse, guarded=guarded) if pair.HasField("artifact") else None
-        for pair in pairs
+        _put_pair_artifact(draft, pair.artifact, reuse=reuse) if pair.HasField("artifact") else None for pair in pairs
     ]
-    execution_id = put_node(draft, EXECUTION, request.execution, force=options.force_update_time, guarded=guarded)
+    execution_id = put_node(draft, EXECUTION, request.execution, force=options.force_update_time)
     artifact_ids = [
         _put_pair_event(draft, pair.event, artifact_id, execution_id) if pair.HasField("event") else artifact_id
         for pair, artifact_id in zip(pairs, made, strict=True)
@@ -504,13 +498,13 @@ def put_execution(
     )
 
 
-def _put_pair_artifact(draft: Draft, artifact: pb.Artifact, *, reuse: bool, guarded: bool) -> int:
+def _put_pair_artifact(draft: Draft, artifact: pb.Artifact, *, reuse: bool) -> int:
     """Put an artifact; with `reuse`, one without id takes that of the artifact with its external id."""
     if reuse and not artifact.HasField("id") and artifact.external_id:
         known_id = draft.id_external(ARTIFACT, artifact.external_id)
         if known_id is not None:
             return _update_as(draft, artifact, known_id)
-    return put_node(draft, ARTIFACT, artifact, guarded=guarded)
+    return put_node(draft, ARTIFACT, artifact)
 
 
 def _update_as(draft: Draft, artifact: pb.Artifact, artifact_id: int) -> int:

@@ -156,6 +156,17 @@ class Engine:
 
     # Reading --------------------------------------------------------------------------------------------------------
 
+    def shown(self) -> int:
+        """Return how many records a get shows that is asked from here on, or fewer. Raises StatusError."""
+        try:
+            self._refuse_fork()
+            shown: int = self._ask(Lookup.applied)
+        except errors.StatusError:
+            raise
+        except Exception as error:
+            raise errors.status_error(error) from error
+        return shown
+
     def offset_at(self, at: At) -> int:
         """Return how many records had been put at a moment. Raises StatusError: OUT_OF_RANGE for one that is yet to come."""
         try:

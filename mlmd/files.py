@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evlog.tlog.shelf import FolderShelf
 from mlmd.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    import os
 
 
 def read_file(path: str | os.PathLike[str], bytes_max: int) -> bytes:
@@ -34,3 +32,10 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
         raise InvalidArgumentError(f"{Path(path).parent}: there is no such folder")
     FolderShelf(target.parent).write(target.name, data, durable=True)
     return target
+
+
+def who_may(path: str | os.PathLike[str]) -> str:
+    """Return the command that tells who may read and write a file: of it, or of the nearest folder above it that can be seen."""
+    place = Path(path)
+    seen = next((one for one in (place, *place.parents) if os.path.lexists(one)), place)
+    return f"ls -ld {shlex.quote(str(seen))}"

@@ -16,7 +16,7 @@ class Attribute(NamedTuple):
 
 # What people see, and no node has.
 _NOT_STORED: Final = {
-    "LOST": "; a run is shown as LOST that is RUNNING and whose process has ended, which nobody stores: ask for RUNNING"
+    "LOST": "; a run is shown as LOST that is RUNNING and whose process has ended, which nobody stores: ask for RUNNING, or with `--state LOST`, in Python `runs(state='LOST')`"
 }
 _WORD_LIKE: Final = (Is.WORD, Is.INTEGER, Is.FLOAT, Is.FIELD, Is.PROPERTY)
 

@@ -1,8 +1,8 @@
 """Mark many nodes in one record: tainted and everything made from them, or to be deleted.
 
 Not an RPC: in process each is a command, decided under the writer's lock from what holds at that moment, so that no put of others is lost and
-nothing that was made meanwhile is missed. Of a server the nodes are read and put again, in one record too; whoever puts one of them in
-between is overwritten, as with any client of ML Metadata.
+nothing that was made meanwhile is missed. Of a server the nodes are read and put again, in one record too; a server of ours refuses that where
+anyone put one of them in between (`mlmd.guarding`), and then it is done once more. What was made in between is marked by a further record.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mlmd.recorder import words
 from projections.query import Listing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from mlmd.draft import Draft
     from mlmd.kinds import Kind, Node
@@ -86,12 +86,16 @@ def foretell_by_gets(send: Callable[[Method, Any], Any], wanted: Taint) -> Taint
 
 
 def taint_by_put(send: Callable[[Method, Any], Any], wanted: Taint) -> Tainted:
-    """Do with a server what TAINT does in process. send: sends one request."""
-    changed, answer = _changed_of_server(send, wanted)
-    if any(changed.values()):
+    """Do with a server what TAINT does in process. send: sends one request, guarded. Raises AbortedError: to be done again."""
+    done = Tainted((), (), 0)
+    while True:
+        changed, answer = _changed_of_server(send, wanted)
+        if not any(changed.values()):
+            already = answer.already - len(done.artifacts) - len(done.executions)
+            return done._replace(already=already)
         request = service.PutLineageSubgraphRequest(artifacts=changed["artifact"], executions=changed["execution"])
         send(METHODS["PutLineageSubgraph"], request)
-    return answer
+        done = Tainted(done.artifacts + answer.artifacts, done.executions + answer.executions, 0)
 
 
 def _changed_of_server(send: Callable[[Method, Any], Any], wanted: Taint) -> tuple[dict[KindName, list[Node]], Tainted]:
@@ -167,13 +171,18 @@ def _retire(draft: Draft, wanted: Retire) -> int:
         *aliased,
         *walked(asking(known, downstream=False), Reach("artifact", aliased, downstream=False))["artifact"],
     }
+    _refuse_moved(wanted, kept, lambda one: draft.node(ARTIFACT, one))
+    put_nodes(ARTIFACT)(draft, _retiring(wanted))
+    return len(wanted.artifacts)
+
+
+def _refuse_moved(wanted: Retire, kept: Collection[int], node_of: Callable[[int], Node | None]) -> None:
+    """Raise FailedPreconditionError where the store has moved on. kept: what an alias stands for, and what that was made from."""
     for one, update_time in wanted.artifacts:
-        node = draft.node(ARTIFACT, one)
+        node = node_of(one)
         if one in kept or node is None or node.last_update_time_since_epoch != update_time:
             what = "an alias stands for it, or for what was made from it" if one in kept else "it was put again"
             raise errors.FailedPreconditionError(f"art:{one}: {what} since this was planned: plan again")
-    put_nodes(ARTIFACT)(draft, _retiring(wanted))
-    return len(wanted.artifacts)
 
 
 def _aliased(known: Any) -> tuple[int, ...]:
@@ -200,5 +209,13 @@ RETIRE: Final = Method("Retire", Retire, int, _retire, None)
 
 
 def retire_by_put(send: Callable[[Method, Any], Any], wanted: Retire) -> int:
-    """Do with a server what RETIRE does in process, but for the checks. send: sends one request."""
+    """Do with a server what RETIRE does in process. send: sends one request, guarded. Raises AbortedError: to be done again.
+
+    An alias that moves between the look and the put is not noticed.
+    """
+    method = METHODS["GetContextsByType"]
+    aliased = aliased_of(send(method, method.request(type_name=words.ALIAS_TYPE)).contexts)
+    kept = {*aliased, *reach_by_events(send, Reach("artifact", aliased, downstream=False)).artifacts}
+    nodes = {node.id: node for node in nodes_of(send, "artifact", [one for one, _ in wanted.artifacts])}
+    _refuse_moved(wanted, kept, nodes.get)
     return len(send(METHODS["PutArtifacts"], _retiring(wanted)).artifact_ids)

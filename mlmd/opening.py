@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from evlog import identity, storage
-from evlog.errors import EvidenceError, NoLogError
+from evlog.errors import FORBIDDEN, EvidenceError, NoLogError, StorageError
 from evlog.files import RealFolder
 from evlog.log import Log
 from evlog.memory import MemoryFolder
@@ -19,6 +19,7 @@ from evlog.personal import erases
 from evlog.tlog import keys
 from mlmd import errors
 from mlmd.convert import Bodies
+from mlmd.files import who_may
 from mlmd.proto import metadata_store_pb2 as pb
 from projections.errors import ViewError
 from projections.sqlite.view import View, peek
@@ -128,9 +129,22 @@ def open_config(config: pb.ConnectionConfig) -> Opened:
         )
     except OpenError:
         raise
+    except (OSError, StorageError) as error:
+        raise _not_opened(error) from error
     except Exception as error:
         status = errors.status_error(error)
         raise OpenError(status.message, status.error_code) from error
+
+
+def _not_opened(error: OSError | StorageError) -> OpenError:
+    """Return what a caller is told of what the operating system refused."""
+    if error.errno not in FORBIDDEN:
+        status = errors.status_error(error)
+        return OpenError(status.message, status.error_code)
+    file = error.file if isinstance(error, StorageError) else str(error.filename)
+    what = str(error) if isinstance(error, StorageError) else f"{file}: {error.strerror}"
+    told = f"{what}: `{who_may(file)}` tells who may; where reading is enough, connection_mode READONLY of the config will do"
+    return OpenError(told, errors.PERMISSION_DENIED)
 
 
 def open_memory() -> Opened:
@@ -276,6 +290,8 @@ def _refuse_foreign(place: Path, *, create: bool) -> None:
                 )
         raise OpenError(f"{place}: file is not a database: an evlog store is a folder")
     if not place.exists():
+        if (above := next((one for one in place.parents if one.is_file()), None)) is not None:
+            raise OpenError(f"{place}: unable to open database file: {above} is a file: name a folder elsewhere")
         if not create:
             raise OpenError(f"{place}: unable to open database file: there is no store; `evlog init {place}` makes one")
         if not place.parent.is_dir():

@@ -2,7 +2,7 @@
 
 Not an RPC: in process it is a command, decided under the writer's lock from what holds at that moment: what others said of the run stays, a
 tag or a taint, and what it made is tainted where it, or what it read, is so by then. Of a server the run is read and put again, and a
-server of ours refuses that where anyone put one of the nodes in between: then it is done once more.
+server of ours refuses that where anyone put one of the nodes in between (`mlmd.guarding`): then it is done once more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from evlog.records import Properties
     from mlmd.draft import Draft
-    from mlmd.kinds import Kind, Node
+    from mlmd.kinds import Node
 
 _NEVER: Final = -1  # As `since`: nothing is known of it.
 _PUT: Final = METHODS["PutExecution"]
@@ -199,16 +199,8 @@ def _gone(run_id: int) -> errors.InvalidArgumentError:
 # Of a server ----------------------------------------------------------------------------------------------------------
 
 
-def _put_guarded(draft: Draft, request: service.PutExecutionRequest) -> service.PutExecutionResponse:
-    """PutExecution of nodes that were read before: refused where anyone put one of them since; what it made is tainted as above."""
-    artifacts = [(ARTIFACT, one.artifact) for one in request.artifact_event_pairs]
-    nodes: list[tuple[Kind, Node]] = [(EXECUTION, request.execution), *artifacts]
-    for kind, node in nodes:
-        now = draft.node(kind, node.id) if node.HasField("id") else None
-        if now is not None and now.last_update_time_since_epoch != node.last_update_time_since_epoch:
-            raise errors.AbortedError(
-                f"{kind.name} {node.id} was put by somebody else since it was read: read it again"
-            )
+def put_execution_guarded(draft: Draft, request: service.PutExecutionRequest) -> service.PutExecutionResponse:
+    """PutExecution of a run: it and what it made are tainted as above."""
     read = [
         pair.event.artifact_id
         for pair in request.artifact_event_pairs
@@ -221,14 +213,11 @@ def _put_guarded(draft: Draft, request: service.PutExecutionRequest) -> service.
         for pair in request.artifact_event_pairs:
             if pair.event.type not in INPUTS and pair.HasField("artifact") and not pair.artifact.HasField("id"):
                 pair.artifact.custom_properties[words.TAINTED].string_value = why
-    return put_execution(draft, request, guarded=True)
-
-
-GUARDED_PUT: Final = _PUT._replace(command=_put_guarded)
+    return put_execution(draft, request)
 
 
 def put_run_by_calls(send: Callable[[Method, Any], Any], wanted: RunPut) -> Done:
-    """Do with a server what RUN_PUT does in process. send: sends one request. Raises AbortedError: to be done again."""
+    """Do with a server what RUN_PUT does in process. send: sends one request, guarded. Raises AbortedError: to be done again."""
     request = service.PutExecutionRequest(execution=_execution_message(send, wanted), contexts=wanted.contexts)
     request.options.force_update_time = True
     request.options.reuse_context_if_already_exist = request.options.force_reuse_context = True
@@ -250,7 +239,7 @@ def put_run_by_calls(send: Callable[[Method, Any], Any], wanted: RunPut) -> Done
         pair.event.artifact_id = one.id
         if (one.values or one.back) and one.id in there and _changed(there[one.id], one):
             pair.artifact.CopyFrom(there[one.id])
-    response = send(GUARDED_PUT, request)
+    response = send(_PUT, request)
     return Done(response.execution_id, response.artifact_ids, response.context_ids)
 
 

@@ -2,7 +2,7 @@
 
 Who puts goes into the record's envelope: the name of his token, where the store has tokens; the identity that TLS proved, else what the caller
 says of itself in `x-evlog-actor`, else its user agent. `x-evlog-transaction`, a UUID, makes a put safe to send again. `x-evlog-subject` says whose personal values are put.
-`x-evlog-guarded` with PutExecution refuses to overwrite what others put since the caller read it.
+`x-evlog-guarded` refuses to overwrite what others put since the caller read it: see `mlmd.guarding`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError
 from evlog.author import SAID_MAX, Caller
 from mlmd import errors, moment
 from mlmd.admission import AUTH, AUTHORIZATION, Asked, secret_in
+from mlmd.guarding import GUARDED, guarded
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_service_pb2 as service
-from mlmd.running import GUARDED_PUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,6 @@ REASON: Final = "x-evlog-reason"
 SUBJECT: Final = "x-evlog-subject"
 TRANSACTION: Final = "x-evlog-transaction"
 AS_OF: Final = "x-evlog-as-of"
-GUARDED: Final = "x-evlog-guarded"
 _PLAIN: Final = frozenset(range(0x20, 0x7F)) - frozenset(b"%")
 _USER_AGENT: Final = "user-agent"
 DETAILS_MAX: Final = 4_096  # Bytes on the wire. Above 8 KiB of trailers gRPC answers with a status of its own.
@@ -64,6 +63,8 @@ def _handler(engine: Engine, method: Method, gate: Gate | None, awaited: Awaited
         if puts:
             found = answer(_guarded(method, context), parse(data), caller_of(context, bearer))
         else:
+            if _said(context, GUARDED) is not None:
+                context.set_trailing_metadata(((GUARDED, str(engine.shown())),))
             found = answer(method, parse(data), at=_at(engine, context))
         return found if found.__class__ is bytes else found.SerializeToString()
 
@@ -112,10 +113,15 @@ def _asked(context: grpc.ServicerContext, what: str) -> Asked:
 
 
 def _guarded(method: Method, context: grpc.ServicerContext) -> Method:
-    """Return the method that a caller means: PutExecution may be guarded."""
-    if method.name != GUARDED_PUT.name or not any(key == GUARDED for key, _ in context.invocation_metadata()):
-        return method
-    return GUARDED_PUT
+    """Return the put that a caller means. Raises InvalidArgumentError."""
+    said = _said(context, GUARDED)
+    return method if said is None else guarded(method, said)
+
+
+def _said(context: grpc.ServicerContext, wanted: str) -> str | None:
+    """Return what a caller says under a key."""
+    found = next((value for key, value in context.invocation_metadata() if key == wanted), None)
+    return found if found is None or isinstance(found, str) else found.decode("ascii", "replace")
 
 
 def _refuse(context: grpc.ServicerContext, error: errors.StatusError) -> bytes:
@@ -156,13 +162,11 @@ def caller_of(context: grpc.ServicerContext, bearer: Bearer | None = None) -> Ca
 
 def _at(engine: Engine, context: grpc.ServicerContext) -> int | None:
     """Return the offset as of which a caller asks, None for now. Raises StatusError."""
-    asked = next((value for key, value in context.invocation_metadata() if key == AS_OF), None)
+    asked = _said(context, AS_OF)
     if asked is None:
         return None
     try:
-        return engine.offset_at(
-            moment.from_the_wire(asked if isinstance(asked, str) else asked.decode("ascii", "replace"))
-        )
+        return engine.offset_at(moment.from_the_wire(asked))
     except ValueError as error:
         raise errors.InvalidArgumentError(f"{AS_OF}: {error}") from None
 

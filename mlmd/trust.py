@@ -36,6 +36,11 @@ def by_root(root: str) -> Trust:
     return trust
 
 
+def by_key(key: str) -> Trust:
+    """Return the trust of who knows the key of a log, as `evlog keys show` tells it. Raises EvidenceError for what is no key."""
+    return policies.parse(f"log {parse_vkey(key.strip()).vkey}\nquorum none\n".encode()).check
+
+
 def read_policy(path: Named) -> Policy:
     """Return the policy in a file. Raises EvidenceError, which names the file."""
     return _parsed(path, policies.parse, policies.POLICY_BYTES_MAX)
@@ -66,7 +71,7 @@ def trust_of(policy: Named | Policy | None, root: str | None, key: str | None) -
         return by_root(root)
     try:
         if key is not None:
-            return policies.parse(f"log {parse_vkey(key.strip()).vkey}\nquorum none\n".encode()).check
+            return by_key(key)
         return (policy if isinstance(policy, policies.Policy) else read_policy(policy)).check  # type: ignore[arg-type] # One of three.
     except EvidenceError as error:
         raise errors.InvalidArgumentError(str(error)) from error

@@ -17,7 +17,6 @@ from mlmd.places import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlmd.cli.settings import Settings
 
@@ -66,8 +65,8 @@ def _of_store(settings: Settings) -> Iterator[Checked]:
         return
     try:
         folder = find_store(settings)
-    except Refusal as none:
-        yield Checked("store", "bad", none.what, none.hint)
+    except (Refusal, OSError) as none:
+        yield _wrong("store", none, settings.store)
         return
     yield Checked("store", "ok", str(folder.resolve()))
     for check, look in LOOKS.items():
@@ -77,7 +76,7 @@ def _of_store(settings: Settings) -> Iterator[Checked]:
             yield _wrong(check, error, folder)
 
 
-def _wrong(check: str, error: Exception, folder: Path) -> Checked:
+def _wrong(check: str, error: Exception, folder: object) -> Checked:
     """Return what to say of a look that failed."""
     told = refusal_of(error, f"evlog -s {folder}") or Refusal(
         f"{type(error).__name__}: {error}", f"evlog -s {folder} verify"

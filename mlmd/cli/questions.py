@@ -110,18 +110,19 @@ class Questions:
         limit: int = 20,
         skip: int = 0,
         at: str = "",
+        state: str = "",
     ) -> Answer:
         """List runs (executions) with parameters, metrics and tags.
 
         filter: such as  m.acc > 0.9 and p.lr = 0.1 and state = FAILED and not tainted : m.KEY are metrics, p.KEY parameters, t.KEY tags;
         ML Metadata's own filter language is understood too. sort: m.KEY, p.KEY, id, created, updated; with a minus the highest first.
-        type: only runs of this type. skip: so many of them, as the answer before says in `rest`.
+        type: only runs of this type. state: only those shown in it: LOST are those whose process ended without a word. skip: so many of them, as the answer before says in `rest`.
         """
         limit = _limited(limit, LIMIT_MAX)
         if skip < 0:
             raise Refusal(f"skip={skip}: a number from 0", "skip=0")
         with self._look(at) as look:
-            found = searches.runs(look.metadata, filter, sort=sort, types=type or None)
+            found = searches.runs(look.metadata, filter, state=state or None, sort=sort, types=type or None)
             rows = [_run_row(one, now=not at and self._at is None) for one in found[skip : skip + limit]]
             total = len(found)
             told = {"runs": rows, "total": total}

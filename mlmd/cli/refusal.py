@@ -51,6 +51,7 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
     # Imported here, because `evlog --help` meets no error.
     from evlog import errors as log_errors  # noqa: PLC0415
     from mlmd.errors import DATA_LOSS, INVALID_ARGUMENT, StatusError  # noqa: PLC0415
+    from mlmd.files import who_may  # noqa: PLC0415
     from mlmd.opening import OpenError  # noqa: PLC0415
     from mlmd.tokens import LostTokensError, TokensError  # noqa: PLC0415
     from projections.errors import BusyViewError, FullViewError, MissingLibraryError, QueryError, ViewError  # noqa: PLC0415
@@ -85,6 +86,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
             return Refusal(str(error))
         case log_errors.DiskFullError() | FullViewError():
             return Refusal(str(error), "the same again, once there is room")
+        case log_errors.StorageError() if error.errno in log_errors.FORBIDDEN:
+            return Refusal(str(error), who_may(error.file))
         case log_errors.LogError():
             return Refusal(str(error), f"{command} status")
         case MissingLibraryError():
@@ -95,6 +98,8 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
             return Refusal(str(error), "the same again, once the other has finished")
         case ViewError():
             return Refusal(str(error), f"{command} replay")
+        case OpenError() | StatusError() if isinstance(error.__cause__, OSError | log_errors.StorageError):
+            return refusal_of(error.__cause__, command)
         case OpenError():
             code = DAMAGE if error.error_code == DATA_LOSS else REFUSED
             return Refusal(str(error), f"{command} verify" if code == DAMAGE else "evlog init FOLDER", code)
@@ -107,10 +112,23 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
             return Refusal(str(error), _NEXT.get(error.error_code, "").format(command=command), code)
         case RuntimeError() if "Symlink loop" in str(error):  # So pathlib calls it, up to 3.12.
             return Refusal(str(error), "evlog -s FOLDER status")
+        case FileNotFoundError() if not error.filename and not _here():
+            return Refusal("the folder that this runs in is gone", "cd, into one that is there")
         case OSError() if error.strerror:
-            place = f"{error.filename}: " if error.filename else ""
-            return Refusal(f"{place}{error.strerror}", f"{command} status")
+            if not error.filename:
+                return Refusal(error.strerror, f"{command} status")
+            return Refusal(f"{error.filename}: {error.strerror}", who_may(str(error.filename)))
     return None
+
+
+def _here() -> bool:
+    """Tell whether the folder that this runs in is there."""
+    from pathlib import Path  # noqa: PLC0415 - as above
+
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
 
 
 def _asked(moment: object) -> str:

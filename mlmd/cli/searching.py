@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -40,6 +41,11 @@ KEYS_SHOWN = 8
 )
 @click.option("-n", "--limit", type=Number(min=0), default=20, show_default=True, help="0: no limit.")
 @click.option("--type", "types", metavar="TYPE", multiple=True, help="Only runs of this type; may be repeated.")
+@click.option(
+    "--state",
+    type=click.Choice(searches.STATES, case_sensitive=False),
+    help="Only runs shown in this state: LOST are those whose process has gone.",
+)
 @click.option("--cols", metavar="KEYS", help="Show these of the parameters, metrics and tags: m.acc,p.lr.")
 @click.option(
     "--differing",
@@ -47,7 +53,14 @@ KEYS_SHOWN = 8
     help=f"Show every one in which the runs shown differ; else {KEYS_SHOWN} of them at most.",
 )
 def runs(
-    settings: Settings, wanted: str, sort: str, limit: int, types: tuple[str, ...], cols: str | None, differing: bool
+    settings: Settings,
+    wanted: str,
+    sort: str,
+    limit: int,
+    types: tuple[str, ...],
+    state: str | None,
+    cols: str | None,
+    differing: bool,
 ) -> None:
     """List runs: those that a filter leaves, with the parameters, metrics and tags in which they differ.
 
@@ -58,6 +71,7 @@ def runs(
     evlog runs                                            the last 20
     evlog runs 'type = "Trainer" and m.acc > 0.9' --sort -m.acc -n 2
     evlog runs 'p.lr = 0.1 and state = FAILED and not tainted'
+    evlog runs --state LOST                               whose process ended without a word
     evlog runs 'm.acc > 0.9' --cols m.acc,p.lr -o csv -n 0
     evlog --at '#100' runs --sort -m.acc                  as they were
 
@@ -69,7 +83,7 @@ def runs(
         columns = [name for name in settings.fields if name not in COLUMNS]
     with metadata_of(settings) as store:
         try:
-            found = searches.runs(store, wanted, sort=sort, types=types or None)
+            found = searches.runs(store, wanted, state=state, sort=sort, types=types or None)
         except InvalidArgumentError as error:
             raise Refusal(str(error), "evlog runs --help", USAGE) from error
         keys_max = None if differing or settings.form not in WORDS else KEYS_SHOWN
@@ -131,7 +145,8 @@ def latest(settings: Settings, type_name: str, wanted: str, name: str | None, ev
         except InvalidArgumentError as error:
             raise Refusal(str(error), "evlog latest --help", USAGE) from error
     if found is None:
-        raise Refusal(f"there is no {type_name} that passes", f"evlog latest {type_name} --even-tainted", REFUSED)
+        hint = f"-s {settings.store} types" if even else f"latest {shlex.quote(type_name)} --even-tainted"
+        raise Refusal(f"there is no {type_name} that passes", f"evlog {hint}", REFUSED)
     show_one(settings, {"artifact": name_of(("artifact", found.id))} | node_row(ARTIFACT, found.message))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,8 @@ def init(settings: Settings, folder: Path | None) -> None:
         raise Refusal(f"{place}: there is a store already", f"evlog -s {place} status")
     if place.is_dir() and not {entry.name for entry in place.iterdir()} <= {LOG_FOLDER, VIEWS_FOLDER, TLOG_FOLDER}:
         raise Refusal(f"{place}: the folder is not empty and holds no store", "evlog init NEW-FOLDER")
-    place.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError, NotADirectoryError):  # Opening tells what is wrong.
+        place.parent.mkdir(parents=True, exist_ok=True)
     engine = Engine(open_folder(place, create=True))
     row = {"store": str(place), "log_id": engine.log.id.hex(), "records": engine.log.end}
     engine.close()

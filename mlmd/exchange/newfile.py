@@ -7,7 +7,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from evlog.files import RealFolder
+from evlog.files import sync_folder
 from mlmd.exchange.errors import TargetError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def fresh(path: Path, hint: str) -> Iterator[Path]:
                 with made.open("rb") as file:
                     os.fsync(file.fileno())
         temporary.rename(path)
-        RealFolder(path.absolute().parent).sync_names()
+        sync_folder(path.absolute().parent)
     except OSError as error:
         raise TargetError(f"{path}: {error.strerror or error}") from error
     finally:

@@ -14,7 +14,7 @@ import msgspec
 
 from evlog.author import Author, clock_us
 from evlog.errors import RecordTooLargeError
-from evlog.files import RealFolder
+from evlog.files import sync_folder
 from evlog.log import Log
 from evlog.records import ForeignRowKept, Record
 from mlmd.exchange.errors import DivergedError, TargetError
@@ -143,7 +143,7 @@ class Target:
                 f"{self.place}: the import is complete in {self.folder}, but this name was taken meanwhile: {error.strerror}",
                 f"mv {self.folder} ANOTHER-NAME",
             ) from error
-        RealFolder(self.place.absolute().parent).sync_names()
+        sync_folder(self.place.absolute().parent)
 
     def close(self) -> None:
         """Close it as it is: another run goes on from here."""

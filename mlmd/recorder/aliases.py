@@ -90,13 +90,10 @@ def move(metadata: MetadataStore, text: str, artifact: pb.Artifact | None) -> Al
     if artifact is None and ((known := alias_of(metadata, text)) is None or known.artifact_id is None):
         raise errors.NotFoundError(f"there is no {text}{_others(metadata, name)}")
 
-    def say(context: pb.Context) -> None:
-        if artifact is None:
-            context.properties.pop(words.ALIAS_ARTIFACT, None)
-        else:
-            context.properties[words.ALIAS_ARTIFACT].int_value = artifact.id
-
-    return _alias(put_named(metadata, words.ALIAS_TYPE, {words.ALIAS_ARTIFACT: pb.INT}, text, say))
+    said = pb.Context()
+    if artifact is not None:
+        said.properties[words.ALIAS_ARTIFACT].int_value = artifact.id
+    return _alias(put_named(metadata, words.ALIAS_TYPE, {words.ALIAS_ARTIFACT: pb.INT}, text, said))
 
 
 def aliases_of(metadata: MetadataStore, name: str | None = None) -> list[Alias]:

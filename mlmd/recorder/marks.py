@@ -35,13 +35,11 @@ def mark(store: MetadataStore, name: str, when: At | str = NOW) -> Marked:
     name_of(name, "the mark")
     offset = _offset(store, when)
 
-    def say(context: pb.Context) -> None:
-        context.properties.clear()
-        if offset is not None:
-            context.properties[words.MARK_OFFSET].int_value = offset
-        context.custom_properties[words.MARKED_MS].int_value = time.time_ns() // 1_000_000
-
-    return _marked(put_named(store, words.MARK_TYPE, {words.MARK_OFFSET: pb.INT}, name, say))
+    said = pb.Context()
+    if offset is not None:
+        said.properties[words.MARK_OFFSET].int_value = offset
+    said.custom_properties[words.MARKED_MS].int_value = time.time_ns() // 1_000_000
+    return _marked(put_named(store, words.MARK_TYPE, {words.MARK_OFFSET: pb.INT}, name, said))
 
 
 def _offset(store: MetadataStore, when: At | str) -> int | None:

@@ -6,6 +6,7 @@ What a call is given is checked in that call. Nothing that a run made is in the 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -84,6 +85,7 @@ class Recording:
         self._type_id = self._execution_id = 0
         self._guard = threading.RLock()  # Held by whoever notes or puts.
         self._open = False
+        self._pid: int | None = None  # Of who began it: a fork has all of this too, and it is not its run.
         self.put_s = 0.0
         self.param(**mapping_of(params or {}, "params"))
         self.tag(**mapping_of(tags or {}, "tags"))
@@ -210,12 +212,25 @@ class Recording:
         return made
 
     def _noting(self, what: str) -> threading.RLock:
-        """Return the lock under which notes are taken. Raises FailedPreconditionError where the run has ended."""
+        """Return the lock under which notes are taken. Raises FailedPreconditionError where the run has ended, or is another process's."""
+        if self._is_forked:
+            raise self._forked()
         if self._execution_id and not self._open:
             raise errors.FailedPreconditionError(
                 f"run:{self._execution_id} has ended: note {what} inside the `with` block"
             )
         return self._guard
+
+    @property
+    def _is_forked(self) -> bool:
+        """Tell whether this is a fork of the process that began the run."""
+        return self._pid is not None and self._pid != os.getpid()
+
+    def _forked(self) -> errors.FailedPreconditionError:
+        return errors.FailedPreconditionError(
+            f"run:{self._execution_id} is recorded by process {self._pid}, and a fork of it notes nothing:"
+            " hand what there is to note back to it"
+        )
 
     # Beginning ------------------------------------------------------------------------------------------------------
 
@@ -229,7 +244,7 @@ class Recording:
             pb.Context(type_id=types.id_of(self._metadata, CONTEXT, type_name), name=name)
             for type_name, name in self._named
         ]
-        self._own = _who_runs(self._code)
+        self._own, self._pid = _who_runs(self._code), os.getpid()
         self._put("RUNNING", {}, [])
         self._saying, self._open = copy_context(), True
         PULSE.add(self)
@@ -275,6 +290,10 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._is_forked:  # The other one ends it, and this one's copy of the lock may be held for ever.
+            if error is None:
+                raise self._forked()
+            return
         try:
             self._end(error)
         except Exception as refused:

@@ -11,10 +11,11 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.filter_query import filter_query as checked
 from mlmd.filter_short import MARK, marked, property_named
 from mlmd.finding import FIND, Find
+from mlmd.kinds import EXECUTION
 from mlmd.mentions import MENTIONS, Mention, Mentioning
 from mlmd.recorder.rows import rows_of
 from mlmd.recorder.standing import NOT_GOING, NOT_TAINTED
-from mlmd.recorder.things import Artifact, Run
+from mlmd.recorder.things import LOST, Artifact, Run, is_lost
 from mlmd.recorder.values import quoted, text_of
 from projections.query import OrderBy, Variable
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from projections.query import Kind as KindName
 
 _ORDERS: Final = {"id": OrderBy.ID, "created": OrderBy.CREATE_TIME, "updated": OrderBy.UPDATE_TIME}
+STATES: Final = (*(name for name in EXECUTION.states.values() if name != "UNKNOWN"), LOST)
+"""In which a run is shown."""
 _PAGE: Final = 500
 _SHOWN: Final = 20  # Rows of what is printed.
 _KEYS_SHOWN: Final = 8
@@ -192,15 +195,31 @@ def runs(
     store: MetadataStore,
     filter: str = "",
     *,
+    state: str | None = None,
     sort: str = "-created",
     types: Collection[str] | str | None = None,
 ) -> Runs:
     """Return the runs that a filter leaves: 'type = "Trainer" and m.acc > 0.9 and not tainted', in an order: "-m.acc".
 
-    types: names of types. Those without the property that is sorted by come last. Raises InvalidArgumentError.
+    state: that they are shown in: of those that say RUNNING, LOST are those whose process has gone. types: names of types. Those without the property that is sorted by come last. Raises InvalidArgumentError.
     """
     by, ascending = order_of("execution", sort)
-    return Runs(store, filter_text("execution", filter, types=types), by, ascending=ascending)
+    more = [] if state is None else [_shown_in(store, state)]
+    return Runs(store, filter_text("execution", filter, *more, types=types), by, ascending=ascending)
+
+
+def _shown_in(store: MetadataStore, state: str) -> str:
+    """Return the condition that a run is shown in a state. Raises InvalidArgumentError."""
+    if state not in STATES:
+        raise InvalidArgumentError(f"state: {state!r} is none: {', '.join(STATES)}")
+    if state not in ("RUNNING", LOST) or (state == "RUNNING" and store.is_past):
+        return f"state = {state}"
+    if store.is_past:
+        raise InvalidArgumentError("LOST is told of now alone: ask for RUNNING, which such a run was then")
+    # Nothing of this is stored, so whoever runs is looked at: few are, in any store.
+    lost = [str(one.id) for one in every(store, "execution", "state = RUNNING") if is_lost(one)]
+    listed = f"id IN ({', '.join(lost)})" if lost else "FALSE"
+    return f"state = RUNNING AND {'' if state == LOST else 'NOT '}({listed})"
 
 
 def latest(
@@ -216,7 +235,7 @@ def latest(
     name: of which it is a version. Skips what is tainted, marked for deletion, deleted or abandoned, unless `even` that will do.
     Raises InvalidArgumentError.
     """
-    more = [f"type = {quoted(type)}"]
+    more = [f"type = {quoted(text_of(type, 'type of the artifact'))}"]
     if name is not None:
         more.append(f"evlog.name = {quoted(name)}")
     if not even:

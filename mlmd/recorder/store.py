@@ -193,9 +193,16 @@ class Store:
 
     # Deciding -------------------------------------------------------------------------------------------------------
 
-    def runs(self, filter: str = "", *, sort: str = "-created", types: Collection[str] | str | None = None) -> Runs:
+    def runs(
+        self,
+        filter: str = "",
+        *,
+        state: str | None = None,
+        sort: str = "-created",
+        types: Collection[str] | str | None = None,
+    ) -> Runs:
         """Return the runs that a filter leaves: `s.runs("m.acc > .9 and not tainted", sort="-m.acc")`; a slice is a page. See `search.runs`."""
-        return search.runs(self.metadata, filter, sort=sort, types=types)
+        return search.runs(self.metadata, filter, state=state, sort=sort, types=types)
 
     def latest(self, type: str, filter: str = "", *, name: str | None = None, even: bool = False) -> Artifact | None:
         """Return the artifact of a type that was made last and may be used: `s.latest("Model", "acc > .9")`. See `search.latest`."""

@@ -10,7 +10,6 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import SYSTEM_TYPE_NAMES
 from mlmd.recorder import words
 from mlmd.recorder.rows import Rows, noted, rows_of
-from mlmd.recorder.search import filter_text
 from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.web.page import Page
 from mlmd.web.view import Param
@@ -27,7 +26,7 @@ _COLUMNS_MAX: Final = 50
 _KNOWN_MAX: Final = 200  # So many properties are offered as columns.
 _ENDS_SHOWN: Final = 3
 _CHIPS_MAX: Final = 12
-_STATES: Final = ("COMPLETE", "FAILED", "RUNNING", "CACHED", "CANCELED", "NEW")
+_STATES: Final = ("COMPLETE", "FAILED", "RUNNING", "LOST", "CACHED", "CANCELED", "NEW")
 _PLACE: Final = re.compile(r"\s*\[at (\d+):(\d+)\]$")
 _BEFORE: Final = "Invalid `filter_query`: "
 _SORTED: Final = (words.METRIC, words.PARAMETER, words.TAG)
@@ -84,20 +83,12 @@ def plain_asked(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _found(view: View) -> tuple[Any, Rows]:
     """Return the part of the list that was asked for, and its rows. Raises InvalidArgumentError."""
-    runs = view.store.runs(_filter(view), sort=view["sort"], types=view["type"] or None)
+    runs = view.store.runs(
+        view["q"].strip(), state=view["state"] or None, sort=view["sort"], types=view["type"] or None
+    )
     found = runs.page(view["skip"], view["limit"])
     chosen = list(view["column"]) or None
     return found, rows_of(view.store.metadata, found.nodes, chosen, runs.sorted_by, _KEYS_MAX)
-
-
-def _filter(view: View) -> str:
-    """Return the filter with the state that was chosen beside it. Raises InvalidArgumentError."""
-    text, state = view["q"].strip(), view["state"]
-    if not state:
-        return text
-    if text:
-        filter_text("execution", text)  # By itself, so that the place of a mistake is one in this text.
-    return f"({text}\n) and state = {state}" if text else f"state = {state}"
 
 
 def _placed(message: str, text: str) -> dict[str, Any]:
@@ -154,16 +145,20 @@ def _known(rows: Rows) -> list[str]:
 
 def _command(view: View) -> str:
     """Return the command that lists the same."""
-    parts = ["evlog", *(["--at", view.at] if view.at else []), "runs", *filter(None, [_filter(view)])]
+    parts = ["evlog", *(["--at", view.at] if view.at else []), "runs", *filter(None, [view["q"].strip()])]
     parts += [] if view["sort"] == NEWEST else ["--sort", view["sort"]]
     parts += [part for one in view["type"] for part in ("--type", one)]
+    parts += ["--state", view["state"]] if view["state"] else []
     parts += ["--cols", ",".join(view["column"])] if view["column"] else []
     return command_line([*parts, "-n", str(view["skip"] + view["limit"])])
 
 
 def _python(view: View) -> str:
     """Return the Python that lists the same."""
-    more = "" if view["sort"] == NEWEST else f", sort={view['sort']!r}"
+    more = f", state={view['state']!r}" if view["state"] else ""
+    more += "" if view["sort"] == NEWEST else f", sort={view['sort']!r}"
     more += f", types={list(view['type'])!r}" if view["type"] else ""
     at = f".at({view.at!r})" if view.at else ""
-    return f"import mlmd\nmlmd.open(){at}.runs({_filter(view)!r}{more})[{view['skip']}:{view['skip'] + view['limit']}]"
+    return (
+        f"import mlmd\nmlmd.open(){at}.runs({view['q'].strip()!r}{more})[{view['skip']}:{view['skip'] + view['limit']}]"
+    )

@@ -9,14 +9,17 @@ from serving import served
 from stores import opened
 
 from mlmd import MetadataStore
+from mlmd.client import Remote
 from mlmd.convert import set_values
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
 from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    import pytest
 
 FORMS: Final = ("folder", "memory", "server")
 OUTPUT: Final = pb.Event.OUTPUT
@@ -74,3 +77,19 @@ def link(store: MetadataStore, run_id: int, artifact_id: int, kind: Any, role: s
     if role is not None:
         event.path.steps.add(key=role)
     store.put_events([event])
+
+
+def before_the_put(
+    store: MetadataStore, monkeypatch: pytest.MonkeyPatch, name: str, meanwhile: Callable[[], object]
+) -> None:
+    """Let something happen once, after all that is read for the next put of that name, and before it."""
+    backend = store._backend
+    door = "_send" if isinstance(backend, Remote) else "call"
+    call, waiting = getattr(backend, door), [meanwhile]
+
+    def late(method: Any, *rest: Any) -> Any:
+        if method.name == name and waiting:
+            waiting.pop()()
+        return call(method, *rest)
+
+    monkeypatch.setattr(backend, door, late)

@@ -192,6 +192,8 @@ def test_a_moment_is_marked_listed_and_looked_at(where: str) -> None:
         (["runs", "-n", "-1"], 2, "-1"),
         (["latest"], 2, "TYPE"),
         (["latest", "Model", "x ="], 2, "Unexpected end"),
+        (["latest", ""], 2, "type of the artifact: an empty text"),
+        (["latest", "Nope", "--even-tainted"], 1, "types"),
         (["search", ""], 2, "empty"),
         (["search", "x", "-n", "0"], 2, "0"),
         (["compare", "run:1"], 2, "two runs or more"),

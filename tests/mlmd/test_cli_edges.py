@@ -171,6 +171,18 @@ def test_another_programs_folder_is_refused_even_with_a_log_in_it(tmp_path: Path
     assert [entry.name for entry in (tmp_path / "app" / "log").iterdir()] == ["production.log"]
 
 
+def test_a_folder_that_is_gone_under_a_command_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for words in (["status"], ["-s", "store", "status"], ["init"]):
+        result = run(*words)
+        assert result.exit_code == 1
+        assert result.stderr == "evlog: the folder that this runs in is gone\ntry: cd, into one that is there\n", words
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("command", ["status", "verify", "replay", "log", "artifacts"])
 def test_a_file_is_no_store(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_bytes(b"SQLite format 3\0")

@@ -190,9 +190,7 @@ def test_numbers_are_written_in_the_digits_0_to_9(place: Path) -> None:
 
 
 def test_a_run_that_is_lost_is_asked_for_as_running(place: Path) -> None:
-    told = (
-        "LOST; a run is shown as LOST that is RUNNING and whose process has ended, which nobody stores: ask for RUNNING"
-    )
+    told = "LOST; a run is shown as LOST that is RUNNING and whose process has ended, which nobody stores: ask for RUNNING, or with `--state LOST`"
     assert told in run("-s", place, "runs", "state = LOST").stderr
     with mlmd.open(place) as s, pytest.raises(mlmd.errors.InvalidArgumentError, match="ask for RUNNING"):
         len(s.runs("state != LOST"))

@@ -105,6 +105,17 @@ def test_from_a_key_to_a_proof_that_needs_no_store(signed: Path) -> None:
     assert other["shown"]["0"]["uri"] == told["changes"][0]["uri"]
 
 
+def test_a_proof_is_checked_with_the_key_that_is_shown(signed: Path) -> None:
+    proof, shown = "model.tlog-proof", json.loads(fine("-s", signed, "keys", "show", "--json"))
+    found = json.loads(fine("check", proof, "--key", shown["public"], "--json"))
+    assert (found["proven"], found["signed_by"]) == (True, [shown["origin"]])
+    assert "nothing is proven" in refused("check", proof, "--key", keys.new(shown["origin"]).verifier.vkey)
+    for wrong in ("nonsense", shown["key"], ""):
+        assert "`evlog keys show`" in refused("check", proof, "--key", wrong, code=2)
+    for several in ([], ["--key", shown["public"], "--root", "00"], ["--policy", "policy", "--root", "00"]):
+        assert "whom do you trust? give one of --policy" in refused("check", proof, *several, code=2)
+
+
 @pytest.mark.parametrize("thing", ["art:1", "art:2", "run:1", "ctx:1", "type:Trainer", "#0", "#3", "#12"])
 def test_every_thing_and_every_record_can_be_proven(signed: Path, thing: str) -> None:
     told = json.loads(fine("-s", signed, "prove", thing, "-O", "proof", "--json"))

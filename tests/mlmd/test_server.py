@@ -259,6 +259,32 @@ def test_a_refused_put_may_be_sent_again_with_its_transaction(caller: Caller) ->
     assert caller.ask("PutArtifacts", an_artifact(10), x_evlog_transaction=chosen).artifact_ids == [1]
 
 
+# A put over what was read --------------------------------------------------------------------------------------------
+
+
+def test_a_guarded_put_is_refused_where_a_later_record_put_one_of_its_nodes(engine: Engine, caller: Caller) -> None:
+    type_id = put_type(caller)
+    caller.ask("PutArtifacts", an_artifact(type_id))
+    seen = str(engine.log.end)
+    again = service.PutArtifactsRequest(artifacts=[pb.Artifact(id=1, uri="s3://b/2")])
+    assert caller.ask("PutArtifacts", again, x_evlog_guarded=seen).artifact_ids == [1]
+    subgraph = service.PutLineageSubgraphRequest(artifacts=[pb.Artifact(id=1, type_id=type_id)])
+    for name, request in (("PutArtifacts", an_artifact(type_id)), ("PutLineageSubgraph", subgraph)):
+        request.artifacts.add(id=1, type_id=type_id, uri="s3://b/3")
+        end = engine.log.end
+        code, details = caller.refused(name, request, x_evlog_guarded=seen)
+        assert (code, engine.log.end) == (Status.ABORTED, end)
+        assert details == "artifact 1 was put by somebody else since it was read: read it again"
+
+
+@pytest.mark.parametrize("said", ["yes", "-1", "1.5", "read", ""])
+def test_a_guard_that_is_no_number_is_refused(engine: Engine, caller: Caller, said: str) -> None:
+    type_id, end = put_type(caller), engine.log.end
+    code, details = caller.refused("PutArtifacts", an_artifact(type_id), x_evlog_guarded=said)
+    assert (code, engine.log.end) == (Status.INVALID_ARGUMENT, end)
+    assert "is no number of records: send `read` with the Get" in details
+
+
 def test_many_senders_of_one_put_get_one_answer(engine: Engine) -> None:
     with served(engine) as server, Caller(server.port) as caller:
         type_id, chosen = put_type(caller), str(uuid.uuid4())

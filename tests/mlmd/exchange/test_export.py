@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +21,6 @@ from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from client import Reference
 
 ARMS = {"d": pb.DOUBLE, "s": pb.STRING, "p": pb.PROTO}
@@ -109,6 +108,15 @@ def test_an_export_overwrites_nothing_and_leaves_nothing_behind(
     assert sorted(one.name for one in tmp_path.iterdir()) == before
     assert run("-s", str(tmp_path / "none"), "export", "mlmd", str(tmp_path / "new.db")).exit_code == 1
     assert run("-s", str(place), "export", "csv", str(tmp_path / "new.db")).exit_code == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that nobody can sync")
+def test_neither_export_nor_import_minds_what_lies_beside_it(place: Path, tmp_path: Path) -> None:
+    """As in /tmp, where folders of others are that one may not open."""
+    (tmp_path / "others").symlink_to("/proc", target_is_directory=True)
+    for words in ((place, "export", "mlmd", tmp_path / "x.db"), (tmp_path / "new", "import", tmp_path / "x.db")):
+        done = run("-s", *map(str, words))
+        assert done.exit_code == 0, done.stderr
 
 
 def test_an_export_is_of_one_moment_though_others_put(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mlmd
+from mlmd import errors
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import alive, words
 
@@ -119,6 +120,45 @@ def test_a_run_that_was_killed_is_shown_as_lost_and_nothing_it_made_is_there(
     with mlmd.open(place) as s:  # Reopened.
         assert [s.get_run(one).state for one in (run_id, again.id)] == ["LOST", "COMPLETE"]
         assert s.cached("Trainer", params={"lr": 0.1}).id == again.id  # type: ignore[union-attr]
+
+
+def lose(s: Store, run_id: int) -> None:
+    """Let the process of a run be one that has gone, and the run RUNNING."""
+    execution = pb.Execution(id=run_id, last_known_state=pb.Execution.RUNNING)
+    execution.custom_properties["evlog.process"].string_value = str(this()._replace(started="1"))
+    s.metadata.put_executions([execution], ["last_known_state", "custom_properties.evlog.process"])
+
+
+def test_runs_are_listed_by_the_state_that_they_are_shown_in(s: Store) -> None:
+    for number in range(5):
+        with s.run("Trainer" if number else "Other", params={"number": number}) as r:
+            r.log(acc=number)
+    assert list(s.runs(state="LOST")) == []
+    for one in (1, 2, 4):
+        lose(s, one)
+    with s.run("Trainer"):
+        found = s.runs(state="LOST", sort="id")
+        assert [(run.id, run.state) for run in found] == [(1, "LOST"), (2, "LOST"), (4, "LOST")]
+        assert (len(found), found[1].id, [run.id for run in found[1:2]]) == (3, 2, [2])
+        assert (found.page(2, 1).total, found.table(1).note[:15]) == (3, "1 of 3 matching")
+        assert [run.id for run in s.runs("m.acc > 0 -- a comment", state="LOST", sort="-m.acc", types="Trainer")] == [
+            4,
+            2,
+        ]
+        assert [run.id for run in s.runs(state="RUNNING")] == [6]
+        assert len(s.runs("state = RUNNING")) == 4
+        assert [run.id for run in s.runs(state="COMPLETE", sort="id")] == [3, 5]
+
+
+def test_what_is_no_state_and_what_nobody_knows_of_the_past_is_refused(memory: Store) -> None:
+    with memory.run("Trainer") as r:
+        pass
+    lose(memory, r.id)
+    with pytest.raises(errors.InvalidArgumentError, match="state: 'ODD' is none: NEW, RUNNING, .*, LOST"):
+        memory.runs(state="ODD")
+    with pytest.raises(errors.InvalidArgumentError, match="LOST is told of now alone: ask for RUNNING"):
+        memory.at("now").runs(state="LOST")
+    assert [run.state for run in memory.at("now").runs(state="RUNNING")] == ["RUNNING"]
 
 
 def test_an_interrupted_run_is_canceled(place: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from three import before_the_put
 
 import mlmd
 from mlmd import errors
@@ -183,6 +184,25 @@ def test_an_alias_moves_and_its_past_answers(s: Store) -> None:
         ("taxi-model@dev", "taxi-model:3", "Model"),
         ("taxi-model@prod", "taxi-model:1", "Model"),
     ]
+
+
+def test_what_others_put_of_an_alias_right_before_it_moves_stays(s: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(s, "m", 2, "Model")
+    s.alias("m@prod", "m:1")
+
+    def note() -> None:
+        context = pb.Context(id=1, name="m@prod")
+        context.custom_properties["region"].string_value = "eu"
+        s.metadata.put_contexts([context], ["custom_properties.region"])
+
+    before_the_put(s.metadata, monkeypatch, "PutContexts", note)
+    s.alias("m@prod", "m:2")
+    [context] = s.metadata.get_contexts_by_id([1])
+    assert context.custom_properties["region"].string_value == "eu"
+    assert s.artifact("m@prod").label == "m:2"
+    s.alias("m@prod", None)
+    assert s.metadata.get_contexts_by_id([1])[0].custom_properties["region"].string_value == "eu"
+    assert len(s.aliases()) == 0
 
 
 def test_the_past_of_an_alias_says_who_moved_it_and_why(memory: Store) -> None:

@@ -154,8 +154,9 @@ def test_the_record_says_why_and_which_stubs(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", ["alias", "alias of what was made from it", "put again"])
-def test_a_store_that_moved_on_is_planned_again(tmp_path: Any, meanwhile: str) -> None:
-    with store_in("folder", tmp_path / "store") as store:
+@pytest.mark.parametrize("form", FORMS)
+def test_a_store_that_moved_on_is_planned_again(tmp_path: Any, form: str, meanwhile: str) -> None:
+    with store_in(form, tmp_path / "store") as store:
         taxi = versions(store, "taxi", 3)
         found = plan(store, NEWEST_2)
         [first] = store.get_artifacts_by_id(taxi[:1])

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from serving import served
+from three import before_the_put
 
 import mlmd
 from mlmd import errors
-from mlmd.client import Remote
 from mlmd.engine import Engine
 from mlmd.opening import open_memory
 from mlmd.proto import metadata_store_pb2 as pb
@@ -27,7 +27,6 @@ from mlmd.recorder.things import Point
 from mlmd.running import RUN_PUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from mlmd.recorder.store import Store
@@ -604,6 +603,23 @@ def test_the_name_of_a_context_is_a_text(memory: Store) -> None:
         memory.run("Trainer", contexts={"Experiment": 5})  # type: ignore[dict-item]
 
 
+def test_a_child_of_the_process_that_records_a_run_neither_notes_nor_ends_it(s: Store) -> None:
+    run = s.run("Trainer")
+    with pytest.raises(errors.FailedPreconditionError, match="run:1 is recorded by process"), run as r:
+        r._pid = -1  # As in a child: it is another process than the one that began.
+        for note in (lambda: r.log(acc=1), lambda: r.tag(a="b"), lambda: r.output("s3://m/1", "Model", name="m")):
+            with pytest.raises(errors.FailedPreconditionError, match="a fork of it notes nothing"):
+                note()
+    assert r.state == "RUNNING"
+    with s.run("Trainer") as r, pytest.raises(SystemExit):
+        pid, r._pid = r._pid, -1
+        r.__exit__(SystemExit, SystemExit(0), None)
+        assert r.state == "RUNNING"
+        r._pid = pid
+        raise SystemExit(0)
+    assert (r.state, s.metadata.get_artifacts()) == ("COMPLETE", [])
+
+
 # Others put meanwhile -------------------------------------------------------------------------------------------------
 
 
@@ -614,26 +630,12 @@ def tag(s: Store, run_id: int, key: str, text: str) -> None:
     s.metadata.put_executions([execution], field_mask_paths=[f"custom_properties.t.{key}"])
 
 
-def before_the_put_of_a_run(s: Store, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
-    """Let something happen once, after all that a run reads for its next put, and before that."""
-    backend = s.metadata._backend
-    name = "_send" if isinstance(backend, Remote) else "call"
-    call, waiting = getattr(backend, name), [meanwhile]
-
-    def late(method: Any, request: Any) -> Any:
-        if method.name == "PutExecution" and waiting:
-            waiting.pop()()
-        return call(method, request)
-
-    monkeypatch.setattr(backend, name, late)
-
-
 def test_a_tag_that_others_put_right_before_a_run_ends_stays(s: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with s.run("Trainer", tags={"mine": "1"}) as r:
         r.log(loss=1.0)
-        before_the_put_of_a_run(s, monkeypatch, lambda: tag(s, r.id, "theirs", "2"))
+        before_the_put(s.metadata, monkeypatch, "PutExecution", lambda: tag(s, r.id, "theirs", "2"))
         r.beat()
-        before_the_put_of_a_run(s, monkeypatch, lambda: tag(s, r.id, "later", "3"))
+        before_the_put(s.metadata, monkeypatch, "PutExecution", lambda: tag(s, r.id, "later", "3"))
     assert r.tags == {"mine": "1", "theirs": "2", "later": "3"}
     assert (r.state, r.metrics, r.type) == ("COMPLETE", {"loss": 1.0}, "Trainer")
 
@@ -643,7 +645,9 @@ def test_a_taint_that_others_put_right_before_a_run_ends_stays_and_is_on_what_it
 ) -> None:
     with s.run("Trainer") as r:
         r.output("s3://m/1", "Model", name="m")
-        before_the_put_of_a_run(s, monkeypatch, lambda: s.taint(f"run:{r.id}", "wrong machine") and None)
+        before_the_put(
+            s.metadata, monkeypatch, "PutExecution", lambda: s.taint(f"run:{r.id}", "wrong machine") and None
+        )
     assert r.tainted == s.artifact("m:1").tainted == "wrong machine"
 
 
@@ -655,7 +659,7 @@ def test_a_taint_of_what_a_run_read_right_before_it_ends_is_on_what_it_made(
     with s.run("Trainer") as r:
         r.input("taxi")
         made = r.output("s3://m/1", "Model", name="m")
-        before_the_put_of_a_run(s, monkeypatch, lambda: s.taint("taxi:1", "label leak") and None)
+        before_the_put(s.metadata, monkeypatch, "PutExecution", lambda: s.taint("taxi:1", "label leak") and None)
     assert r.tainted == s.artifact("m:1").tainted == made.tainted == "label leak"
 
 
@@ -670,9 +674,20 @@ def test_what_others_put_of_an_output_right_before_a_run_ends_stays(s: Store, mo
 
     with s.run("Evaluator") as r:
         r.output("s3://m/1", "Model", name="m", auc=0.9)
-        before_the_put_of_a_run(s, monkeypatch, note)
+        before_the_put(s.metadata, monkeypatch, "PutExecution", note)
     assert s.artifact("m:1").properties == {"acc": 0.5, "auc": 0.9, "owner": "ana"}
     assert s.artifact("m:1").state == "LIVE", "it was made again"
+
+
+def test_a_tag_put_in_the_same_millisecond_as_what_a_run_read_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(open_memory())
+    with served(engine) as server, mlmd.open(f"localhost:{server.port}") as s:
+        with s.run("Trainer") as r:
+            monkeypatch.setattr(engine.log, "_clock", lambda: 0)  # Each record a microsecond after the one before.
+            tag(s, r.id, "mine", "1")
+            before_the_put(s.metadata, monkeypatch, "PutExecution", lambda: tag(s, r.id, "theirs", "2"))
+        assert (r.tags, r.state) == ({"mine": "1", "theirs": "2"}, "COMPLETE")
+    engine.close()
 
 
 def test_no_tag_of_two_writers_is_lost(s: Store) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from three import FORMS, INPUT, OUTPUT, artifact, artifact_type, link, run, run_type, store_in
+from three import FORMS, INPUT, OUTPUT, artifact, artifact_type, before_the_put, link, run, run_type, store_in
 
 from mlmd import errors
+from mlmd.client import Remote
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.recorder import aliases
 from mlmd.recorder.impact import impact
@@ -236,6 +237,46 @@ def test_no_put_of_others_is_lost_to_a_taint(tmp_path: Any) -> None:
         [model] = store.get_artifacts_by_id([chain.model])
         assert model.custom_properties["count"].int_value == counted[0]
         assert not is_tainted(model)
+
+
+def count(store: MetadataStore, number: int, value: int) -> None:
+    """Put a property of an artifact as any client of ML Metadata does."""
+    made = pb.Artifact(id=number)
+    made.custom_properties["count"].int_value = value
+    store.put_artifacts([made], ["custom_properties.count"])
+
+
+def test_what_others_put_right_before_a_taint_stays(store: MetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = Chain(store)
+    put = "PutLineageSubgraph" if isinstance(store._backend, Remote) else "Taint"
+    for number, mark in enumerate((taint, untaint)):
+        before_the_put(store, monkeypatch, put, lambda number=number: count(store, chain.model, number))  # type: ignore[misc]
+        assert len(mark(store, "taxi:7", "leak").artifacts) == 4
+        [model] = store.get_artifacts_by_id([chain.model])
+        assert model.custom_properties["count"].int_value == number
+    assert not is_tainted(model)
+
+
+def test_what_is_made_right_before_a_taint_is_tainted(store: MetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = Chain(store)
+    kind, model = run_type(store), artifact_type(store, "Model")
+    made: list[Any] = []
+
+    def make() -> None:
+        pairs = [
+            (pb.Artifact(id=chain.better, type_id=model), pb.Event(type=INPUT)),
+            (artifact(model), pb.Event(type=OUTPUT)),
+        ]
+        made.append(store.put_execution(run(kind), pairs, []))
+
+    before_the_put(store, monkeypatch, "PutLineageSubgraph" if isinstance(store._backend, Remote) else "Taint", make)
+    done = taint(store, "taxi:7", "leak")
+    [(number, ids, _)] = made
+    assert number in tainted(store)[1]
+    assert ids[1] in tainted(store)[0]
+    assert number in done.executions
+    assert ids[1] in done.artifacts
+    assert done.already == 0
 
 
 def test_what_is_made_meanwhile_is_tainted_or_was_made_from_what_is(tmp_path: Any) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlmd.display.cells import printable
+from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.recorder import alive
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
@@ -69,6 +71,27 @@ def test_the_order_and_the_part_are_as_asked(browser: TestClient, three: list[in
     assert 'aria-sort="descending"' in page
     assert 'rel="prev"' in page
     assert 'rel="next"' in page
+
+
+@pytest.mark.usefixtures("three")
+def test_lost_is_a_state_like_others_now_and_none_of_the_past(
+    browser: TestClient, store: Store, engine: Engine
+) -> None:
+    found = alive.parse(alive.this_process())
+    assert found is not None
+    message = store.get_run(1).message
+    message.last_known_state = pb.Execution.RUNNING
+    message.custom_properties["evlog.process"].string_value = str(found._replace(started="1"))
+    store.metadata.put_executions([message])
+    told = facts(browser, "/runs.json", state="LOST", q="m.acc > 0")
+    assert ([(row["id"], row["state"]) for row in told["rows"]], told["total"]) == ([(1, "LOST")], 1)
+    assert facts(browser, "/runs.json", state="RUNNING")["total"] == 0
+    page = browser.get("/runs", params={"state": "LOST"}).text
+    assert "<option selected>LOST</option>" in page
+    assert "evlog runs --sort" not in page
+    assert "--state LOST" in page
+    then = browser.get("/runs", params={"state": "LOST", "at": f"#{engine.log.end - 1}"})
+    assert (then.status_code, "LOST is told of now alone" in then.text) == (400, True)
 
 
 def test_a_state_and_types_are_chosen_beside_the_filter(browser: TestClient, three: list[int]) -> None:
