@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 GUARDED: Final = "x-evlog-guarded"
 READ: Final = "read"
+_DIGITS_MAX: Final = 19  # Of an offset, which has 64 bits.
 
 
 class Guard:
@@ -48,9 +49,9 @@ class Guard:
 
 def guarded(method: Method, said: str) -> Method:
     """Return a put that is refused with ABORTED where one of its nodes was put since. said: the number. Raises InvalidArgumentError."""
-    if not (said.isascii() and said.isdecimal()):
+    if not (said.isascii() and said.isdecimal() and len(said) <= _DIGITS_MAX):
         raise errors.InvalidArgumentError(
-            f"{GUARDED}: {said!r} is no number of records: send `{READ}` with the Get, and with the put the number that came with the answer"
+            f"{GUARDED}: {said[:40]!r} is no number of records: send `{READ}` with the Get, and with the put the number that came with the answer"
         )
     end = int(said)
     command: Callable[[Draft, Any], Any] | None = _COMMANDS.get(method.name, method.command)

@@ -54,7 +54,7 @@ def check(
 
     Examples:
     evlog check model.tlog-proof --policy my.policy
-    evlog check model.tlog-proof --key evlog/c760...+57e9b084+AQ/N...      the key of the log alone
+    evlog check model.tlog-proof --key LOG-KEY         the `public` that `evlog keys show` tells
     evlog check model.tlog-proof --root 3b7e...        for an unsigned proof, with a root written down
     evlog check model.tlog-proof --policy my.policy --actors staff.keys     and whoever acted signed it, with a key that you know
     evlog check model.tlog-proof --policy my.policy --json

@@ -277,7 +277,7 @@ def test_a_guarded_put_is_refused_where_a_later_record_put_one_of_its_nodes(engi
         assert details == "artifact 1 was put by somebody else since it was read: read it again"
 
 
-@pytest.mark.parametrize("said", ["yes", "-1", "1.5", "read", ""])
+@pytest.mark.parametrize("said", ["yes", "-1", "1.5", "read", "", "9" * 5_000])
 def test_a_guard_that_is_no_number_is_refused(engine: Engine, caller: Caller, said: str) -> None:
     type_id, end = put_type(caller), engine.log.end
     code, details = caller.refused("PutArtifacts", an_artifact(type_id), x_evlog_guarded=said)
