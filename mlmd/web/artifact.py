@@ -26,7 +26,7 @@ from mlmd.web.artifacts import artifact_row
 from mlmd.web.page import Page
 from mlmd.web.records import blamed, by, prove_command, puts_of
 from mlmd.web.view import is_id, object_path
-from mlmd.web.words import command_line, instant, rfc3339
+from mlmd.web.words import instant, rfc3339
 
 if TYPE_CHECKING:
     from mlmd.display.graph import Node
@@ -82,8 +82,8 @@ def artifact_page(view: View) -> Page:
         table=_table(facts),
         graph=graph,
         picture=lambda: linked_picture(view, graph),
-        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "show", artifact.label]),
-        python=f"store.artifact({artifact.label!r})",
+        command=view.command("show", name_of(artifact.thing)),
+        python=view.python(f".artifact({name_of(artifact.thing)!r})"),
     )
 
 

@@ -14,7 +14,6 @@ from mlmd.web.page import Page
 from mlmd.web.run import found
 from mlmd.web.runs import short_facts
 from mlmd.web.view import Param, object_path
-from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +53,7 @@ def compare_page(view: View) -> Page:
         facts,
         table=compared.table,
         picture=(lambda: linked_picture(view, graph)) if graph.edges else None,
-        command=command_line(
-            ["evlog", *(["--at", view.at] if view.at else []), "compare", *(run.label for run in runs)]
-        ),
+        command="" if view[_AGAIN] else view.command("compare", *(run.label for run in runs)),
         python=_python(view, runs),
         islands=("charts",) if facts["curves"] else (),
     )
@@ -120,5 +117,4 @@ def _python(view: View, runs: Sequence[Run]) -> str:
     if view[_AGAIN]:
         now, label = f"s.at({view.at!r})" if view.at else "s", runs[-1].label
         return f"import mlmd\ns = mlmd.open()\ns.compare(s.at({view[_AGAIN]!r}).get_run({label!r}), {now}.get_run({label!r}))"
-    at = f".at({view.at!r})" if view.at else ""
-    return f"import mlmd\nmlmd.open(){at}.compare({', '.join(repr(run.label) for run in runs)})"
+    return view.python(f".compare({', '.join(repr(run.label) for run in runs)})")

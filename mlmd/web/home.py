@@ -16,7 +16,6 @@ from mlmd.web.page import Page
 from mlmd.web.run import put_by
 from mlmd.web.runs import short_facts
 from mlmd.web.view import PLACES, Param, object_path
-from mlmd.web.words import command_line
 from projections.sqlite.lookup import Lookup
 from replay.things import kind_of
 
@@ -53,8 +52,8 @@ def home_page(view: View) -> Page:
         view.site.name,
         facts,
         table=Table(columns, [tuple(run.values()) for run in runs]),
-        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "status"]),
-        python=f"import mlmd\nmlmd.open(){f'.at({view.at!r})' if view.at else ''}.runs()",
+        command=view.command("status"),
+        python=view.python(".runs()"),
         islands=("home",),
     )
 

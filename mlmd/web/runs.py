@@ -13,8 +13,8 @@ from mlmd.recorder.rows import Rows, noted, rows_of
 from mlmd.recorder.search import filter_text
 from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.web.page import Page
+from mlmd.web.types import as_pasted
 from mlmd.web.view import Param
-from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from mlmd.recorder.rows import Row
@@ -154,16 +154,17 @@ def _known(rows: Rows) -> list[str]:
 
 def _command(view: View) -> str:
     """Return the command that lists the same."""
-    parts = ["evlog", *(["--at", view.at] if view.at else []), "runs", *filter(None, [_filter(view)])]
+    parts = ["runs", *filter(None, [as_pasted(_filter(view), view["q"])])]
     parts += [] if view["sort"] == NEWEST else ["--sort", view["sort"]]
     parts += [part for one in view["type"] for part in ("--type", one)]
     parts += ["--cols", ",".join(view["column"])] if view["column"] else []
-    return command_line([*parts, "-n", str(view["skip"] + view["limit"])])
+    return view.command(*parts, "-n", str(view["skip"] + view["limit"]))
 
 
 def _python(view: View) -> str:
     """Return the Python that lists the same."""
     more = "" if view["sort"] == NEWEST else f", sort={view['sort']!r}"
     more += f", types={list(view['type'])!r}" if view["type"] else ""
-    at = f".at({view.at!r})" if view.at else ""
-    return f"import mlmd\nmlmd.open(){at}.runs({_filter(view)!r}{more})[{view['skip']}:{view['skip'] + view['limit']}]"
+    return view.python(
+        f".runs({as_pasted(_filter(view), view['q'])!r}{more})[{view['skip']}:{view['skip'] + view['limit']}]"
+    )

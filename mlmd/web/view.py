@@ -14,7 +14,7 @@ from mlmd.past import Past, Present
 from mlmd.recorder.store import Store
 from mlmd.store import MetadataStore
 from mlmd.tokens import REACHES
-from mlmd.web.words import NOTICES
+from mlmd.web.words import NOTICES, command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -182,6 +182,16 @@ class View:
     def csrf(self) -> str:
         """Return what each form that puts something carries in a field of this name."""
         return self.site.guard.csrf_of(self.who)
+
+    def command(self, *words: str, at: str | None = None) -> str:
+        """Return the command of these words, at the moment of the page; at: at another."""
+        when = self.at if at is None else at
+        return command_line(["evlog", *(["--at", when] if when else []), *words])
+
+    def python(self, call: str, at: str | None = None) -> str:
+        """Return Python that asks the store, as of the moment of the page. call: what is asked, such as ".runs()"; at: as above."""
+        when = self.at if at is None else at
+        return f"import mlmd\nmlmd.open(){f'.at({when!r})' if when else ''}{call}"
 
     def link(self, path: str, **query: Any) -> str:
         """Return a link to a page of the same moment. Of the query, what is None, "" or False is left out; a list is given several times."""
