@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from evlog import frame as frames
 from evlog import merkle
 from evlog.frame import unpack_body
@@ -29,8 +27,8 @@ PARAMS: Final = (
     Param("type", "the name of a type: its nodes, and what links them"),
     Param("api", "the call, such as PutArtifacts or Restore"),
     Param("reason", "a text that the reason has in it"),
-    Param("since", "a moment: only records put from then on"),
-    Param("until", "a moment: only records put before"),
+    Param("since", "a moment: only records put from then on", moment=True),
+    Param("until", "a moment: only records put before", moment=True),
     Param("before", "an offset: only records before it", default=-1, least=-1),
     Param("limit", "records on the page", default=ROWS, least=1, most=500),
 )
@@ -47,7 +45,6 @@ def audit_page(view: View) -> Page:
         "scanned": found.scanned,
         "scanned_max": SCANNED_MAX,
         "go_on": found.go_on,
-        "verified": msgspec.to_builtins(view.site.watch()),
     }
     table = Table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in found.rows])
     return Page(
@@ -93,7 +90,7 @@ def record_page(view: View) -> Page:
     return Page(
         "audit_record.html",
         f"Record {offset:,}",
-        facts | {"verified": msgspec.to_builtins(view.site.watch())},
+        facts,
         command=view.command("prove", f"#{offset}", "-O", f"record-{offset}.tlog-proof", at=""),
         python=view.python(f".prove('#{offset}')", ""),
         islands=("verify",),

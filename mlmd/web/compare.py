@@ -29,7 +29,7 @@ _AGAIN: Final = "at2"
 
 PARAMS: Final = (
     Param("run", "a run: its id, run:5, or its name; two or more", (), most=RUNS_MAX),
-    Param(_AGAIN, "compare with the same run as of this moment too"),
+    Param(_AGAIN, "compare with the same run as of this moment too", moment=True),
 )
 
 

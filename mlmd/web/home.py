@@ -30,7 +30,7 @@ _LOOKED_AT_MAX: Final = 200  # So many of the newest.
 _DIFF_RECORDS_MAX: Final = 5_000
 _DIFF_SHOWN: Final = 15
 
-PARAMS: Final = (Param("since", "tell what happened since this moment"),)
+PARAMS: Final = (Param("since", "tell what happened since this moment", moment=True),)
 
 
 def home_page(view: View) -> Page:
@@ -59,9 +59,12 @@ def home_page(view: View) -> Page:
 
 
 def _broken(view: View) -> dict[str, Any]:
-    """Return the newest runs that failed, those that were running when their process ended, and how many run."""
-    found = [(run, run.state) for run in view.store.runs(_UNEASY)[:_LOOKED_AT_MAX]]
+    """Return the newest runs that failed, those that were running when their process ended, and how many run; `whole`: of all, not the newest alone."""
+    uneasy = view.store.runs(_UNEASY)[: _LOOKED_AT_MAX + 1]
+    found = [(run, run.state) for run in uneasy[:_LOOKED_AT_MAX]]
     return {
+        "looked_at": len(found),
+        "whole": len(found) == len(uneasy),
         "failed": [short_facts(run) | {"error": _last_line(run)} for run, state in found if state == "FAILED"][:_SHOWN],
         "lost": [short_facts(run) for run, state in found if state == LOST][:_SHOWN],
         "running": sum(state == "RUNNING" for _, state in found),

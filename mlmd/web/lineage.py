@@ -50,8 +50,8 @@ PARAMS: Final = (
     Param("type", "types to show; all where none is named", (), most=_FILTERS_MAX),
     Param("by", f"many nodes as one: {FAN}, {NONE}, {TYPE}, {DAY}, or {CONTEXT}NAME for a type of contexts", FAN),
     Param("open", "nodes whose every neighbour is shown, and groups that are not", (), most=_FILTERS_MAX),
-    Param("until", "the moment that is shown; the newest where none is named"),
-    Param("since", "the moment that it is compared with"),
+    Param("until", "the moment that is shown; the newest where none is named", moment=True),
+    Param("since", "the moment that it is compared with", moment=True),
     Param("to", "another object: the way that data took between the two"),
 )
 START_PARAMS: Final = (Param("object", "an artifact or run: taxi:7, taxi@prod, art:3, run:5, a URI"), *PARAMS)

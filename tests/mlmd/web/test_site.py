@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mlmd import errors
 from mlmd.web.pages import PAGES
+from mlmd.web.verified import Verified
 from mlmd.web.view import Param
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from starlette.testclient import TestClient
 
     from mlmd.engine import Engine
@@ -149,3 +155,56 @@ def test_every_page_says_what_it_is_and_is_asked_by_names_once(site: Site) -> No
         names = [param.name for param in entry.params]
         assert len(set(names)) == len(names)
         assert "at" not in names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/?since=1h",
+        "/?since=mark:here",
+        "/lineage/run:1?until=now&since=1h",
+        "/lineage/run:1?until=mark:here",
+        "/audit?since=1h",
+        "/audit?until=now",
+        "/audit?since=mark:here",
+        "/compare?run=1&at2=now",
+        "/compare?run=1&at2=mark:here",
+    ],
+)
+def test_a_link_to_a_page_as_it_is_means_the_same_after_more_puts(
+    browser: TestClient, store: Store, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(store, "first")
+    store.mark("here")
+    [link] = re.findall(r'<a href="([^"]*)">link to this page', browser.get(path).text)
+    where, _, query = unescape(link).partition("?")
+    data = f"{'/index' if where == '/' else where}.json?{query}"
+    before = browser.get(data)
+    assert before.status_code == 200, before.text
+    record(store, "second")
+    store.mark("here")  # It moves.
+    monkeypatch.setattr("mlmd.moment.datetime", Later)
+    assert browser.get(data).content == before.content
+
+
+class Later(datetime):
+    """The clock two hours on."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + timedelta(hours=2)
+
+
+def test_a_moment_that_is_none_is_no_fault_of_the_link(browser: TestClient) -> None:
+    assert browser.get("/compare?at2=nonsense").status_code in (200, 400)
+
+
+@pytest.mark.parametrize("path", ["/audit", "/audit/0"])
+def test_what_is_known_of_the_evidence_now_is_no_fact_of_the_records(
+    browser: TestClient, site: Site, store: Store, path: str
+) -> None:
+    record(store, "first")
+    before = browser.get(f"{path}.json", params={"at": "#1"}).content
+    site.watch = lambda: Verified("broken", "broken: record 1", findings=[])
+    assert "broken: record 1" in browser.get(path, params={"at": "#1"}).text
+    assert browser.get(f"{path}.json", params={"at": "#1"}).content == before
