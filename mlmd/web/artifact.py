@@ -120,8 +120,9 @@ def _versions(artifact: Artifact, moves: list[dict[str, Any]]) -> dict[str, Any]
     """Return the newest versions of its name, each with the aliases that stand for it and those that did."""
     name = own_name(artifact.message)
     if name is None:
-        return {"versions": [], "versions_in_all": 0}
-    wanted = filter_text("artifact", f"evlog.name = {quoted(name)}")
+        return {"versions": [], "versions_in_all": 0, "versions_filter": ""}
+    own = f"evlog.name = {quoted(name)}"
+    wanted = filter_text("artifact", own)
     asked = Find("artifact", wanted, ascending=False, limit=_VERSIONS_SHOWN, counted=True)
     found = artifact.metadata.answer(FIND, asked)
     standing = standing_for(artifact.metadata, [node.id for node in found.nodes])
@@ -141,7 +142,7 @@ def _versions(artifact: Artifact, moves: list[dict[str, Any]]) -> dict[str, Any]
                 ),
             }
         )
-    return {"versions": rows, "versions_in_all": found.total}
+    return {"versions": rows, "versions_in_all": found.total, "versions_filter": own}
 
 
 def _moves(artifact: Artifact) -> list[dict[str, Any]]:

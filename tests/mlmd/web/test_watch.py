@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 import signed
 from insider import position_of, swap
@@ -250,3 +254,69 @@ def test_a_watch_that_fails_is_not_green(place: Path, watch: Watch, monkeypatch:
         time.sleep(0.01)
     assert watch.state.status == "broken"
     assert "division" in watch.state.findings[0].reason
+
+
+def altered(place: Path, statement: str) -> None:
+    """Change the view behind everybody's back."""
+    connection = apsw.Connection(str((place / "views" / "current.sqlite").resolve()))
+    connection.execute(statement)
+    connection.close()
+
+
+def test_a_view_that_is_not_what_the_log_says_is_red_until_it_is_made_anew(place: Path, watch: Watch) -> None:
+    assert run("-s", str(place), "replay").exit_code == 0
+    watch.sweep()
+    assert watch.state.verified().compared_s is None
+    state = watch.compare()
+    assert (state.status, state.findings) == ("verified", ())
+    assert watch.state.verified().compared_s is not None
+    altered(place, "update type set name = 'forged' where id = (select max(id) from type)")
+    state = watch.compare()
+    assert state.status == "broken"
+    told = state.verified()
+    assert told.text == "broken: the view, which pages ask, is not what the log says"
+    [finding] = told.findings
+    assert (finding["record"], finding["segment"]) == (None, None)
+    assert "differs from a replay of the log" in finding["what"]
+    assert watch.sweep().status == "broken", "a sweep of the log says nothing of the view"
+    assert run("-s", str(place), "replay").exit_code == 0
+    assert watch.compare().status == "verified"
+
+
+def test_a_thread_compares_the_view_and_is_ended_in_the_midst(
+    place: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("-s", str(place), "replay").exit_code == 0
+    altered(place, "update type set name = 'forged' where id = (select max(id) from type)")
+    watch.start()
+    until = time.monotonic() + 60
+    while watch.state.compared is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert watch.state.status == "broken"
+    assert "view" in watch.state.verified().text
+    watch.close()
+    children: list[subprocess.Popen[bytes]] = []
+
+    def asleep(_: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        children.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return children[-1]
+
+    monkeypatch.setattr("mlmd.web.compared.start", asleep)
+    again = Watch(place)
+    again.start()
+    until = time.monotonic() + 60
+    while not children and time.monotonic() < until:
+        time.sleep(0.01)
+    again.close()
+    assert [child.returncode for child in children] == [-signal.SIGKILL]
+
+
+def test_a_view_that_cannot_be_compared_is_not_said_to_be(
+    place: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mlmd.web.compared.sys.executable", "false")
+    watch.sweep()
+    assert watch.compare().compared is None
+    assert "could not be compared" in caplog.text
+    assert watch.state.status == "verified"
