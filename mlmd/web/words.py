@@ -132,4 +132,5 @@ FILTERS: Final = {
     "value": value,
     "text": in_words,
     "cut": short,
+    "exact": escape,  # Of a form, what nobody sees: to be sent back as it is.
 }

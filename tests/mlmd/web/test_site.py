@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlmd import errors
+from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.web.pages import PAGES
 from mlmd.web.verified import Verified
 from mlmd.web.view import Param
@@ -208,3 +209,31 @@ def test_what_is_known_of_the_evidence_now_is_no_fact_of_the_records(
     site.watch = lambda: Verified("broken", "broken: record 1", findings=[])
     assert "broken: record 1" in browser.get(path, params={"at": "#1"}).text
     assert browser.get(f"{path}.json", params={"at": "#1"}).content == before
+
+
+def test_a_form_sends_what_it_was_made_for_whatever_is_in_it(browser: TestClient, store: Store) -> None:
+    """The text of a page turns nothing around; what nobody sees of a form is as it is."""
+    name = "\u202egnp.exe\x9b"
+    puts = store.metadata
+    made = puts.put_artifact_type(pb.ArtifactType(name=name, properties={name: pb.STRING}))
+    own = {name: pb.Value(string_value="x")}
+    puts.put_artifacts([pb.Artifact(type_id=made, properties=own)])
+    run_type = puts.put_execution_type(pb.ExecutionType(name=name, properties={name: pb.STRING}))
+    puts.put_executions([pb.Execution(type_id=run_type, properties=own)])
+    puts.put_context_type(pb.ContextType(name=name))
+    asked = {
+        "/runs": {"q": f"name != '{name}'", "column": name},
+        "/artifacts": {"q": f"name != '{name}'"},
+        "/lineage/art:1": {"by": "type", "open": f"group:{name}"},
+        "/sql": {"q": f"select '{name}'"},
+    }
+    for path, query in asked.items():
+        page = browser.get(path, params=query).text
+        assert "\u202e" not in re.sub(r'value="[^"]*"', "", page)
+        sent = [
+            unescape(one)
+            for one in re.findall(r'<(?:option|input type="(?:hidden|checkbox)")[^>]*value="([^"]*)"', page)
+        ]
+        assert [one for one in sent if "\\u202e" in one] == [], path
+        for one in query.values():
+            assert one in sent, (path, one)
