@@ -348,10 +348,24 @@ def test_a_lineage_is_at_every_moment_what_was_known_then(operations: list[Any],
     assert facts["there"] == there
     if since is not None:
         assert facts["changes"] == {name: changed[name] for name in ("added", "changed", "gone")}
+    for by in ("fan", "type", "day"):
+        _fold_and_unfold(demo, root, query | {"by": by}, union)
     rows = list(csv.DictReader(io.StringIO(demo.browser.get(f"/lineage/{root}.csv", params=query).text)))
     assert {row["node"] for row in rows} == union
     assert sum(row["state"] != "not yet" for row in rows) == there
     engine.close()
+
+
+def _fold_and_unfold(demo: Demo, root: str, query: dict[str, Any], union: set[str]) -> None:
+    """Groups hold each node once, and those that are opened give all of them back."""
+    nodes = demo.facts(f"/lineage/{root}.json", **query)["graph"]["nodes"]
+    groups = [node for node in nodes if "members" in node]
+    alone = [node["key"] for node in nodes if "members" not in node]
+    held = [key for node in groups for key in node["members"]]
+    assert sorted([*alone, *held]) == sorted(union)
+    assert root in alone
+    opened = demo.facts(f"/lineage/{root}.json", open=[node["key"] for node in groups], **query)["graph"]["nodes"]
+    assert {node["key"] for node in opened} == union
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
