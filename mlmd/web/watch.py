@@ -296,7 +296,9 @@ class Watch:
         sizes = {one.signed.checkpoint.size for one in promises}
         result = audit.audit(self._folder, self._breathe, sizes | {size})
         found = [*result.faults, *(fault for one in promises for fault in review.compare(one, result, keys))]
-        if all(one.severity != "damage" for one in result.faults):
+        if any(one.severity == "damage" for one in result.faults):
+            found = [*self._first_other(trusted), *found]
+        else:
             if result.records < size:
                 reason = f"the log ends before record {size:,}, which was here before"
                 found.append(self._fault(self._lost(reason, result.records)))

@@ -18,6 +18,7 @@ from stores import put, run
 
 from evlog import log, segment
 from evlog.frame import HEADER
+from mlmd.tampering import tampered_copy
 from mlmd.web.watch import Watch
 
 if TYPE_CHECKING:
@@ -320,3 +321,16 @@ def test_a_view_that_cannot_be_compared_is_not_said_to_be(
     assert watch.compare().compared is None
     assert "could not be compared" in caplog.text
     assert watch.state.status == "verified"
+
+
+def test_a_record_that_was_altered_and_fits_in_all_but_the_next_one_is_the_one_that_is_named(
+    place: Path, watch: Watch, tmp_path: Path
+) -> None:
+    """As `evlog demo --tamper` does it: the link of the next record tells that one of the two was altered, the tiles which."""
+    altered = tampered_copy(place, tmp_path / "copy", "Model")
+    assert altered is not None
+    assert found(Watch(tmp_path / "copy")).offset == altered.offset
+    for name in ("checkpoint", "checkpoints", "tile"):
+        target = tmp_path / "copy" / "tlog" / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    assert found(Watch(tmp_path / "copy")).offset == altered.offset + 1, "no tile tells"
