@@ -109,9 +109,8 @@ def first_other(
     try:
         try:
             offset = _first_other_leaf(folder, seed, published, published.tiled, progress)
-        except (
-            CorruptLogError
-        ) as error:  # Of two records that do not fit each other, the leaf of the first tells which was altered.
+        except CorruptLogError as error:
+            # Of two records that do not fit each other, the leaf of the first tells which was altered.
             offset = _first_other_leaf(folder, seed, published, min(error.offset, published.tiled), progress)
         if offset is None:
             return None

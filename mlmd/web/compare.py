@@ -115,6 +115,8 @@ def _listed(compared: Comparison, things: Sequence[tuple[str, int]]) -> list[dic
 
 def _python(view: View, runs: Sequence[Run]) -> str:
     if view[_AGAIN]:
-        now, label = f"s.at({view.at!r})" if view.at else "s", runs[-1].label
-        return f"import mlmd\ns = mlmd.open()\ns.compare(s.at({view[_AGAIN]!r}).get_run({label!r}), {now}.get_run({label!r}))"
+        labels = [run.label for run in runs[len(runs) // 2 :]]
+        both = [f"{store}.get_run({label!r})" for store in ("then", "now") for label in labels]
+        now = f"s.at({view.at!r})" if view.at else "s"
+        return f"import mlmd\ns = mlmd.open()\nthen, now = s.at({view[_AGAIN]!r}), {now}\ns.compare({', '.join(both)})"
     return view.python(f".compare({', '.join(repr(run.label) for run in runs)})")

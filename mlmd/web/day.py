@@ -40,8 +40,8 @@ def day_page(view: View) -> Page:
     }
     facts["checkpoint"] = _covering(view.site.place, facts["last"])
     command = view.command("log", "--since", f"{day}T00:00Z", "--until", f"{day + timedelta(1)}T00:00Z", "-n", "0")
-    first, last = facts["first"] or 0, (facts["last"] or -1) + 1
-    python = view.python(f".metadata.log.read({first}, {last})", "")
+    first = facts["first"] or 0
+    python = view.python(f".metadata.log.read({first}, {first + facts['records']})", "")
     return Page("day.html", f"Records of {day}", facts, command=command, python=python)
 
 

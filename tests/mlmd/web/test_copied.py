@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shown import Demo
+    from starlette.testclient import TestClient
+
+    from mlmd.web.site import Site
 
 AT = "#60"
 
@@ -203,6 +208,28 @@ def test_a_comparison_is_the_same_elsewhere(demo: Demo, at: str) -> None:
     keys = {(row["section"], row["key"]) for row in (*facts["differences"], *facts["inputs"])}
     assert {(one.section, one.key) for one in in_python(python).differences} == keys
     assert run(*words_of(command)).exit_code == 1
+
+
+@pytest.mark.parametrize("at", ["", "#140"])
+def test_runs_at_two_moments_are_compared_elsewhere(demo: Demo, at: str) -> None:
+    asked = {"run": ["3", "5"], "at2": "#100"} | ({"at": at} if at else {})
+    facts = demo.facts("/compare.json", **asked)
+    command, python = offered(demo, "/compare", **asked)
+    found = in_python(python)
+    assert command == "", "the command compares at one moment"
+    assert len(found.runs) == len(facts["runs"]) == 4
+    assert {(one.section, one.key) for one in found.alike} == {(row["section"], row["key"]) for row in facts["alike"]}
+
+
+def test_the_records_of_a_day_are_read_elsewhere(
+    browser: TestClient, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVLOG_STORE", str(site.place))
+    day = browser.get("/audit.json").json()["facts"]["rows"][0]["time"][:10]
+    told = browser.get(f"/evidence/{day}.json").json()["facts"]
+    assert (told["records"], told["first"], told["last"]) == (1, 0, 0)
+    [python] = re.findall(r'aria-label="Python"><code>(.*?)</code>', browser.get(f"/evidence/{day}").text, re.DOTALL)
+    assert [one.offset for one in in_python(unescape(python))] == [0]
 
 
 def test_whatever_else_is_offered_runs(demo: Demo) -> None:

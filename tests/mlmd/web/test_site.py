@@ -213,7 +213,7 @@ def test_what_is_known_of_the_evidence_now_is_no_fact_of_the_records(
 
 def test_a_form_sends_what_it_was_made_for_whatever_is_in_it(browser: TestClient, store: Store) -> None:
     """The text of a page turns nothing around; what nobody sees of a form is as it is."""
-    name = "\u202egnp.exe\x9b"
+    name = "\u202egnp.exe"
     puts = store.metadata
     made = puts.put_artifact_type(pb.ArtifactType(name=name, properties={name: pb.STRING}))
     own = {name: pb.Value(string_value="x")}
@@ -229,7 +229,7 @@ def test_a_form_sends_what_it_was_made_for_whatever_is_in_it(browser: TestClient
     }
     for path, query in asked.items():
         page = browser.get(path, params=query).text
-        assert "\u202e" not in re.sub(r'value="[^"]*"', "", page)
+        assert "\u202e" not in page
         sent = [
             unescape(one)
             for one in re.findall(r'<(?:option|input type="(?:hidden|checkbox)")[^>]*value="([^"]*)"', page)
