@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from evlog import segment
-from evlog.errors import EvidenceError, LogError
+from evlog.errors import CorruptLogError, EvidenceError, LogError
 from evlog.frame import RECORD, Frame
 from evlog.tlog.leaves import Leaves
 from evlog.tlog.proof import check_consistency, consistency, inclusion, node_of, root_of_inclusion, root_of_range
@@ -107,7 +107,11 @@ def first_other(
     progress: told (leaves compared, leaves that are published).
     """
     try:
-        offset = _first_other_leaf(folder, seed, published, progress)
+        try:
+            offset = _first_other_leaf(folder, seed, published, published.tiled, progress)
+        except CorruptLogError as error:
+            # Of two records that do not fit each other, the leaf of the first tells which was altered.
+            offset = _first_other_leaf(folder, seed, published, min(error.offset, published.tiled), progress)
         if offset is None:
             return None
         with closing(Leaves.of_segment(folder, seed, offset)) as leaves:
@@ -125,11 +129,11 @@ def _is_record(one: Frame | BadFrame) -> bool:
 
 
 def _first_other_leaf(
-    folder: Folder, seed: int, published: Published, progress: Callable[[int, int], None] | None
+    folder: Folder, seed: int, published: Published, stop: int, progress: Callable[[int, int], None] | None
 ) -> int | None:
     with closing(Leaves.of_segment(folder, seed, 0)) as leaves:
-        while (start := leaves.tip.end) < published.tiled:
-            _, hashes = leaves.read(min(start + WIDTH, published.tiled))
+        while (start := leaves.tip.end) < stop:
+            _, hashes = leaves.read(min(start + WIDTH, stop))
             for offset, found in enumerate(hashes, start):
                 if published.leaf(offset) not in (None, found):
                     return offset

@@ -111,7 +111,8 @@ def cut(graph: Graph, nodes_max: int) -> Graph:
             waiting.extend(near.get(key, ()))
     lost = {key: sum(one not in kept for one in near.get(key, ())) for key in kept}
     hidden = {key: count for key in kept if (count := lost[key] + graph.hidden.get(key, 0))}
-    left_out = f"{len(keys) - len(kept):,} more nodes are not shown"
+    at_least = "at least " if graph.hidden else ""  # Neighbours of what is there were not read.
+    left_out = f"{at_least}{len(keys) - len(kept):,} more nodes are not shown"
     return (
         replace(
             graph,

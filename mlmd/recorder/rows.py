@@ -111,13 +111,17 @@ def rows_of(
 def _ends(
     store: MetadataStore, nodes: Sequence[Node]
 ) -> tuple[dict[int, list[tuple[int, str]]], dict[int, list[tuple[int, str]]]]:
-    """Return what runs read and what they made, as id and label, by the id of the run."""
+    """Return what runs read and what they made, each thing once, as id and label, by the id of the run."""
     events = store.get_events_by_execution_ids([node.id for node in nodes]) if nodes else []
     ids = sorted({event.artifact_id for event in events})
     labels = {artifact.id: label_of(artifact) for artifact in store.get_artifacts_by_id(ids)} if ids else {}
-    read: dict[int, list[tuple[int, str]]] = {}
-    made: dict[int, list[tuple[int, str]]] = {}
+    read: dict[int, dict[int, str]] = {}
+    made: dict[int, dict[int, str]] = {}
     for event in events:
         ends, one = read if event.type in INPUTS else made, event.artifact_id
-        ends.setdefault(event.execution_id, []).append((one, labels.get(one, name_of(("artifact", one)))))
-    return read, made
+        ends.setdefault(event.execution_id, {})[one] = labels.get(one, name_of(("artifact", one)))
+    return _listed(read), _listed(made)
+
+
+def _listed(ends: dict[int, dict[int, str]]) -> dict[int, list[tuple[int, str]]]:
+    return {run: list(own.items()) for run, own in ends.items()}

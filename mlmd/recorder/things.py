@@ -262,7 +262,7 @@ class Run(_Node):
 
     @property
     def inputs(self) -> list[Artifact]:
-        """Return what it read, each with its role."""
+        """Return what it read, each with its role; once for each role that it had."""
         return self._artifacts(INPUTS)
 
     @property
@@ -273,11 +273,9 @@ class Run(_Node):
     def _artifacts(self, types: frozenset[int]) -> list[Artifact]:
         events = [event for event in self.metadata.get_events_by_execution_ids([self.id]) if event.type in types]
         found = {one.id: one for one in self.metadata.get_artifacts_by_id({event.artifact_id for event in events})}
-        return [
-            Artifact(self.metadata, found[event.artifact_id], role)
-            for event in events
-            for role in (*roles_of(event),) or (None,)
-        ]
+        # Declared and then read, or read twice: one end all the same.
+        ends = dict.fromkeys((event.artifact_id, role) for event in events for role in (*roles_of(event),) or (None,))
+        return [Artifact(self.metadata, found[artifact_id], role) for artifact_id, role in ends]
 
     @property
     def ended(self) -> datetime | None:

@@ -26,7 +26,7 @@ from mlmd.web.artifacts import artifact_row
 from mlmd.web.page import Page
 from mlmd.web.records import blamed, by, prove_command, puts_of
 from mlmd.web.view import is_id, object_path
-from mlmd.web.words import command_line, instant, rfc3339
+from mlmd.web.words import instant, rfc3339
 
 if TYPE_CHECKING:
     from mlmd.display.graph import Node
@@ -82,8 +82,8 @@ def artifact_page(view: View) -> Page:
         table=_table(facts),
         graph=graph,
         picture=lambda: linked_picture(view, graph),
-        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "show", artifact.label]),
-        python=f"store.artifact({artifact.label!r})",
+        command=view.command("show", name_of(artifact.thing)),
+        python=view.python(f".artifact({name_of(artifact.thing)!r})"),
     )
 
 
@@ -120,8 +120,9 @@ def _versions(artifact: Artifact, moves: list[dict[str, Any]]) -> dict[str, Any]
     """Return the newest versions of its name, each with the aliases that stand for it and those that did."""
     name = own_name(artifact.message)
     if name is None:
-        return {"versions": [], "versions_in_all": 0}
-    wanted = filter_text("artifact", f"evlog.name = {quoted(name)}")
+        return {"versions": [], "versions_in_all": 0, "versions_filter": ""}
+    own = f"evlog.name = {quoted(name)}"
+    wanted = filter_text("artifact", own)
     asked = Find("artifact", wanted, ascending=False, limit=_VERSIONS_SHOWN, counted=True)
     found = artifact.metadata.answer(FIND, asked)
     standing = standing_for(artifact.metadata, [node.id for node in found.nodes])
@@ -141,7 +142,7 @@ def _versions(artifact: Artifact, moves: list[dict[str, Any]]) -> dict[str, Any]
                 ),
             }
         )
-    return {"versions": rows, "versions_in_all": found.total}
+    return {"versions": rows, "versions_in_all": found.total, "versions_filter": own}
 
 
 def _moves(artifact: Artifact) -> list[dict[str, Any]]:

@@ -11,9 +11,9 @@ from mlmd.recorder.rows import differing, noted
 from mlmd.recorder.search import filter_text
 from mlmd.recorder.things import Artifact
 from mlmd.web.page import Page
-from mlmd.web.types import counted, found_of
+from mlmd.web.types import counted, elsewhere, found_of
 from mlmd.web.view import Param
-from mlmd.web.words import command_line, instant
+from mlmd.web.words import instant
 
 if TYPE_CHECKING:
     from mlmd.web.view import View
@@ -53,7 +53,8 @@ def artifacts_page(view: View) -> Page:
     }
     cells = [[*(row[name] for name in _COLUMNS), *(row["values"].get(key) for key in columns)] for row in rows]
     table = Table((*_COLUMNS, *(_titled(key) for key in columns)), cells)
-    return Page("artifacts.html", "Artifacts", facts, table=table, command=_command(view), python=_python(view))
+    command, python = elsewhere(view, ARTIFACT, _wanted(view))
+    return Page("artifacts.html", "Artifacts", facts, table=table, command=command, python=python)
 
 
 def _wanted(view: View) -> str:
@@ -82,20 +83,3 @@ def _numeric(values: list[Any]) -> bool:
 def _titled(key: str) -> str:
     """Return the name of a property as a column: one that is called as a column of ours is told from it."""
     return f"property {key}" if key in _COLUMNS else key
-
-
-def _command(view: View) -> str:
-    sort = view["sort"]
-    order = sort.removeprefix("-")
-    words = ["evlog", *(["--at", view.at] if view.at else []), "artifacts", *([view["type"]] if view["type"] else [])]
-    if view["q"].strip():
-        words += ["--filter", view["q"]]
-    if order in ("id", "created", "updated"):
-        words += ["--sort", order, *(["--desc"] if sort.startswith("-") else [])]
-    return command_line([*words, "-n", str(view["n"])])
-
-
-def _python(view: View) -> str:
-    wanted = _wanted(view)
-    options = f"limit={view['n']}" + (f", filter_query={wanted!r}" if wanted else "")
-    return f"store.metadata.get_artifacts(mlmd.ListOptions({options}))"

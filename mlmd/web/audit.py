@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
 
 from evlog import frame as frames
 from evlog import merkle
@@ -30,8 +27,8 @@ PARAMS: Final = (
     Param("type", "the name of a type: its nodes, and what links them"),
     Param("api", "the call, such as PutArtifacts or Restore"),
     Param("reason", "a text that the reason has in it"),
-    Param("since", "a moment: only records put from then on"),
-    Param("until", "a moment: only records put before"),
+    Param("since", "a moment: only records put from then on", moment=True),
+    Param("until", "a moment: only records put before", moment=True),
     Param("before", "an offset: only records before it", default=-1, least=-1),
     Param("limit", "records on the page", default=ROWS, least=1, most=500),
 )
@@ -48,7 +45,6 @@ def audit_page(view: View) -> Page:
         "scanned": found.scanned,
         "scanned_max": SCANNED_MAX,
         "go_on": found.go_on,
-        "verified": msgspec.to_builtins(view.site.watch()),
     }
     table = Table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in found.rows])
     return Page(
@@ -56,8 +52,8 @@ def audit_page(view: View) -> Page:
         "Audit",
         facts,
         table=table,
-        command=_command(asked, view["limit"]),
-        python=_python(asked["object"]),
+        command=_command(view, asked),
+        python=_python(view, asked["object"]),
         islands=("verify",),
     )
 
@@ -67,15 +63,24 @@ def _without_words(row: dict[str, Any]) -> dict[str, Any]:
     return {name: one for name, one in row.items() if name != "what" or not row["differences"]}
 
 
-def _command(asked: dict[str, str], limit: int) -> str:
-    words = [*([asked["object"]] if asked["object"] else []), "-n", str(limit)]
+def _command(view: View, asked: dict[str, str]) -> str:
+    words = ["log", *([asked["object"]] if asked["object"] else []), "-n", str(view["limit"])]
     for name in ("by", "type", "api", "reason", "since", "until"):
         words += [f"--{name}", asked[name]] if asked[name] else []
-    return f"evlog log {shlex.join(words)}"
+    return view.command(*words, at=_until(view))
 
 
-def _python(thing: str) -> str:
-    return f"mlmd.open().history({thing!r})" if thing else "mlmd.open().metadata.log.read(0)"
+def _python(view: View, thing: str) -> str:
+    if thing:
+        return view.python(f".history({thing!r})", _until(view))
+    return view.python(
+        f".metadata.log.read(0, {min(view['before'], view.offset) if view['before'] >= 0 else view.offset})", ""
+    )
+
+
+def _until(view: View) -> str:
+    """Return the moment at which the part of the log that is shown ends."""
+    return f"#{min(view['before'], view.offset)}" if view["before"] >= 0 else view.at
 
 
 def record_page(view: View) -> Page:
@@ -85,9 +90,9 @@ def record_page(view: View) -> Page:
     return Page(
         "audit_record.html",
         f"Record {offset:,}",
-        facts | {"verified": msgspec.to_builtins(view.site.watch())},
-        command=f"evlog prove '#{offset}' -O record-{offset}.tlog-proof",
-        python=f"mlmd.open().prove({offset})",
+        facts,
+        command=view.command("prove", f"#{offset}", "-O", f"record-{offset}.tlog-proof", at=""),
+        python=view.python(f".prove('#{offset}')", ""),
         islands=("verify",),
     )
 

@@ -14,7 +14,6 @@ from mlmd.web.page import Page
 from mlmd.web.run import found
 from mlmd.web.runs import short_facts
 from mlmd.web.view import Param, object_path
-from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,7 @@ _AGAIN: Final = "at2"
 
 PARAMS: Final = (
     Param("run", "a run: its id, run:5, or its name; two or more", (), most=RUNS_MAX),
-    Param(_AGAIN, "compare with the same run as of this moment too"),
+    Param(_AGAIN, "compare with the same run as of this moment too", moment=True),
 )
 
 
@@ -54,9 +53,7 @@ def compare_page(view: View) -> Page:
         facts,
         table=compared.table,
         picture=(lambda: linked_picture(view, graph)) if graph.edges else None,
-        command=command_line(
-            ["evlog", *(["--at", view.at] if view.at else []), "compare", *(run.label for run in runs)]
-        ),
+        command="" if view[_AGAIN] else view.command("compare", *(run.label for run in runs)),
         python=_python(view, runs),
         islands=("charts",) if facts["curves"] else (),
     )
@@ -118,7 +115,8 @@ def _listed(compared: Comparison, things: Sequence[tuple[str, int]]) -> list[dic
 
 def _python(view: View, runs: Sequence[Run]) -> str:
     if view[_AGAIN]:
-        now, label = f"s.at({view.at!r})" if view.at else "s", runs[-1].label
-        return f"import mlmd\ns = mlmd.open()\ns.compare(s.at({view[_AGAIN]!r}).get_run({label!r}), {now}.get_run({label!r}))"
-    at = f".at({view.at!r})" if view.at else ""
-    return f"import mlmd\nmlmd.open(){at}.compare({', '.join(repr(run.label) for run in runs)})"
+        labels = [run.label for run in runs[len(runs) // 2 :]]
+        both = [f"{store}.get_run({label!r})" for store in ("then", "now") for label in labels]
+        now = f"s.at({view.at!r})" if view.at else "s"
+        return f"import mlmd\ns = mlmd.open()\nthen, now = s.at({view[_AGAIN]!r}), {now}\ns.compare({', '.join(both)})"
+    return view.python(f".compare({', '.join(repr(run.label) for run in runs)})")

@@ -10,9 +10,9 @@ from mlmd.recorder.rows import noted
 from mlmd.recorder.search import filter_text
 from mlmd.recorder.words import ALIAS_TYPE, MARK_TYPE
 from mlmd.web.page import Page
-from mlmd.web.types import counted, found_of
+from mlmd.web.types import counted, elsewhere, found_of
 from mlmd.web.view import Param
-from mlmd.web.words import command_line, instant
+from mlmd.web.words import instant
 
 if TYPE_CHECKING:
     from mlmd.kinds import Node
@@ -40,7 +40,8 @@ def contexts_page(view: View) -> Page:
         "total": found.total,
     }
     table = Table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
-    return Page("contexts.html", "Pipelines", facts, table=table, command=_command(view), python=_python(view))
+    command, python = elsewhere(view, CONTEXT, _wanted(view))
+    return Page("contexts.html", "Pipelines", facts, table=table, command=command, python=python)
 
 
 def _wanted(view: View) -> str:
@@ -70,12 +71,3 @@ def rows_of(view: View, contexts: list[Node]) -> list[dict[str, Any]]:
         }
         for one in contexts
     ]
-
-
-def _command(view: View) -> str:
-    words = ["evlog", *(["--at", view.at] if view.at else []), "contexts", *([view["type"]] if view["type"] else [])]
-    return command_line([*words, *(["--filter", view["q"]] if view["q"].strip() else []), "-n", str(view["n"])])
-
-
-def _python(view: View) -> str:
-    return f"store.metadata.get_contexts(mlmd.ListOptions(limit={view['n']}, filter_query={_wanted(view)!r}))"

@@ -39,8 +39,10 @@ def day_page(view: View) -> Page:
         "day_after": str(day + timedelta(1)) if day < _LAST else None,
     }
     facts["checkpoint"] = _covering(view.site.place, facts["last"])
-    command = f"evlog log --since {day} --until {day + timedelta(1)} -n 0"
-    return Page("day.html", f"Records of {day}", facts, command=command, python="mlmd.open().metadata.log.read(0)")
+    command = view.command("log", "--since", f"{day}T00:00Z", "--until", f"{day + timedelta(1)}T00:00Z", "-n", "0")
+    first = facts["first"] or 0
+    python = view.python(f".metadata.log.read({first}, {first + facts['records']})", "")
+    return Page("day.html", f"Records of {day}", facts, command=command, python=python)
 
 
 def _named(name: str) -> date:

@@ -49,7 +49,9 @@ def evidence_page(view: View) -> Page:
     }
     columns = ("offset", "time", "kind", "actor", "reason", "what")
     table = Table(columns, [[row[name] for name in columns] for row in look.rows])
-    return Page("evidence.html", "Evidence", facts, table=table, command="evlog verify", python="mlmd.open().prove(0)")
+    return Page(
+        "evidence.html", "Evidence", facts, table=table, command="evlog verify", python=view.python(".prove('#0')", "")
+    )
 
 
 def _tainted(view: View) -> Iterator[dict[str, Any]]:

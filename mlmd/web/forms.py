@@ -16,7 +16,7 @@ from mlmd.recorder.taint import foretell
 from mlmd.web.page import Page
 from mlmd.web.putting import putting, refuse_read_only
 from mlmd.web.view import DONE, Param, inside, object_path
-from mlmd.web.words import command_line, instant
+from mlmd.web.words import instant
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -97,8 +97,10 @@ def _foretold(view: View, *, away: bool) -> Page:
         "taint.html",
         f"Take the taint of {itself.label} away" if away else f"Taint {itself.label}",
         facts,
-        command=command_line(["evlog", verb, name_of(thing), "--because", "...", *alone]),
-        python=f"store.{verb}({name_of(thing)!r}, because='...'{', downstream=False' if view['alone'] else ''})",
+        command=view.command(verb, name_of(thing), "--because", "...", *alone),
+        python=view.python(
+            f".{verb}({name_of(thing)!r}, because='...'{', downstream=False' if view['alone'] else ''})"
+        ),
     )
 
 

@@ -16,7 +16,6 @@ from mlmd.web.page import Page
 from mlmd.web.run import put_by
 from mlmd.web.runs import short_facts
 from mlmd.web.view import PLACES, Param, object_path
-from mlmd.web.words import command_line
 from projections.sqlite.lookup import Lookup
 from replay.things import kind_of
 
@@ -31,7 +30,7 @@ _LOOKED_AT_MAX: Final = 200  # So many of the newest.
 _DIFF_RECORDS_MAX: Final = 5_000
 _DIFF_SHOWN: Final = 15
 
-PARAMS: Final = (Param("since", "tell what happened since this moment"),)
+PARAMS: Final = (Param("since", "tell what happened since this moment", moment=True),)
 
 
 def home_page(view: View) -> Page:
@@ -53,16 +52,19 @@ def home_page(view: View) -> Page:
         view.site.name,
         facts,
         table=Table(columns, [tuple(run.values()) for run in runs]),
-        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "status"]),
-        python=f"import mlmd\nmlmd.open(){f'.at({view.at!r})' if view.at else ''}.runs()",
+        command=view.command("status"),
+        python=view.python(".runs()"),
         islands=("home",),
     )
 
 
 def _broken(view: View) -> dict[str, Any]:
-    """Return the newest runs that failed, those that were running when their process ended, and how many run."""
-    found = [(run, run.state) for run in view.store.runs(_UNEASY)[:_LOOKED_AT_MAX]]
+    """Return the newest runs that failed, those that were running when their process ended, and how many run; `whole`: of all, not the newest alone."""
+    uneasy = view.store.runs(_UNEASY)[: _LOOKED_AT_MAX + 1]
+    found = [(run, run.state) for run in uneasy[:_LOOKED_AT_MAX]]
     return {
+        "looked_at": len(found),
+        "whole": len(found) == len(uneasy),
         "failed": [short_facts(run) | {"error": _last_line(run)} for run, state in found if state == "FAILED"][:_SHOWN],
         "lost": [short_facts(run) for run, state in found if state == LOST][:_SHOWN],
         "running": sum(state == "RUNNING" for _, state in found),

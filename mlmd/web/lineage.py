@@ -50,8 +50,8 @@ PARAMS: Final = (
     Param("type", "types to show; all where none is named", (), most=_FILTERS_MAX),
     Param("by", f"many nodes as one: {FAN}, {NONE}, {TYPE}, {DAY}, or {CONTEXT}NAME for a type of contexts", FAN),
     Param("open", "nodes whose every neighbour is shown, and groups that are not", (), most=_FILTERS_MAX),
-    Param("until", "the moment that is shown; the newest where none is named"),
-    Param("since", "the moment that it is compared with"),
+    Param("until", "the moment that is shown; the newest where none is named", moment=True),
+    Param("since", "the moment that it is compared with", moment=True),
     Param("to", "another object: the way that data took between the two"),
 )
 START_PARAMS: Final = (Param("object", "an artifact or run: taxi:7, taxi@prod, art:3, run:5, a URI"), *PARAMS)
@@ -107,8 +107,8 @@ def _page(view: View, text: str) -> Page:
         _facts(shown, asked) | {"object": names.name_of(root), "label": label, "at": view.at},
         table=_table(shown),
         picture=lambda: _svg(view, shown),
-        command=_command(view, asked),
-        python=_python(view, asked),
+        command=_command(view, asked, end),
+        python=_python(view, asked, end),
         islands=("lineage",),
     )
 
@@ -229,16 +229,17 @@ def _newest(store: MetadataStore) -> list[dict[str, Any]]:
     ]
 
 
-def _command(view: View, asked: Asked) -> str:
-    at = f"--at '#{view.offset}' "
-    start = names.name_of(asked.roots[0])
+def _command(view: View, asked: Asked, until: int) -> str:
+    start, at = names.name_of(asked.roots[0]), f"#{until}"
     if asked.stop:
-        return f"evlog {at}path {start} {names.name_of(asked.stop)}"
-    return f"evlog {at}lineage {start} --up {asked.up} --down {asked.down} --nodes {asked.nodes_max}"
+        return view.command("path", start, names.name_of(asked.stop), at=at)
+    return view.command(
+        "lineage", start, "--up", str(asked.up), "--down", str(asked.down), "--nodes", str(asked.nodes_max), at=at
+    )
 
 
-def _python(view: View, asked: Asked) -> str:
-    start, store = names.name_of(asked.roots[0]), f'mlmd.open().at("#{view.offset}")'
+def _python(view: View, asked: Asked, until: int) -> str:
+    start, at = names.name_of(asked.roots[0]), f"#{until}"
     if asked.stop:
-        return f'{store}.path("{start}", "{names.name_of(asked.stop)}")'
-    return f'{store}.lineage("{start}", up={asked.up}, down={asked.down}, nodes_max={asked.nodes_max})'
+        return view.python(f".path({start!r}, {names.name_of(asked.stop)!r})", at)
+    return view.python(f".lineage({start!r}, up={asked.up}, down={asked.down}, nodes_max={asked.nodes_max})", at)

@@ -35,11 +35,16 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Group(NamedTuple):
-    """A row before its cells are made: a run of the pipeline, or a day. context: None for a day."""
+    """A row before its cells are made: a run of the pipeline, or a day. context: None for a day.
+
+    executions: the newest, all where `whole`; runs: how many there are, as far as is known.
+    """
 
     title: str
     context: Node | None
     executions: list[Node]
+    runs: int
+    whole: bool
 
 
 class Rows(NamedTuple):
@@ -107,24 +112,26 @@ def _sharers(lookup: Lookup, context_id: int, type_name: str, skip: int, limit: 
 
 def _groups(lookup: Lookup, contexts: Sequence[Node], within: int | None) -> list[Group]:
     """Return contexts as rows, each with its executions. within: only those that are in this context too."""
-    groups = []
+    groups, size = [], lookup.members("execution", [one.id for one in contexts])
     for context in contexts:
         listed = lookup.page(Listing("execution", context_id=context.id, ascending=False, limit=_IN_ROW_MAX))
-        groups.append(
-            Group(context.name, context, [EXECUTION.message.FromString(unframed(one.body)) for one in listed])
-        )
+        nodes, runs = [EXECUTION.message.FromString(unframed(one.body)) for one in listed], size.get(context.id, 0)
+        groups.append(Group(context.name, context, nodes, runs, len(nodes) == runs))
     if within is None:
         return groups
     ids = [one.id for group in groups for one in group.executions]
     mine = {execution for _, context, execution in lookup.links("execution", ids) if context == within}
-    return [group._replace(executions=[one for one in group.executions if one.id in mine]) for group in groups]
+    kept = [[one for one in group.executions if one.id in mine] for group in groups]
+    return [group._replace(executions=some, runs=len(some)) for group, some in zip(groups, kept, strict=True)]
 
 
 def _days(lookup: Lookup, context_id: int, skip: int, limit: int) -> tuple[list[Group], int]:
     """Return days as rows; of a day the newest executions."""
     newest: dict[int, int] = {}
-    for day, _, _, _, last in lookup.states_in(context_id):
+    runs: Counter[int] = Counter()
+    for day, _, _, count, last in lookup.states_in(context_id):
         newest[day] = max(newest.get(day, 0), last)
+        runs[day] += count
     groups = []
     for day in list(newest)[skip : skip + limit]:
         until = After(0, newest[day] + 1)
@@ -133,7 +140,8 @@ def _days(lookup: Lookup, context_id: int, skip: int, limit: int) -> tuple[list[
         )
         nodes = [EXECUTION.message.FromString(unframed(one.body)) for one in listed]
         nodes = [one for one in nodes if one.create_time_since_epoch // 86_400_000 == day]
-        groups.append(Group(f"{_EPOCH + timedelta(days=day):%Y-%m-%d}", None, nodes))
+        title = f"{_EPOCH + timedelta(days=day):%Y-%m-%d}"
+        groups.append(Group(title, None, nodes, runs[day], len(nodes) == runs[day]))
     return groups, len(newest)
 
 
@@ -147,7 +155,9 @@ def matrix_of(store: MetadataStore, groups: Sequence[Group]) -> dict[str, Any]:
         {
             "row": group.title,
             "context": None if group.context is None else group.context.id,
-            "runs": len(group.executions),
+            "runs": group.runs,
+            "shown": len(group.executions),
+            "whole": group.whole,
             "cells": {name: cell for name in components if (cell := _cell(store, name, group.executions)) is not None},
         }
         for group in groups

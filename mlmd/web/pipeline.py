@@ -17,7 +17,6 @@ from mlmd.web.matrix import rows_of as matrix_rows
 from mlmd.web.page import Page
 from mlmd.web.records import blamed, puts_of
 from mlmd.web.view import Param, is_id
-from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +74,8 @@ def context_page(view: View) -> Page:
         picture=(lambda: picture(graph, link=lambda node: _link(view, facts, node), legend=_legend(flows)))
         if graph.nodes
         else None,
-        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "show", name_of(thing)]),
-        python=f"store.metadata.get_executions_by_context({context.id})",
+        command=view.command("show", name_of(thing)),
+        python=view.python(f".metadata.get_executions_by_context({context.id})"),
     )
 
 

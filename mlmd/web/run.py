@@ -22,7 +22,6 @@ from mlmd.web.page import Page
 from mlmd.web.records import by
 from mlmd.web.runs import short_facts
 from mlmd.web.view import is_id
-from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +70,8 @@ def run_page(view: View) -> Page:
         facts | {"run_again": run_again(run, inputs, outputs)},
         table=_table(run),
         picture=lambda: linked_picture(view, graph),
-        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "show", run.label]),
-        python=f"import mlmd\nmlmd.open(){f'.at({view.at!r})' if view.at else ''}.get_run({run.label!r})",
+        command=view.command("show", run.label),
+        python=view.python(f".get_run({run.label!r})"),
         islands=("charts",) if facts["curves"] else (),
     )
 

@@ -13,7 +13,6 @@ from mlmd.recorder.rows import Rows, noted, rows_of
 from mlmd.recorder.standing import is_tainted, why_tainted
 from mlmd.web.page import Page
 from mlmd.web.view import Param
-from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from mlmd.recorder.rows import Row
@@ -145,12 +144,12 @@ def _known(rows: Rows) -> list[str]:
 
 def _command(view: View) -> str:
     """Return the command that lists the same."""
-    parts = ["evlog", *(["--at", view.at] if view.at else []), "runs", *filter(None, [view["q"].strip()])]
+    parts = ["runs", *filter(None, [view["q"].strip()])]
     parts += [] if view["sort"] == NEWEST else ["--sort", view["sort"]]
     parts += [part for one in view["type"] for part in ("--type", one)]
     parts += ["--state", view["state"]] if view["state"] else []
     parts += ["--cols", ",".join(view["column"])] if view["column"] else []
-    return command_line([*parts, "-n", str(view["skip"] + view["limit"])])
+    return view.command(*parts, "-n", str(view["skip"] + view["limit"]))
 
 
 def _python(view: View) -> str:
@@ -158,7 +157,4 @@ def _python(view: View) -> str:
     more = f", state={view['state']!r}" if view["state"] else ""
     more += "" if view["sort"] == NEWEST else f", sort={view['sort']!r}"
     more += f", types={list(view['type'])!r}" if view["type"] else ""
-    at = f".at({view.at!r})" if view.at else ""
-    return (
-        f"import mlmd\nmlmd.open(){at}.runs({view['q'].strip()!r}{more})[{view['skip']}:{view['skip'] + view['limit']}]"
-    )
+    return view.python(f".runs({view['q'].strip()!r}{more})[{view['skip']}:{view['skip'] + view['limit']}]")

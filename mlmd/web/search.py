@@ -15,7 +15,7 @@ from mlmd.recorder.standing import why_tainted
 from mlmd.recorder.words import ALIAS_TYPE
 from mlmd.web.page import Page
 from mlmd.web.view import PLACES, Param, object_path
-from mlmd.web.words import command_line, instant
+from mlmd.web.words import instant
 
 if TYPE_CHECKING:
     from mlmd.mentions import Mention
@@ -49,10 +49,8 @@ def search_page(view: View) -> Page:
         f"Search: {text}" if text else "Search",
         {"text": text, "said": said, "rows": rows},
         table=table,
-        command=command_line(["evlog", *(["--at", view.at] if view.at else []), "search", text, "-n", str(view["n"])])
-        if text
-        else "",
-        python=f"store.search({text!r}, limit={view['n']})" if text else "",
+        command=view.command("search", text, "-n", str(view["n"])) if text else "",
+        python=view.python(f".search({text!r}, limit={view['n']})") if text else "",
     )
 
 

@@ -17,7 +17,6 @@ from mlmd.web import saved
 from mlmd.web.page import Page, Stream, as_csv_cell, told
 from mlmd.web.putting import refuse_read_only
 from mlmd.web.view import DONE, Param
-from mlmd.web.words import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,14 +91,12 @@ def _page(view: View, query: str, answer: dict[str, Any], **more: Any) -> Page:
         "examples": [{"title": title, "query": text} for title, text in EXAMPLES],
         "schema": [] if view.wanted and query else _schema(view),
     }
-    at = ["--at", view.at] if view.at else []
-    when = f", at={view.at!r}" if view.at else ""
     return Page(
         "sql.html",
         "SQL",
         facts,
-        command=command_line(["evlog", *at, "sql", query]) if query else "",
-        python=f"mlmd.sql(store, {query!r}{when}).df()" if query else "",
+        command=view.command("sql", query) if query else "",
+        python=view.python(f".sql({query!r}).df()") if query else "",
         islands=("sql",),
         status=400 if "error" in more else 200,
         **more,

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.convert import property_types, text_of, unframed
 from mlmd.display.tables import Table
+from mlmd.filter_short import MARK
 from mlmd.finding import FIND, Find
 from mlmd.kinds import KINDS, SYSTEM_TYPE_NAMES
 from mlmd.names import TYPE, name_of
 from mlmd.recorder.search import order_of
 from mlmd.web.page import Page
 from mlmd.web.view import PLACES, Param
+from projections.query import OrderBy
 
 if TYPE_CHECKING:
     from mlmd.finding import Found
@@ -36,12 +38,27 @@ def types_page(view: View) -> Page:
         and (view["system"] or row["count"] or row["name"] not in SYSTEM_TYPE_NAMES)
     ]
     table = Table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
-    return Page("types.html", "Types", {"rows": rows}, table=table, command="evlog types", python=_PYTHON)
+    return Page(
+        "types.html", "Types", {"rows": rows}, table=table, command=_command(view, rows), python=_python(view, rows)
+    )
 
 
-_PYTHON: Final = (
-    "[*store.metadata.get_artifact_types(), *store.metadata.get_execution_types(), *store.metadata.get_context_types()]"
-)
+def _command(view: View, rows: list[dict[str, Any]]) -> str:
+    """Return the command that lists the same, "" for types of one kind: it lists those of all."""
+    return "" if view["kind"] else view.command("types", *(["--system"] if _has_system(rows) else []))
+
+
+def _has_system(rows: list[dict[str, Any]]) -> bool:
+    return any(row["name"] in SYSTEM_TYPE_NAMES for row in rows)
+
+
+def _python(view: View, rows: list[dict[str, Any]]) -> str:
+    """Return the Python that lists the same, "" with types of the system: ML Metadata's methods leave them out."""
+    if _has_system(rows):
+        return ""
+    kinds = [kind.name for kind in KINDS if view["kind"] in ("", kind.name)]
+    opened = view.python(".metadata").replace("mlmd.open", "store = mlmd.open")
+    return f"{opened}\n[{', '.join(f'*store.get_{kind}_types()' for kind in kinds)}]"
 
 
 def _rows(lookup: Lookup) -> list[dict[str, Any]]:
@@ -75,6 +92,27 @@ def found_of(view: View, kind: KindName, wanted: str) -> Found:
     asked = Find(kind, wanted, by, ascending, skip=view["skip"], limit=view["n"], counted=True)
     found: Found = view.store.metadata.answer(FIND, asked)
     return found
+
+
+def elsewhere(view: View, kind: Kind, wanted: str) -> tuple[str, str]:
+    """Return the command and the Python that list the same as `found_of`; "" where they cannot: by a property they order runs alone."""
+    by, ascending = order_of(kind.name, view["sort"])
+    if not isinstance(by, OrderBy):
+        return "", ""
+    skip, last, text = view["skip"], view["skip"] + view["n"], as_pasted(wanted.removesuffix(MARK), view["q"])
+    words = [*(["--filter", text] if text else []), "--sort", view["sort"].removeprefix("-")]
+    options = [f"limit={last}", f"order_by=mlmd.OrderByField.{by.name}", f"is_asc={ascending}"]
+    options += [f"filter_query={wanted!r}"] if wanted else []
+    listed = f".metadata.get_{kind.plural}(mlmd.ListOptions({', '.join(options)}))"
+    return (
+        view.command(kind.plural, *words, *([] if ascending else ["--desc"]), "-n", str(last)),
+        view.python(listed + (f"[{skip}:]" if skip else "")),
+    )
+
+
+def as_pasted(wanted: str, own: str) -> str:
+    """Return a filter in one line, where what a person wrote of it, `own`, allows: a comment in it would end at the line's end."""
+    return wanted if "--" in own or "\n" in own else wanted.replace("\n)", ")")
 
 
 def counted(view: View, kind: KindName) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ class Verified(msgspec.Struct, frozen=True):
 
     checked, records: so many records of those that there are; signed: those under the newest checkpoint of the store. swept_s: seconds since
     everything was last checked. outside_s, outside: seconds since the newest checkpoint that lies where somebody else keeps it, and
-    where. findings: what is broken, the cause first: what, file, segment, position, record.
+    where. findings: what is broken, the cause first: what, file, segment, position, record. compared_s: seconds since the view, which pages
+    ask, was compared with a replay of the log.
     """
 
     status: Status
@@ -27,6 +28,7 @@ class Verified(msgspec.Struct, frozen=True):
     outside_s: float | None = None
     outside: str = ""
     findings: list[dict[str, Any]] = []
+    compared_s: float | None = None
 
 
 UNCHECKED: Final = Verified("unchecked", "not checked here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -14,7 +15,7 @@ from mlmd.past import Past, Present
 from mlmd.recorder.store import Store
 from mlmd.store import MetadataStore
 from mlmd.tokens import REACHES
-from mlmd.web.words import NOTICES
+from mlmd.web.words import NOTICES, command_line, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +39,7 @@ _YES: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "fa
 class Param:
     """What may be asked of a page in its query, or sent with a form. Its type is that of the default: str, int, bool, or a tuple of str for several.
 
-    least, most: of a number, or of how many there are of several.
+    least, most: of a number, or of how many there are of several. moment: it names one, in a text of `mlmd.moment`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Param:
     most: int = 2**53
     choices: tuple[str, ...] = ()
     longest: int = TEXT_MAX
+    moment: bool = False
 
     def read(self, given: Sequence[str]) -> Any:
         """Return the value of what was given, the default where nothing was. Raises InvalidArgumentError."""
@@ -183,6 +185,16 @@ class View:
         """Return what each form that puts something carries in a field of this name."""
         return self.site.guard.csrf_of(self.who)
 
+    def command(self, *words: str, at: str | None = None) -> str:
+        """Return the command of these words, at the moment of the page; at: at another."""
+        when = self.at if at is None else at
+        return command_line(["evlog", *(["--at", when] if when else []), *words])
+
+    def python(self, call: str, at: str | None = None) -> str:
+        """Return Python that asks the store, as of the moment of the page. call: what is asked, such as ".runs()"; at: as above."""
+        when = self.at if at is None else at
+        return f"import mlmd\nmlmd.open(){f'.at({when!r})' if when else ''}{call}"
+
     def link(self, path: str, **query: Any) -> str:
         """Return a link to a page of the same moment. Of the query, what is None, "" or False is left out; a list is given several times."""
         if self.at and AT not in query:
@@ -206,8 +218,17 @@ class View:
 
     @property
     def permanent(self) -> str:
-        """Return the link under which this page stays as it is."""
-        return self.here(**{AT: f"#{self.offset}"})
+        """Return the link under which this page stays as it is: every moment in it is one that the clock does not move."""
+        moments = {one.name: self._fixed(self._asked[one.name]) for one in self._params if one.moment}
+        return self.here(**moments, **{AT: f"#{self.offset}"})
+
+    def _fixed(self, text: str) -> str:
+        """Return a moment that was asked for as an offset or a time in UTC."""
+        try:
+            when = moment.parse(text).at
+        except ValueError:  # Nobody looked at it, or it is not given.
+            return text
+        return rfc3339(when) if isinstance(when, datetime) else f"#{self.site.engine.offset_at(when)}"
 
     def _asked_beside_default(self) -> dict[str, Any]:
         return {one.name: self._asked[one.name] for one in self._params if self._asked[one.name] != one.default}

@@ -1,13 +1,13 @@
 """The background verifier behind the chip of every page: whether the store still is what it promised to be.
 
-One thread, two kinds of look at the files, never at what the store holds in memory:
+One thread, three kinds of look at the files, never at what the store holds in memory:
 
-| look  | once a second      | HEAD, the newest checkpoint, and each frame that was added: checksums, links, tree              |
-| sweep | again and again    | every byte of the log, every checkpoint of the store and at its anchors, every hash of the tiles |
+| look    | once a second    | HEAD, the newest checkpoint, and each frame that was added: checksums, links, tree              |
+| sweep   | again and again  | every byte of the log, every checkpoint of the store and at its anchors, every hash of the tiles |
+| compare | now and then     | every row of the view that pages ask, beside a replay of the log, in a process of its own       |
 
-A sweep rests as it goes, so that the thread takes a twentieth of one processor. What was seen once is remembered: a log, a HEAD or a checkpoint
+A sweep rests as it goes, so that the thread takes a twentieth of one processor; a comparison rests afterwards, twenty times as long as it took. What was seen once is remembered: a log, a HEAD or a checkpoint
 that is older than what was here before, or has another history, is damage, also where nothing else in the store tells.
-The views are not compared: `evlog verify` does that.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from evlog.tlog.leaves import Leaves
 from evlog.tlog.shelf import FolderShelf
 from evlog.upkeep import audit
 from evlog.upkeep.audit import Fault
-from mlmd.opening import LOG_FOLDER, TLOG_FOLDER
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER
+from mlmd.web import compared
 from mlmd.web.verified import Status, Verified
 from mlmd.web.words import took
 
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 SHARE: Final = 0.05  # Of one processor.
 PAUSE_S: Final = 3.0  # Between two sweeps, at least.
+COMPARE_S: Final = 60.0  # Between two comparisons of the view, at least.
 _LOOK_S: Final = 1.0
+_POLL_S: Final = 0.2
 _SLICE_S: Final = 0.01  # Less work than this needs no rest of its own.
 _CHUNK_RECORDS: Final = 4_096
 
@@ -66,7 +69,7 @@ class State:
     status: broken: something is not as it was promised, `findings` says what; checking: not every record was checked yet; unsigned: all were, and
     no signature stands for them; verified: all were, and a checkpoint of the store is signed.
     checked, end: records; signed: records under the newest signed checkpoint; swept: when everything was last checked, seconds since
-    1970, None before the first time.
+    1970, None before the first time; compared: when the view was, and could be.
     """
 
     status: Status = "checking"
@@ -74,6 +77,7 @@ class State:
     end: int = 0
     signed: int = 0
     swept: float | None = None
+    compared: float | None = None
     outside: Outside | None = None
     findings: tuple[Fault, ...] = ()
 
@@ -90,11 +94,14 @@ class State:
             None if outside is None else max(0.0, now - outside.time),
             "" if outside is None else outside.place,
             [_finding(one) for one in self.findings],
+            None if self.compared is None else max(0.0, now - self.compared),
         )
 
     def _in_words(self, now: float) -> str:
         if self.status == "broken":
             first = self.findings[0]
+            if _is_view(first):
+                return "broken: the view, which pages ask, is not what the log says"
             return f"broken: record {first.offset:,}, {Path(first.file).name}"
         if self.status == "checking":
             return f"checked {self.checked:,} of {self.end:,} records"
@@ -116,8 +123,13 @@ def _finding(fault: Fault) -> dict[str, Any]:
         "file": fault.file,
         "segment": base,
         "position": fault.position,
-        "record": fault.offset,
+        "record": None if _is_view(fault) else fault.offset,
     }
+
+
+def _is_view(fault: Fault) -> bool:
+    """Tell whether it is a view that is wrong: no record is."""
+    return Path(fault.file).parent.name == VIEWS_FOLDER
 
 
 class Watch:
@@ -142,6 +154,8 @@ class Watch:
             Fault
         ] = []  # Of the walk. It begins anew with a sweep: a segment is much to read every second.
         self._swept: list[Fault] = []
+        self._unlike: list[Fault] = []  # Of the view.
+        self._due_s = 0.0  # When the view is to be compared again, by the monotonic clock.
 
     # The thread -----------------------------------------------------------------------------------------------------
 
@@ -173,6 +187,8 @@ class Watch:
                     _LOG.exception("the store could not be checked")
                     self._swept = [self._fault(error)]
                     self._tell()
+                if not self._swept and time.monotonic() >= self._due_s:
+                    self.compare()
                 self._rest(PAUSE_S)
 
     def _breathe(self, done: int, _: int) -> None:
@@ -280,7 +296,9 @@ class Watch:
         sizes = {one.signed.checkpoint.size for one in promises}
         result = audit.audit(self._folder, self._breathe, sizes | {size})
         found = [*result.faults, *(fault for one in promises for fault in review.compare(one, result, keys))]
-        if all(one.severity != "damage" for one in result.faults):
+        if any(one.severity == "damage" for one in result.faults):
+            found = [*self._first_other(trusted), *found]
+        else:
             if result.records < size:
                 reason = f"the log ends before record {size:,}, which was here before"
                 found.append(self._fault(self._lost(reason, result.records)))
@@ -303,6 +321,34 @@ class Watch:
         reason = "it is not the record that was promised: it was altered after a checkpoint over it was made"
         return [Fault("damage", reason, self._folder.describe(name), other.position, other.offset)]
 
+    # The view -------------------------------------------------------------------------------------------------------
+
+    def compare(self) -> State:
+        """Compare the view with a replay of the log, looking on meanwhile. What cannot be compared is not said to be."""
+        began_s = time.monotonic()
+        try:
+            found = self._compared()
+            if found:  # Once more: what others do to the view meanwhile must turn nothing red.
+                found = self._compared()
+        except _StoppedError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, the log is watched on
+            _LOG.warning("the view could not be compared with the log", exc_info=True)
+            return self.state
+        finally:
+            self._due_s = time.monotonic() + max(COMPARE_S, (time.monotonic() - began_s) / self._share)
+        self._unlike = found
+        return self._tell(compared=time.time())
+
+    def _compared(self) -> list[Fault]:
+        with compared.start(self._place) as child:
+            try:
+                while self._thread is not None and child.poll() is None:
+                    self._rest(_POLL_S)
+                return compared.outcome(child)
+            finally:
+                child.kill()
+
     # What is told ---------------------------------------------------------------------------------------------------
 
     def _tell(self, **said: Any) -> State:
@@ -310,7 +356,7 @@ class Watch:
         state = replace(self.state, **said)
         end = max(self._lookout.end if self._lookout is not None else 0, self._seen[0])
         checked = state.checked if state.swept is None else self._seen[0]
-        findings = tuple(dict.fromkeys([*self._swept, *self._looked, *self._read]))
+        findings = tuple(dict.fromkeys([*self._swept, *self._looked, *self._read, *self._unlike]))
         status: Status = "verified"
         if findings:
             status = "broken"

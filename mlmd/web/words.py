@@ -33,6 +33,11 @@ NOTICES: Final = {
     "saved": "The question is saved: anybody who reads the store can run it.",
 }
 _CONTROLS: Final = {code: said for code, said in CONTROLS.items() if chr(code) not in "\t\n\r"}
+_NAMED: Final = {code: f"\\u{code:04x}" for code in CONTROLS} | {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
+_C1: Final = range(0x80, 0xA0)  # By their numbers HTML means other characters.
+_REFERENCES: Final = {code: f"&#{code};" for code in CONTROLS if code and code not in _C1} | {
+    code: CONTROLS[code] for code in (0, *_C1)
+}
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86_400
@@ -72,7 +77,15 @@ def rfc3339(time: datetime) -> str:
 
 def command_line(words: Iterable[str]) -> str:
     """Return a command to paste into a shell: what it holds of the store or of a link is quoted, and steers no terminal."""
-    return printable(shlex.join(words))
+    return " ".join(map(_shell_word, words))
+
+
+def _shell_word(word: str) -> str:
+    """Return a word as a shell reads it; one that would not be one line, or steer a terminal, in the way of $'...', which names characters."""
+    if word == printable(word):
+        return shlex.quote(word)
+    named = word.replace("\\", "\\\\").replace("'", "\\'").translate(_NAMED)
+    return f"$'{printable(named)}'"
 
 
 def took(seconds: float | None) -> str:
@@ -115,6 +128,11 @@ def short(text: Any, longest: int = CELL_MAX) -> str:
     return cut(printable(str(text)), longest)
 
 
+def exact(text: str) -> Markup:
+    """Return what a form holds and nobody sees, to be sent back as it is: characters that steer are named, as HTML names them."""
+    return Markup(str(escape(text)).translate(_REFERENCES))  # noqa: S704 - it is escaped
+
+
 FILTERS: Final = {
     "when": when,
     "took": took,
@@ -123,4 +141,5 @@ FILTERS: Final = {
     "value": value,
     "text": in_words,
     "cut": short,
+    "exact": exact,
 }

@@ -1,4 +1,4 @@
-"""Puts of the strategies, done to an engine."""
+"""Puts of the strategies, done to an engine, and what they come to: the store at every offset, folded from the log alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from mlmd.opening import open_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from evlog.log import Log
+
+State = dict[tuple[Any, ...], Any]
 
 
 def put(engine: Engine, operation: Any) -> None:
@@ -34,3 +38,19 @@ def recorded(operations: Iterable[Any]) -> Engine:
     for operation in [*FIRST_CALLS, *operations]:
         put(engine, operation)
     return engine
+
+
+def row_of(change: Any) -> tuple[Any, ...]:
+    """Return what names the row that a change puts."""
+    ids = [
+        getattr(change, name) for name in ("id", "context_id", "artifact_id", "execution_id") if hasattr(change, name)
+    ]
+    return (type(change).__name__, *(ids[:1] if hasattr(change, "id") else ids))
+
+
+def states(log: Log) -> list[State]:
+    """Return the store at every offset: states[n] is that of the first n records."""
+    found: list[State] = [{}]
+    for entry in log.read(0):
+        found.append(found[-1] | {row_of(change): change for change in entry.record.changes})
+    return found

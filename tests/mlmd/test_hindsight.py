@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from histories import recorded
+from histories import recorded, row_of, states
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import SAFE, puts
@@ -23,9 +23,6 @@ from replay.rebuild import rebuild
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evlog.log import Log
-
-    State = dict[tuple[Any, ...], Any]
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
@@ -35,14 +32,6 @@ def end_of(store: mlmd.MetadataStore) -> int:
     return int(backend.log.end)
 
 
-def row_of(change: Any) -> tuple[Any, ...]:
-    """Return what names the row that a change puts."""
-    ids = [
-        getattr(change, name) for name in ("id", "context_id", "artifact_id", "execution_id") if hasattr(change, name)
-    ]
-    return (type(change).__name__, *(ids[:1] if hasattr(change, "id") else ids))
-
-
 def bare(change: Any) -> bytes | None:
     """Return a state without the times of the clock, as bytes: Python holds 1 and 1.0 equal, and no NaN to itself."""
     if change is None:
@@ -50,14 +39,6 @@ def bare(change: Any) -> bytes | None:
     if isinstance(change, NodePut):
         change = msgspec.structs.replace(change, create_time_ms=0, update_time_ms=0)
     return _encode(change)
-
-
-def states(log: Log) -> list[State]:
-    """Return the store at every offset: states[n] is that of the first n records."""
-    found: list[State] = [{}]
-    for entry in log.read(0):
-        found.append(found[-1] | {row_of(change): change for change in entry.record.changes})
-    return found
 
 
 def plain_fields(change: Any) -> dict[str, Any]:

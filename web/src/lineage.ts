@@ -271,7 +271,7 @@ class Explorer {
 
   private fillList(): void {
     for (const row of document.querySelectorAll<HTMLElement>("#list tr[data-key]")) {
-      const at = this.model.numberOf(row.dataset["key"] ?? "");
+      const at = this.model.numberOf(decodeURIComponent(row.dataset["key"] ?? "")); // The text of a page turns nothing around; a key may.
       if (at < 0) continue;
       const [, state, flags] = this.model.version(at) ?? [0, "not yet", []];
       const change = STATUS_WORDS[this.model.status[at]!]!;

@@ -3,6 +3,7 @@ import { islands } from "./shared/island";
 import { refreshed } from "./shared/region";
 
 const QUIET_MS = 300; // Between two loads of a page; twice as long as a load took, where that is more.
+const AGAIN_MS = 5_000; // After the server refused to tell: a stream that is only cut off is opened again by the browser itself.
 const ANNOUNCE_MS = 10_000; // Between two things said to a screen reader.
 
 islands("live", (root) => {
@@ -65,6 +66,11 @@ islands("live", (root) => {
       end = Math.max(end, (JSON.parse(event.data) as { offset: number }).offset);
       if (lists) void load();
       else say();
+    });
+    stream.addEventListener("error", (event) => {
+      if (event.target !== stream || stream?.readyState !== EventSource.CLOSED) return;
+      stream = null;
+      setTimeout(listen, AGAIN_MS);
     });
   };
 

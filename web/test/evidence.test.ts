@@ -287,7 +287,9 @@ describe("a server that lies", () => {
     expect(bad(await examined(server)).map((text) => text.slice(0, 9))).toEqual(["Record 0:", "Record 7:"]);
     const renumbered = other.slice();
     new DataView(renumbered.buffer).setBigUint64(24, 0n, true); // It says that it is record 0.
-    expect(bad(await examined(Object.assign(new Server(), { frame: async () => renumbered }), { shown: shown(0) }))).toEqual(["Record 0: its bytes are not those that the tree commits to: it was altered"]);
+    const lying = new Server();
+    lying.frames.set(0, renumbered);
+    expect(bad(await examined(lying, { shown: shown(0) }))).toEqual(["Record 0: its bytes are not those that the tree commits to: it was altered"]);
   });
 
   test("on its page about who did what, when and why is caught", async () => {
@@ -307,6 +309,13 @@ describe("a server that lies", () => {
     cut.tiles.set("tile/0/000.p/200", (new Server().tiles.get("tile/0/000") as Bytes).slice(0, 200 * 32));
     expect(bad(await examined(cut, { pasted: store.checkpoint, shown: [] }))).toEqual([expect.stringContaining("record 200 and those behind it are gone")]);
     expect(bad(await examined(cut, { pasted: store.older, shown: shown(7, 199) }))).toEqual([]);
+  });
+
+  test("and whose log was cut is caught on a page of what is left", async () => {
+    const cut = new Server();
+    cut.frames.delete(199);
+    expect(bad(await examined(cut, { shown: shown(0, 7) }))).toEqual([expect.stringMatching(/^Record 199, the last under that checkpoint: /)]);
+    expect(bad(await examined(cut, { shown: shown(199) }))).toEqual([expect.stringMatching(/^Record 199: /)]);
   });
 
   test("with another log, no checkpoint, or nonsense is caught", async () => {

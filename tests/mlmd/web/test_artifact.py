@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import TYPE_CHECKING
 
 import mlmd.web.artifact as module
 from mlmd import errors
+from mlmd.proto import metadata_store_pb2 as pb
 
 if TYPE_CHECKING:
     import pytest
@@ -149,3 +152,18 @@ def test_a_store_that_cannot_be_read_is_no_traceback(demo: Demo, monkeypatch: py
     answer = demo.browser.get("/artifacts/1.json")
     assert answer.status_code == 503
     assert "try again" in answer.json()["message"].lower()
+
+
+def test_all_versions_of_a_name_are_listed_whatever_it_has_in_it(
+    browser: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlmd.web.artifact._VERSIONS_SHOWN", 1)
+    name = r"it's \ 'quoted\' \""
+    kind = store.metadata.put_artifact_type(pb.ArtifactType(name="Model"))
+    own = {"evlog.name": pb.Value(string_value=name)}
+    ids = store.metadata.put_artifacts([pb.Artifact(type_id=kind, custom_properties=own) for _ in range(3)])
+    page = browser.get(f"/artifacts/{ids[0]}").text
+    [link] = re.findall(r'<a href="([^"]*)">all 3</a>', page)
+    where, _, query = unescape(link).partition("?")
+    rows = browser.get(f"{where}.json?{query}").json()["facts"]["rows"]
+    assert sorted(row["id"] for row in rows) == ids

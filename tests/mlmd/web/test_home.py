@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.web.calendar import BARS_MAX, Calendar
 
 if TYPE_CHECKING:
@@ -154,3 +155,28 @@ def test_what_is_over_is_read_once() -> None:
     before = log.read
     calendar.bars(2_001)
     assert log.read - before <= 20
+
+
+def test_a_page_that_looks_at_some_runs_alone_says_so(
+    browser: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlmd.web.home._LOOKED_AT_MAX", 2)
+    puts = store.metadata
+    kind = puts.put_execution_type(pb.ExecutionType(name="Trainer"))
+    failed = pb.Execution(type_id=kind, last_known_state=pb.Execution.FAILED)
+    running = pb.Execution(type_id=kind, last_known_state=pb.Execution.RUNNING)
+    puts.put_executions([running, running])
+    facts = browser.get("/index.json").json()["facts"]
+    assert (facts["broken"]["running"], facts["broken"]["whole"]) == (2, True)
+    then = facts["records"]
+    puts.put_executions([running])
+    puts.put_executions([failed, failed])
+    for at in ("", f"#{then + 2}"):
+        more = {"at": at} if at else {}
+        told = browser.get("/index.json", params=more).json()["facts"]["broken"]
+        assert (len(told["failed"]), told["running"], told["whole"]) == (2, 0, False)
+        page = browser.get("/", params=more).text
+        assert "The newest 2 that failed or did not end were looked at: there are more" in page
+    puts.put_executions([running, running])
+    page = browser.get("/").text
+    assert "No run failed" not in page

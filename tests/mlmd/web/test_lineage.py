@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -220,3 +221,16 @@ def test_names_that_a_user_gave_are_texts_everywhere(browser: TestClient, store:
         text = browser.get(f"/lineage/run:{run.id}{form}").text
         assert "<img src=x" not in text
         assert "<script>alert" not in text
+
+
+def test_each_row_of_the_list_names_its_node_whatever_is_in_a_name(browser: TestClient, store: Store) -> None:
+    for name in ("\u202egnp.exe", "two\nlines\tand 100%", "模型 🚖"):
+        kind = store.metadata.put_artifact_type(pb.ArtifactType(name=name))
+        run_type = store.metadata.put_execution_type(pb.ExecutionType(name=name))
+        made = [(pb.Artifact(type_id=kind), pb.Event(type=pb.Event.OUTPUT)) for _ in range(3)]
+        run, _, _ = store.metadata.put_execution(pb.Execution(type_id=run_type), made, [])
+        path, asked = f"/lineage/run:{run}", {"by": "type"}
+        keys = {node["key"] for node in facts(browser, path, **asked)["graph"]["nodes"]}
+        assert len(keys) == 2
+        page = browser.get(path, params=asked).text
+        assert {unquote(key) for key in re.findall(r'<tr data-key="([^"]*)"', page)} == keys

@@ -174,3 +174,26 @@ def test_a_context_without_runs_has_a_page_and_one_that_is_not_there_has_none(
     for path in ("/contexts/77", "/contexts/x", "/contexts/" + "9" * 40):
         assert browser.get(path).status_code == 404
     assert browser.get(f"/contexts/{one}.svg").status_code == 404
+
+
+@pytest.mark.parametrize("by", ["day", "Run"])
+def test_a_row_of_more_runs_than_are_read_says_how_many_there_are(
+    browser: TestClient, store: Store, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlmd.web.matrix._IN_ROW_MAX", 3)
+    puts = store.metadata
+    kind = puts.put_execution_type(pb.ExecutionType(name="Trainer"))
+    pipeline, row = (puts.put_context_type(pb.ContextType(name=name)) for name in ("Pipeline", "Run"))
+    whole, part = puts.put_contexts([pb.Context(type_id=pipeline, name="p"), pb.Context(type_id=row, name="r")])
+    if by == "Run":
+        puts.put_parent_contexts([pb.ParentContext(parent_id=whole, child_id=part)])
+    runs = puts.put_executions([pb.Execution(type_id=kind) for _ in range(5)])
+    inside = [pb.Association(context_id=one, execution_id=run) for one in (whole, part) for run in runs]
+    puts.put_attributions_and_associations([], inside)
+    [shown] = browser.get(f"/contexts/{whole}.json", params={"by": by}).json()["facts"]["matrix"]["rows"]
+    assert (shown["runs"], shown["whole"], shown["cells"]["Trainer"]["count"]) == (5, False, 3)
+    assert "the newest 3 of 5" in browser.get(f"/contexts/{whole}", params={"by": by}).text
+    monkeypatch.setattr("mlmd.web.matrix._IN_ROW_MAX", 5)
+    [shown] = browser.get(f"/contexts/{whole}.json", params={"by": by}).json()["facts"]["matrix"]["rows"]
+    assert (shown["runs"], shown["whole"], shown["cells"]["Trainer"]["count"]) == (5, True, 5)
+    assert "the newest" not in browser.get(f"/contexts/{whole}", params={"by": by}).text

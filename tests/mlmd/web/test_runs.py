@@ -208,3 +208,21 @@ def test_what_another_program_put_under_our_names_breaks_no_page(browser: TestCl
         answer = browser.get(address)
         assert answer.status_code in {200, 404}, (address, answer.text)
     assert facts(browser, f"/runs/{message.id}.json")["reuses"] is None
+
+
+def test_what_a_run_was_to_read_and_did_read_is_one_input(browser: TestClient, store: Store) -> None:
+    puts = store.metadata
+    kind, made = (
+        puts.put_artifact_type(pb.ArtifactType(name="Data")),
+        puts.put_execution_type(pb.ExecutionType(name="Trainer")),
+    )
+    one, other = puts.put_artifacts([pb.Artifact(type_id=kind), pb.Artifact(type_id=kind)])
+    [run] = puts.put_executions([pb.Execution(type_id=made)])
+    types = (pb.Event.DECLARED_INPUT, pb.Event.INPUT, pb.Event.INPUT)
+    for number, artifact in ((1, one), (2, one), (3, other)):
+        puts.put_events([pb.Event(artifact_id=artifact, execution_id=run, type=types[number - 1])])
+    [row] = browser.get("/runs.json").json()["facts"]["rows"]
+    assert ([end["id"] for end in row["inputs"]], row["inputs_total"]) == ([one, other], 2)
+    facts = browser.get(f"/runs/{run}.json").json()["facts"]
+    assert ([end["id"] for end in facts["inputs"]], facts["inputs_total"]) == ([one, other], 2)
+    assert [end.id for end in store.get_run(run).inputs] == [one, other]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mlmd import errors
+from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.web.pages import PAGES
+from mlmd.web.verified import Verified
 from mlmd.web.view import Param
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from starlette.testclient import TestClient
 
     from mlmd.engine import Engine
@@ -149,3 +156,84 @@ def test_every_page_says_what_it_is_and_is_asked_by_names_once(site: Site) -> No
         names = [param.name for param in entry.params]
         assert len(set(names)) == len(names)
         assert "at" not in names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/?since=1h",
+        "/?since=mark:here",
+        "/lineage/run:1?until=now&since=1h",
+        "/lineage/run:1?until=mark:here",
+        "/audit?since=1h",
+        "/audit?until=now",
+        "/audit?since=mark:here",
+        "/compare?run=1&at2=now",
+        "/compare?run=1&at2=mark:here",
+    ],
+)
+def test_a_link_to_a_page_as_it_is_means_the_same_after_more_puts(
+    browser: TestClient, store: Store, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(store, "first")
+    store.mark("here")
+    [link] = re.findall(r'<a href="([^"]*)">link to this page', browser.get(path).text)
+    where, _, query = unescape(link).partition("?")
+    data = f"{'/index' if where == '/' else where}.json?{query}"
+    before = browser.get(data)
+    assert before.status_code == 200, before.text
+    record(store, "second")
+    store.mark("here")  # It moves.
+    monkeypatch.setattr("mlmd.moment.datetime", Later)
+    assert browser.get(data).content == before.content
+
+
+class Later(datetime):
+    """The clock two hours on."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + timedelta(hours=2)
+
+
+def test_a_moment_that_is_none_is_no_fault_of_the_link(browser: TestClient) -> None:
+    assert browser.get("/compare?at2=nonsense").status_code in (200, 400)
+
+
+@pytest.mark.parametrize("path", ["/audit", "/audit/0"])
+def test_what_is_known_of_the_evidence_now_is_no_fact_of_the_records(
+    browser: TestClient, site: Site, store: Store, path: str
+) -> None:
+    record(store, "first")
+    before = browser.get(f"{path}.json", params={"at": "#1"}).content
+    site.watch = lambda: Verified("broken", "broken: record 1", findings=[])
+    assert "broken: record 1" in browser.get(path, params={"at": "#1"}).text
+    assert browser.get(f"{path}.json", params={"at": "#1"}).content == before
+
+
+def test_a_form_sends_what_it_was_made_for_whatever_is_in_it(browser: TestClient, store: Store) -> None:
+    """The text of a page turns nothing around; what nobody sees of a form is as it is."""
+    name = "\u202egnp.exe"
+    puts = store.metadata
+    made = puts.put_artifact_type(pb.ArtifactType(name=name, properties={name: pb.STRING}))
+    own = {name: pb.Value(string_value="x")}
+    puts.put_artifacts([pb.Artifact(type_id=made, properties=own)])
+    run_type = puts.put_execution_type(pb.ExecutionType(name=name, properties={name: pb.STRING}))
+    puts.put_executions([pb.Execution(type_id=run_type, properties=own)])
+    puts.put_context_type(pb.ContextType(name=name))
+    asked = {
+        "/runs": {"q": f"name != '{name}'", "column": name},
+        "/artifacts": {"q": f"name != '{name}'"},
+        "/lineage/art:1": {"by": "type", "open": f"group:{name}"},
+        "/sql": {"q": f"select '{name}'"},
+    }
+    for path, query in asked.items():
+        page = browser.get(path, params=query).text
+        assert "\u202e" not in page
+        sent = [
+            unescape(one)
+            for one in re.findall(r'<(?:option|input type="(?:hidden|checkbox)")[^>]*value="([^"]*)"', page)
+        ]
+        assert [one for one in sent if "\\u202e" in one] == [], path
+        for one in query.values():
+            assert one in sent, (path, one)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 import signed
 from insider import position_of, swap
@@ -14,6 +18,7 @@ from stores import put, run
 
 from evlog import log, segment
 from evlog.frame import HEADER
+from mlmd.tampering import tampered_copy
 from mlmd.web.watch import Watch
 
 if TYPE_CHECKING:
@@ -250,3 +255,82 @@ def test_a_watch_that_fails_is_not_green(place: Path, watch: Watch, monkeypatch:
         time.sleep(0.01)
     assert watch.state.status == "broken"
     assert "division" in watch.state.findings[0].reason
+
+
+def altered(place: Path, statement: str) -> None:
+    """Change the view behind everybody's back."""
+    connection = apsw.Connection(str((place / "views" / "current.sqlite").resolve()))
+    connection.execute(statement)
+    connection.close()
+
+
+def test_a_view_that_is_not_what_the_log_says_is_red_until_it_is_made_anew(place: Path, watch: Watch) -> None:
+    assert run("-s", str(place), "replay").exit_code == 0
+    watch.sweep()
+    assert watch.state.verified().compared_s is None
+    state = watch.compare()
+    assert (state.status, state.findings) == ("verified", ())
+    assert watch.state.verified().compared_s is not None
+    altered(place, "update type set name = 'forged' where id = (select max(id) from type)")
+    state = watch.compare()
+    assert state.status == "broken"
+    told = state.verified()
+    assert told.text == "broken: the view, which pages ask, is not what the log says"
+    [finding] = told.findings
+    assert (finding["record"], finding["segment"]) == (None, None)
+    assert "differs from a replay of the log" in finding["what"]
+    assert watch.sweep().status == "broken", "a sweep of the log says nothing of the view"
+    assert run("-s", str(place), "replay").exit_code == 0
+    assert watch.compare().status == "verified"
+
+
+def test_a_thread_compares_the_view_and_is_ended_in_the_midst(
+    place: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("-s", str(place), "replay").exit_code == 0
+    altered(place, "update type set name = 'forged' where id = (select max(id) from type)")
+    watch.start()
+    until = time.monotonic() + 60
+    while watch.state.compared is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert watch.state.status == "broken"
+    assert "view" in watch.state.verified().text
+    watch.close()
+    children: list[subprocess.Popen[bytes]] = []
+
+    def asleep(_: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        children.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return children[-1]
+
+    monkeypatch.setattr("mlmd.web.compared.start", asleep)
+    again = Watch(place)
+    again.start()
+    until = time.monotonic() + 60
+    while not children and time.monotonic() < until:
+        time.sleep(0.01)
+    again.close()
+    assert [child.returncode for child in children] == [-signal.SIGKILL]
+
+
+def test_a_view_that_cannot_be_compared_is_not_said_to_be(
+    place: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mlmd.web.compared.sys.executable", "false")
+    watch.sweep()
+    assert watch.compare().compared is None
+    assert "could not be compared" in caplog.text
+    assert watch.state.status == "verified"
+
+
+def test_a_record_that_was_altered_and_fits_in_all_but_the_next_one_is_the_one_that_is_named(
+    place: Path, watch: Watch, tmp_path: Path
+) -> None:
+    """As `evlog demo --tamper` does it: the link of the next record tells that one of the two was altered, the tiles which."""
+    altered = tampered_copy(place, tmp_path / "copy", "Model")
+    assert altered is not None
+    assert found(Watch(tmp_path / "copy")).offset == altered.offset
+    for name in ("checkpoint", "checkpoints", "tile"):
+        target = tmp_path / "copy" / "tlog" / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    assert found(Watch(tmp_path / "copy")).offset == altered.offset + 1, "no tile tells"

@@ -65,6 +65,8 @@ export async function* examine(asked: Asked, source: Source): AsyncGenerator<Ste
     yield ok(`The published tiles lead to the root of the store's newest checkpoint, over ${count(newest.size)}.`);
     if (kept !== null) yield await consistencyStep(kept, newest, tiles);
     for (const one of asked.shown) yield await recordStep(one, kept ?? newest, newest, tiles, source);
+    const last = (kept ?? newest).size - 1;
+    if (last >= 0 && asked.shown.every((one) => one.offset !== last)) yield* lastStep(last, kept ?? newest, newest, tiles, source);
   } catch (error) {
     yield { state: "bad", text: said(error) };
   }
@@ -120,6 +122,12 @@ async function recordStep(shown: Shown, kept: Checkpoint, newest: Checkpoint, ti
   } catch (error) {
     return { state: "bad", text: `Record ${record}: ${said(error)}`, record };
   }
+}
+
+/** Tell where the last record under a checkpoint is not in the log: tiles are there still when records are cut off that no page shows. */
+async function* lastStep(last: number, under: Checkpoint, newest: Checkpoint, tiles: Tiles, source: Source): AsyncGenerator<Step> {
+  const { state, text } = await recordStep({ offset: last, facts: new Map() }, under, newest, tiles, source);
+  if (state === "bad") yield { state, text: text.replace(`Record ${last}:`, `Record ${last}, the last under that checkpoint:`) };
 }
 
 /** Throw unless a record is in the tree of a checkpoint; say whether it is the record or a tile that does not fit. */

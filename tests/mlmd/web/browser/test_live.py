@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from on_show import TRAINING
 
+from mlmd.proto import metadata_store_pb2 as pb
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -81,3 +83,59 @@ def test_metrics_are_drawn_and_have_their_points_below(visitor: Visit) -> None:
     page.locator("figure.curve canvas").first.wait_for()
     assert page.locator("figure.curve table").count() >= 1
     assert page.locator("figure.curve svg[role=img]").first.get_attribute("aria-label")
+
+
+def test_an_open_run_is_followed_from_its_state_to_its_records(visitor: Visit, shown: OnShow) -> None:
+    puts = shown.store.metadata
+    kind = puts.get_execution_type("Trainer").id
+    [number] = puts.put_executions([pb.Execution(type_id=kind, last_known_state=pb.Execution.RUNNING)])
+    page = visitor().visit(f"runs/{number}")
+    assert "RUNNING" in page.locator("h1").inner_text()
+    puts.put_executions([pb.Execution(id=number, type_id=kind, last_known_state=pb.Execution.COMPLETE)])
+    end = shown.engine.log.end
+    page.locator("footer").get_by_text(f"#{end:,}").wait_for()
+    assert "COMPLETE" in page.locator("h1").inner_text()
+    assert page.get_by_text("state RUNNING → COMPLETE").count() == 1
+    shown.store.taint(f"run:{number}", "leak")
+    page.get_by_role("alert").get_by_text("leak").wait_for()
+
+
+def test_the_first_page_counts_what_comes(visitor: Visit, shown: OnShow) -> None:
+    page = visitor().visit("")
+    put(shown)
+    page.locator("footer").get_by_text(f"#{shown.engine.log.end:,}").wait_for()
+    runs = len(shown.store.runs())
+    assert page.locator("h1").inner_text().endswith(f"{runs:,} runs, {shown.engine.log.end:,} records")
+
+
+def test_many_runs_at_once_end_in_a_list_that_is_whole(visitor: Visit, shown: OnShow) -> None:
+    page = visitor().visit("runs?limit=5")
+    last = [put(shown) for _ in range(30)][-5:]
+    page.locator("footer").get_by_text(f"#{shown.engine.log.end:,}").wait_for()
+    found = [one.get_attribute("value") for one in page.locator("input[name=run]").all()]
+    assert found == [str(one) for one in reversed(last)]
+
+
+def test_a_stream_that_was_refused_is_asked_for_again(visitor: Visit, shown: OnShow) -> None:
+    """A server that is about to end refuses; the one that takes its place does not."""
+    window = visitor()
+    window.page.clock.install()
+    asked: list[int] = []
+
+    def answer(route: Any) -> None:
+        asked.append(0)
+        if len(asked) == 1:
+            route.fulfill(status=503, body="{}", content_type="application/json")
+        else:
+            route.continue_()
+
+    window.page.route("**/live", answer)
+    page = window.visit("runs")
+    while not asked:
+        page.wait_for_timeout(10)
+    page.wait_for_timeout(100)
+    page.clock.fast_forward(60_000)
+    run_id = put(shown)
+    page.locator(f"#list a[href='/runs/{run_id}']").wait_for()
+    page.unroute("**/live")
+    window.wrongs[:] = [one for one in window.wrongs if "/live" not in one]  # It was refused.

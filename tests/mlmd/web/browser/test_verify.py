@@ -122,3 +122,14 @@ def test_the_chip_of_an_open_page_turns_red_by_itself(window: Visitor, place: Pa
     page.wait_for_selector('#verified[data-status="broken"]')
     assert "record 3," in page.locator("#verified").inner_text()
     window.rest()
+
+
+def test_a_log_that_was_cut_is_red_on_a_page_of_what_is_left(window: Visitor, place: Path) -> None:
+    page = window.visit("audit?before=5")
+    [file] = (place / "log").glob("*.seg")
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[: position_of(place, 8)])
+    told = verified(page, *kept(place))
+    assert told.startswith("✗ Not verified. Record 12, the last under that checkpoint")
+    assert page.locator("tr.verified-ok").count() == 5
+    window.wrongs[:] = [one for one in window.wrongs if "/tlog/records/" not in one]  # It is asked for, and gone.
