@@ -11,9 +11,7 @@ import grpc
 from evlog.author import Author
 from mlmd import errors, moment, places
 from mlmd.acting import author_of
-from mlmd.admission import AUTHORIZATION
 from mlmd.finding import FIND, find_by_pages
-from mlmd.guarding import Guard
 from mlmd.kinds import KINDS
 from mlmd.marking import FORETELL, RETIRE, TAINT, foretell_by_gets, retire_by_put, taint_by_put
 from mlmd.mentions import MENTIONS, mentions_by_pages
@@ -22,8 +20,10 @@ from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.reaching import REACH, reach_by_events
 from mlmd.running import RUN_PUT, put_run_by_calls
-from mlmd.service import ACTOR, AS_OF, NAME, REASON, SUBJECT
-from mlmd.tokens import TOKEN
+from mlmd.serving.admission import AUTHORIZATION
+from mlmd.serving.guarding import Guard
+from mlmd.serving.service import ACTOR, AS_OF, NAME, REASON, SUBJECT
+from mlmd.serving.tokens import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evlog.records import Proto, Struct
 from mlmd.convert import unframed, value_of
-from mlmd.filter_query import filter_query
+from mlmd.filters.query import filter_query
 from mlmd.kinds import KIND_NAMED
 from mlmd.methods import METHODS, Method
 from mlmd.proto import metadata_store_pb2 as pb

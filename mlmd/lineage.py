@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlmd import errors
 from mlmd.convert import unframed, varint
-from mlmd.filter_query import filter_query
+from mlmd.filters.query import filter_query
 from mlmd.kinds import KINDS as NODE_KINDS
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service

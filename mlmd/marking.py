@@ -2,7 +2,7 @@
 
 Not an RPC: in process each is a command, decided under the writer's lock from what holds at that moment, so that no put of others is lost and
 nothing that was made meanwhile is missed. Of a server the nodes are read and put again, in one record too; a server of ours refuses that where
-anyone put one of them in between (`mlmd.guarding`), and then it is done once more. What was made in between is marked by a further record.
+anyone put one of them in between (`mlmd.serving.guarding`), and then it is done once more. What was made in between is marked by a further record.
 """
 
 from __future__ import annotations

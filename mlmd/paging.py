@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from mlmd import errors
 from mlmd.convert import text
-from mlmd.filter_query import filter_query
+from mlmd.filters.query import filter_query
 from mlmd.proto import metadata_store_pb2 as pb
 from projections.query import After, Listed, Listing, OrderBy
 

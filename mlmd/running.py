@@ -2,7 +2,7 @@
 
 Not an RPC: in process it is a command, decided under the writer's lock from what holds at that moment: what others said of the run stays, a
 tag or a taint, and what it made is tainted where it, or what it read, is so by then. Of a server the run is read and put again, and a
-server of ours refuses that where anyone put one of the nodes in between (`mlmd.guarding`): then it is done once more.
+server of ours refuses that where anyone put one of the nodes in between (`mlmd.serving.guarding`): then it is done once more.
 """
 
 from __future__ import annotations

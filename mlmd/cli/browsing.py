@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlmd.admission import gate_of
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.encrypting import tls_files, with_tls
 from mlmd.cli.output import show_one, talk
@@ -19,17 +18,18 @@ from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
 from mlmd.places import is_loopback
+from mlmd.serving.admission import gate_of
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
-    from mlmd.http_server import HttpServer, TlsFiles
     from mlmd.opening import Opened
+    from mlmd.serving.http import HttpServer, TlsFiles
 
 
 def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | None) -> HttpServer:
     """Return the server of a store's pages, listening. Raises ListenError, MissingLibraryError, Refusal, TokensError."""
     # Imported here: it needs an extra, and other commands need none of it.
-    from mlmd.http_server import HttpServer  # noqa: PLC0415
+    from mlmd.serving.http import HttpServer  # noqa: PLC0415
     from mlmd.web.login import TokenGuard  # noqa: PLC0415
     from mlmd.web.site import Site, application  # noqa: PLC0415
     from mlmd.web.verified import UNCHECKED  # noqa: PLC0415
@@ -76,8 +76,8 @@ def ui(settings: Settings, **given: Any) -> None:
     evlog ui --host 0.0.0.0 --tls-key K --tls-cert C
 
     """
-    from mlmd.http_server import ListenError  # noqa: PLC0415 - as above
-    from mlmd.server import told_to_end  # noqa: PLC0415 - as above
+    from mlmd.serving.http import ListenError  # noqa: PLC0415 - as above
+    from mlmd.serving.server import told_to_end  # noqa: PLC0415 - as above
 
     tls = tls_files(given["tls_key"], given["tls_cert"], given["tls_ca"])
     host = given["host"]

@@ -211,7 +211,7 @@ def _moments(ctx: click.Context, typed: str) -> Iterator[CompletionItem[Any]]:
 def _tokens(ctx: click.Context, typed: str) -> Iterator[CompletionItem[Any]]:
     place = _folder(ctx)
     if place is not None:
-        from mlmd.tokens import Tokens, TokensError  # noqa: PLC0415 - as in _names
+        from mlmd.serving.tokens import Tokens, TokensError  # noqa: PLC0415 - as in _names
 
         with suppress(TokensError):
             known = Tokens(place).known() or ()

@@ -12,7 +12,7 @@ from mlmd.cli.refusal import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmd.http_server import TlsFiles
+    from mlmd.serving.http import TlsFiles
 
 
 def with_tls(function: Callable[..., None]) -> Callable[..., None]:
@@ -38,7 +38,7 @@ def check_tls(key: Path | None, certificate: Path | None, ca: Path | None) -> bo
 
 def tls_files(key: Path | None, certificate: Path | None, ca: Path | None) -> TlsFiles | None:
     """Return the files for an HTTP server, None for one without TLS. Raises Refusal."""
-    from mlmd.http_server import TlsFiles  # noqa: PLC0415 - it needs an extra
+    from mlmd.serving.http import TlsFiles  # noqa: PLC0415 - it needs an extra
 
     if not check_tls(key, certificate, ca):
         return None

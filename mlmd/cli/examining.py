@@ -11,11 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from mlmd import __version__, access, places, tokens
+from mlmd import __version__, places
 from mlmd.cli.refusal import UPGRADE
 from mlmd.cli.settings import ROW_FORMATS
 from mlmd.looking import Checked
-from mlmd.tokens import TOKEN
+from mlmd.serving import access, tokens
+from mlmd.serving.tokens import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

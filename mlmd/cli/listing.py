@@ -16,8 +16,8 @@ from mlmd.cli.settings import Number
 from mlmd.cli.things import node_row
 from mlmd.convert import unframed
 from mlmd.errors import InvalidArgumentError
-from mlmd.filter_query import filter_query
-from mlmd.filter_short import marked
+from mlmd.filters.query import filter_query
+from mlmd.filters.short import marked
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind, Node
 from mlmd.names import SHORT
 from mlmd.opening import VIEWS_FOLDER

@@ -53,7 +53,7 @@ def refusal_of(error: Exception, command: str) -> Refusal | None:
     from mlmd.errors import DATA_LOSS, INVALID_ARGUMENT, StatusError  # noqa: PLC0415
     from mlmd.files import who_may  # noqa: PLC0415
     from mlmd.opening import OpenError  # noqa: PLC0415
-    from mlmd.tokens import LostTokensError, TokensError  # noqa: PLC0415
+    from mlmd.serving.tokens import LostTokensError, TokensError  # noqa: PLC0415
     from projections.errors import BusyViewError, FullViewError, MissingLibraryError, QueryError, ViewError  # noqa: PLC0415
 
     match error:

@@ -19,16 +19,16 @@ from mlmd.cli.settings import Number
 from mlmd.engine import Engine
 from mlmd.opening import open_config, open_folder
 from mlmd.places import is_loopback
-from mlmd.tokens import tokens_of
+from mlmd.serving.tokens import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlmd.cli.settings import Settings
-    from mlmd.http_server import HttpServer
     from mlmd.opening import Opened
     from mlmd.proto import metadata_store_pb2 as pb
-    from mlmd.server import Options, Tls
+    from mlmd.serving.http import HttpServer
+    from mlmd.serving.server import Options, Tls
 
 # Flags of the published server that choose what is not here. Given, they are refused: nobody should wonder where the data went.
 _FOREIGN: Final = (
@@ -107,8 +107,8 @@ def serve(settings: Settings, **given: Any) -> None:
 
     """
     # Imported here: a wrong flag should not wait for gRPC.
-    from mlmd import server_config  # noqa: PLC0415
-    from mlmd.server import ListenError, Server, told_to_end  # noqa: PLC0415
+    from mlmd.serving import server_config  # noqa: PLC0415
+    from mlmd.serving.server import ListenError, Server, told_to_end  # noqa: PLC0415
 
     _refuse_foreign(settings, given)
     if given["read_only"] and given["events_port"] is not None:
@@ -166,7 +166,7 @@ _HTTP: Final = (
 def _listening(what: _Http, engine: Engine, name: str, given: dict[str, Any], options: Options) -> HttpServer:
     """Return what was asked for, listening. Raises Refusal."""
     # Imported here: most serve none, and each needs an extra.
-    from mlmd.http_server import HttpServer, ListenError  # noqa: PLC0415
+    from mlmd.serving.http import HttpServer, ListenError  # noqa: PLC0415
 
     tls = tls_files(given["tls_key"], given["tls_cert"], given["tls_ca"])
     if tls is None and options.tls is not None:
@@ -231,8 +231,8 @@ def _refuse_foreign(settings: Settings, given: dict[str, Any]) -> None:
 
 
 def _options(given: dict[str, Any], config: pb.MetadataStoreServerConfig | None) -> Options:
-    from mlmd import server_config  # noqa: PLC0415
-    from mlmd.server import Options  # noqa: PLC0415
+    from mlmd.serving import server_config  # noqa: PLC0415
+    from mlmd.serving.server import Options  # noqa: PLC0415
 
     tls = _tls(given)
     if config is not None:
@@ -245,7 +245,7 @@ def _options(given: dict[str, Any], config: pb.MetadataStoreServerConfig | None)
 
 
 def _tls(given: dict[str, Any]) -> Tls | None:
-    from mlmd.server import Tls  # noqa: PLC0415
+    from mlmd.serving.server import Tls  # noqa: PLC0415
 
     key, certificate, ca = given["tls_key"], given["tls_cert"], given["tls_ca"]
     if not check_tls(key, certificate, ca):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evlog.author import Author
-from mlmd import access, moment, tokens
+from mlmd import moment
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.output import Row, rfc3339, show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
@@ -18,6 +18,7 @@ from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.errors import AlreadyExistsError, NotFoundError
 from mlmd.opening import open_folder
+from mlmd.serving import access, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mlmd.cli.settings import Settings
-    from mlmd.tokens import Role, Token
+    from mlmd.serving.tokens import Role, Token
 
 _COLUMNS = ("name", "role", "ends_with", "created", "expires", "state")
 _USUAL = 50

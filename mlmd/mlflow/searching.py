@@ -18,7 +18,7 @@ from mlflow.store.tracking import SEARCH_MAX_RESULTS_THRESHOLD
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NAME
 from mlflow.utils.search_utils import SearchUtils
 
-from mlmd.filter_short import marked
+from mlmd.filters.short import marked
 from mlmd.finding import Find
 from mlmd.mlflow import words
 from mlmd.mlflow.clauses import Clause, compare, named, number_clause, text_clause

@@ -1,4 +1,4 @@
-"""Find runs and artifacts: by a filter in the short language (see `mlmd.filter_short`), in any order; by a text in any of their words."""
+"""Find runs and artifacts: by a filter in the short language (see `mlmd.filters.short`), in any order; by a text in any of their words."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from mlmd.display.tables import Table
 from mlmd.errors import InvalidArgumentError
-from mlmd.filter_query import filter_query as checked
-from mlmd.filter_short import MARK, marked, property_named
+from mlmd.filters.query import filter_query as checked
+from mlmd.filters.short import MARK, marked, property_named
 from mlmd.finding import FIND, Find
 from mlmd.kinds import EXECUTION
 from mlmd.mentions import MENTIONS, Mention, Mentioning

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from mlmd.tokens import Role
+    from mlmd.serving.tokens import Role
     from mlmd.web.site import Site
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]", "::1")

@@ -25,9 +25,9 @@ from starlette.routing import Route
 
 from evlog.author import Caller
 from mlmd import errors
-from mlmd.admission import AUTH, AUTHORIZATION, HTTP_STATUS, Asked, Bearer, secret_in
 from mlmd.places import is_loopback
-from mlmd.tokens import hidden
+from mlmd.serving.admission import AUTH, AUTHORIZATION, HTTP_STATUS, Asked, Bearer, secret_in
+from mlmd.serving.tokens import hidden
 from mlmd.web.guard import LOOPBACK
 from mlmd.web.sessions import LIFE_S, Attempts, Sessions
 from mlmd.web.site import read_form
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from mlmd.admission import Gate
-    from mlmd.tokens import Role
+    from mlmd.serving.admission import Gate
+    from mlmd.serving.tokens import Role
     from mlmd.web.site import Site
 
 LOGIN: Final = "/login"

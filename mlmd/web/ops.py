@@ -19,7 +19,7 @@ from mlmd import __version__
 from mlmd.display.tables import Table
 from mlmd.looking import LOOKS, Checked
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, anchored_size, newest_checkpoint
-from mlmd.tokens import TokensError, tokens_of
+from mlmd.serving.tokens import TokensError, tokens_of
 from mlmd.web.page import Page
 from mlmd.web.records import by
 from mlmd.web.slow import SLOW_S

@@ -27,7 +27,7 @@ from mlmd.web.types import types_page
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlmd.tokens import Role
+    from mlmd.serving.tokens import Role
     from mlmd.web.page import Page
     from mlmd.web.view import Param, View
 

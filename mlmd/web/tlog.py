@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from evlog.log import Log
-    from mlmd.tokens import Role
+    from mlmd.serving.tokens import Role
     from mlmd.web.site import Site
 
 MOUNT: Final = "/tlog"

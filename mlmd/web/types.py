@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlmd.convert import property_types, text_of, unframed
 from mlmd.display.tables import Table
-from mlmd.filter_short import MARK
+from mlmd.filters.short import MARK
 from mlmd.finding import FIND, Find
 from mlmd.kinds import KINDS, SYSTEM_TYPE_NAMES
 from mlmd.names import TYPE, name_of

@@ -13,8 +13,8 @@ from mlmd import moment
 from mlmd.errors import InvalidArgumentError
 from mlmd.past import Past, Present
 from mlmd.recorder.store import Store
+from mlmd.serving.tokens import REACHES
 from mlmd.store import MetadataStore
-from mlmd.tokens import REACHES
 from mlmd.web.words import NOTICES, command_line, rfc3339
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from evlog.author import Caller
     from evlog.log import Log
-    from mlmd.tokens import Role
+    from mlmd.serving.tokens import Role
     from mlmd.web.site import Site
     from projections.sqlite.lookup import Lookup
     from projections.sqlite.view import View as Rows

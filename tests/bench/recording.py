@@ -118,7 +118,7 @@ def asked(s: Store, executions: int, questions: int) -> dict[str, dict[str, floa
 
 def decided(folder: Path, executions: int, questions: int = QUESTIONS) -> dict[str, dict[str, float]]:
     """Return what the cache decision takes in a store of so many runs, in process and of a server on this machine."""
-    from mlmd.server import Options, Server
+    from mlmd.serving.server import Options, Server
 
     fill(folder, executions)
     with mlmd.open(folder) as s:

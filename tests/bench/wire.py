@@ -22,8 +22,8 @@ from mlmd.methods import METHODS
 from mlmd.opening import open_folder
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
-from mlmd.server import WORKERS, Options, Server
-from mlmd.service import NAME
+from mlmd.serving.server import WORKERS, Options, Server
+from mlmd.serving.service import NAME
 
 ARTIFACTS = 1_000
 WARM_UP = 50

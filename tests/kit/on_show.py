@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 import mlmd
 from mlmd.engine import Engine
-from mlmd.http_server import HttpServer
 from mlmd.opening import open_folder
 from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.serving.http import HttpServer
 from mlmd.story import record_story
 from mlmd.web.pages import PAGES
 from mlmd.web.site import Site, application

@@ -36,11 +36,12 @@ from evlog.tlog.shelf import MemoryShelf
 from evlog.tlog.tiles import Tiles
 from evlog.upkeep import manifest, repair
 from evlog.upkeep.backup import backup
-from mlmd import personal, server_config, tokens
+from mlmd import personal
 from mlmd.errors import InvalidArgumentError
 from mlmd.exchange.errors import EventError
 from mlmd.exchange.openlineage.importing import events_in
 from mlmd.exchange.openlineage.reading import read_event
+from mlmd.serving import server_config, tokens
 
 RECORDS = 20
 SEED = frame.seed_of(b"\7" * 16)

@@ -13,8 +13,8 @@ from mlmd import errors
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
 from mlmd.opening import open_folder, open_memory
-from mlmd.server import Options, Server
-from mlmd.service import NAME
+from mlmd.serving.server import Options, Server
+from mlmd.serving.service import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

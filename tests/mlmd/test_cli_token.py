@@ -16,7 +16,7 @@ from mlmd import moment
 from mlmd.client import TOKEN
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
-from mlmd.tokens import Tokens
+from mlmd.serving.tokens import Tokens
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from mlmd import MetadataStore, errors
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
-from mlmd.service import NAME as SERVICE
+from mlmd.serving.service import NAME as SERVICE
 from replay.personal import verify_personal
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from raw import RawStore
 
 from mlmd import errors
-from mlmd.filter_query import filter_query
+from mlmd.filters.query import filter_query
 from projections.duck.expressions import DuckCompiler
 from projections.duck.listing import find
 from projections.errors import QueryError

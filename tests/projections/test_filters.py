@@ -16,7 +16,7 @@ from raw import RawStore
 
 from mlmd import errors
 from mlmd.engine import Engine
-from mlmd.filter_query import filter_query
+from mlmd.filters.query import filter_query
 from mlmd.opening import open_folder
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service

@@ -25,10 +25,10 @@ import msgspec
 from evlog.author import SAID_MAX, Caller
 from evlog.errors import RecordTooLargeError
 from mlmd import errors
-from mlmd.admission import AUTH, AUTHORIZATION, HTTP_STATUS, Asked, gate_of, secret_in
 from mlmd.exchange.errors import EventError
 from mlmd.exchange.openlineage.putting import PUT_EVENT, Unchanged
 from mlmd.exchange.openlineage.reading import EVENT_BYTES_MAX, read_event
+from mlmd.serving.admission import AUTH, AUTHORIZATION, HTTP_STATUS, Asked, gate_of, secret_in
 from projections.errors import MissingLibraryError
 
 try:
@@ -43,8 +43,8 @@ except ImportError:
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from mlmd.admission import Bearer, Gate
     from mlmd.engine import Engine
+    from mlmd.serving.admission import Bearer, Gate
 
 PATH: Final = "/api/v1/lineage"
 BATCH_BYTES_MAX: Final = 64 << 20

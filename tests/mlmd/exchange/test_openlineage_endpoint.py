@@ -17,9 +17,9 @@ from lineage_events import RUN, a_run, event
 from serving import Process
 from stores import opened, run
 
-from mlmd import tokens
 from mlmd.engine import Engine
 from mlmd.opening import open_folder, open_memory
+from mlmd.serving import tokens
 
 pytest.importorskip("starlette", reason="needs the extra `openlineage`")
 pytest.importorskip("uvicorn", reason="needs the extra `openlineage`")
@@ -29,7 +29,7 @@ from openlineage.client import event_v2  # noqa: E402
 from openlineage.client.transport.http import ApiKeyTokenProvider, HttpCompression, HttpConfig, HttpTransport  # noqa: E402
 
 from mlmd.exchange.openlineage.endpoint import EVENT_BYTES_MAX, PATH, application  # noqa: E402
-from mlmd.http_server import HttpServer, ListenError, TlsFiles  # noqa: E402
+from mlmd.serving.http import HttpServer, ListenError, TlsFiles  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

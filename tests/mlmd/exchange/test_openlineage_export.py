@@ -29,7 +29,7 @@ from openlineage.client import event_v2
 
 from mlmd.exchange.openlineage import moments
 from mlmd.exchange.openlineage.endpoint import application
-from mlmd.http_server import HttpServer
+from mlmd.serving.http import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -267,7 +267,7 @@ def test_an_alias_that_several_make_at_once_is_one(s: Store) -> None:
 @given(st.text(max_size=30))
 def test_any_text_is_a_literal_of_a_filter_and_a_name_or_none(text: str) -> None:
     assert is_name(text) == (not any(one in text for one in "/@:\\'\"`\n") and is_name(text))
-    from mlmd.filter_query import filter_query
+    from mlmd.filters.query import filter_query
 
     if "\0" not in text:
         filter_query("artifact", f"name = {quoted(text)}")

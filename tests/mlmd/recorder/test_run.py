@@ -726,7 +726,7 @@ def test_a_server_of_others_gets_the_run_whole(s: Store, monkeypatch: pytest.Mon
     """It heeds no guard, so what it is sent says all that was read."""
     with s.run("Trainer", params={"layers": [64, 32]}, name="one") as r:
         tag(s, r.id, "theirs", "2")
-        monkeypatch.setattr("mlmd.service._guarded", lambda method, _context: method)
+        monkeypatch.setattr("mlmd.serving.service._guarded", lambda method, _context: method)
         r.output("s3://m/1", "Model", name="m")
     assert (r.tags, r.params, r.name, r.state) == ({"theirs": "2"}, {"layers": [64, 32]}, "one", "COMPLETE")
     assert [one.label for one in r.outputs] == ["m:1"]

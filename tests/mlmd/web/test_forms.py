@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from shown import asking
 
-from mlmd import tokens
-from mlmd.admission import gate_of
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
 from mlmd.recorder.taint import foretell
+from mlmd.serving import tokens
+from mlmd.serving.admission import gate_of
 from mlmd.web.login import TokenGuard
 from mlmd.web.pages import ACTIONS
 from mlmd.web.site import Site

@@ -13,9 +13,9 @@ import pytest
 
 from mlmd import errors
 from mlmd.engine import Engine
-from mlmd.http_server import HttpServer
 from mlmd.opening import open_folder
 from mlmd.recorder.store import Store
+from mlmd.serving.http import HttpServer
 from mlmd.store import MetadataStore
 from mlmd.web import live
 from mlmd.web.site import Site, application

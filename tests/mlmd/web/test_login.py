@@ -16,10 +16,10 @@ from commands import run
 from serving import Process
 from shown import Client
 
-from mlmd import access, tokens
-from mlmd.admission import gate_of
 from mlmd.engine import Engine
 from mlmd.opening import open_folder, open_memory
+from mlmd.serving import access, tokens
+from mlmd.serving.admission import gate_of
 from mlmd.web import site as site_module
 from mlmd.web.login import TokenGuard
 from mlmd.web.pages import PAGES, Action
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from starlette.testclient import TestClient
 
-    from mlmd.tokens import Role
+    from mlmd.serving.tokens import Role
     from mlmd.web.view import View
 
 BROWSER = {"accept": "text/html"}

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import mlmd.web.slow as slow_module
 from evlog import segment
-from mlmd import errors, tokens
+from mlmd import errors
 from mlmd.looking import LOOKS, Checked
+from mlmd.serving import tokens
 from mlmd.web import ops
 from mlmd.web.slow import Slowest
 

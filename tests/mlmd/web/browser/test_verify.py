@@ -13,8 +13,8 @@ from stores import put
 
 from evlog import segment
 from mlmd.engine import Engine
-from mlmd.http_server import HttpServer
 from mlmd.opening import open_folder
+from mlmd.serving.http import HttpServer
 from mlmd.web.site import Site, application
 from mlmd.web.watch import Watch
 

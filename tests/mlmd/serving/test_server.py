@@ -24,8 +24,8 @@ from mlmd.opening import open_folder, open_memory
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.proto import metadata_store_service_pb2_grpc as stubs
-from mlmd.server import ListenError, Options, Server, Tls
-from mlmd.service import NAME
+from mlmd.serving.server import ListenError, Options, Server, Tls
+from mlmd.serving.service import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlmd import access, errors
-from mlmd.access import Access, last_uses
+from mlmd import errors
+from mlmd.serving import access
+from mlmd.serving.access import Access, last_uses
 
 if TYPE_CHECKING:
     from pathlib import Path

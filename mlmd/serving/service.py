@@ -2,7 +2,7 @@
 
 Who puts goes into the record's envelope: the name of his token, where the store has tokens; the identity that TLS proved, else what the caller
 says of itself in `x-evlog-actor`, else its user agent. `x-evlog-transaction`, a UUID, makes a put safe to send again. `x-evlog-subject` says whose personal values are put.
-`x-evlog-guarded` refuses to overwrite what others put since the caller read it: see `mlmd.guarding`.
+`x-evlog-guarded` refuses to overwrite what others put since the caller read it: see `mlmd.serving.guarding`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from google.protobuf.message import DecodeError
 
 from evlog.author import SAID_MAX, Caller
 from mlmd import errors, moment
-from mlmd.admission import AUTH, AUTHORIZATION, Asked, secret_in
-from mlmd.guarding import GUARDED, guarded
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_service_pb2 as service
+from mlmd.serving.admission import AUTH, AUTHORIZATION, Asked, secret_in
+from mlmd.serving.guarding import GUARDED, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlmd.admission import Bearer, Gate
-    from mlmd.awaited import Awaited
     from mlmd.engine import Engine
     from mlmd.methods import Method
+    from mlmd.serving.admission import Bearer, Gate
+    from mlmd.serving.awaited import Awaited
 
     Handler = Callable[[Iterator[bytes], grpc.ServicerContext], bytes]
 

@@ -15,11 +15,12 @@ import pytest
 
 from evlog.errors import DiskFullError
 from evlog.records import TokenAdded, TokenRemoved
-from mlmd import errors, tokens
-from mlmd.admission import gate_of
+from mlmd import errors
 from mlmd.engine import Engine
 from mlmd.opening import open_folder, open_memory
-from mlmd.tokens import REACHES, ROLES, LostTokensError, Tokens, TokensError
+from mlmd.serving import tokens
+from mlmd.serving.admission import gate_of
+from mlmd.serving.tokens import REACHES, ROLES, LostTokensError, Tokens, TokensError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -281,7 +282,7 @@ _BUSY = """
 import sys
 from contextlib import closing
 from pathlib import Path
-from mlmd import tokens
+from mlmd.serving import tokens
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
 

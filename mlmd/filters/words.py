@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from mlmd.filter_tokens import FilterError, Is, Lexer, Token
+from mlmd.filters.tokens import FilterError, Is, Lexer, Token
 
 
 class Attribute(NamedTuple):

@@ -14,11 +14,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mlmd import http_server
 from mlmd.engine import Engine
 from mlmd.exchange.openlineage import endpoint
-from mlmd.http_server import HttpServer
 from mlmd.opening import open_folder
+from mlmd.serving.http import HttpServer
 from mlmd.web import site
 
 if TYPE_CHECKING:
@@ -69,8 +68,8 @@ def test_connections_that_wait_for_their_client_keep_nobody_out(monkeypatch: pyt
             one.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\nx-small: yes\r\nconnection: close\r\n\r\n")
             return one.recv(12)
 
-    monkeypatch.setattr(http_server, "_WAITING_MAX", 12)
-    monkeypatch.setattr(http_server, "CONNECTIONS_MAX", 8)
+    monkeypatch.setattr("mlmd.serving.http._WAITING_MAX", 12)
+    monkeypatch.setattr("mlmd.serving.http.CONNECTIONS_MAX", 8)
     server = HttpServer(Starlette(routes=[Route("/", read_and_answer, methods=["GET", "POST"])]), "127.0.0.1", 0)
     server.start()
     with ExitStack() as open_until_the_end:

@@ -1,6 +1,6 @@
 """Filters in MLMD's language, or in the short one -> `projections.query.Filter`: names, words and types are checked here.
 
-Three steps that know nothing of each other: `filter_syntax` parses, this checks, `projections.compiler` compiles.
+Three steps that know nothing of each other: `filters.syntax` parses, this checks, `projections.compiler` compiles.
 Source: the contract of ml-metadata 1.17.1; departures are listed in docs/compatibility.md.
 """
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlmd.errors import InvalidArgumentError
-from mlmd.filter_functions import (
+from mlmd.filters.functions import (
     AGGREGATES,
     CASTS,
     FUNCTIONS,
@@ -24,10 +24,10 @@ from mlmd.filter_functions import (
     format_fault,
     result_type,
 )
-from mlmd.filter_short import MARK, as_condition, as_decided, named, names_of, short_property
-from mlmd.filter_syntax import Node, parse
-from mlmd.filter_tokens import FilterError
-from mlmd.filter_words import Attribute
+from mlmd.filters.short import MARK, as_condition, as_decided, named, names_of, short_property
+from mlmd.filters.syntax import Node, parse
+from mlmd.filters.tokens import FilterError
+from mlmd.filters.words import Attribute
 from mlmd.kinds import ARTIFACT, CONTEXT, EVENT_NUMBERS, EXECUTION
 from projections.query import KINDS, Column, Constant, Expression, Filter, Kind, Operation, Variable
 
@@ -441,7 +441,7 @@ def _as_double(one: Typed, *, exact: bool) -> Typed:
 def filter_query(kind: Kind, text: str) -> Filter:
     """Return a checked filter over nodes of a kind. Raises InvalidArgumentError that says what is wrong and where.
 
-    A text that ends in the mark of the short language is in that: see `filter_short`.
+    A text that ends in the mark of the short language is in that: see `filters.short`.
     """
     try:
         if isinstance(text, bytes):

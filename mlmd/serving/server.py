@@ -17,15 +17,15 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from mlmd import service
-from mlmd.admission import gate_of
-from mlmd.awaited import Awaited
+from mlmd.serving import service
+from mlmd.serving.admission import gate_of
+from mlmd.serving.awaited import Awaited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from mlmd.admission import Gate
     from mlmd.engine import Engine
+    from mlmd.serving.admission import Gate
 
 MESSAGE_BYTES_MAX: Final = 100_000_000
 WORKERS: Final = 32  # As many puts can share a sync; a thread that waits costs nothing but its stack.

@@ -12,11 +12,12 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 from serving import Caller, served
 
-from mlmd import awaited, errors, tokens
-from mlmd.awaited import PATIENCE_S, Awaited
+from mlmd import errors
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
-from mlmd.service import NAME
+from mlmd.serving import awaited, tokens
+from mlmd.serving.awaited import PATIENCE_S, Awaited
+from mlmd.serving.service import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

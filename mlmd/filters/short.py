@@ -18,14 +18,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlmd.filter_functions import FUNCTIONS, T, Typed
+from mlmd.filters.functions import FUNCTIONS, T, Typed
 from mlmd.recorder import words
 from projections.query import Column, Operation, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mlmd.filter_syntax import Node
+    from mlmd.filters.syntax import Node
     from projections.query import Expression, Kind
 
 MARK: Final = "\n--evlog"

@@ -9,14 +9,14 @@ import logging
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from mlmd import errors
-from mlmd.access import Access
-from mlmd.tokens import REACHES, Tokens, TokensError, check_lost, tokens_of
+from mlmd.serving.access import Access
+from mlmd.serving.tokens import REACHES, Tokens, TokensError, check_lost, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlmd.engine import Engine
-    from mlmd.tokens import Role, Token
+    from mlmd.serving.tokens import Role, Token
 
 AUTHORIZATION: Final = "authorization"
 # How HTTP says what the door says.

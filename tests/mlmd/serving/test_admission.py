@@ -16,20 +16,21 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from serving import Caller, Process, served
 
 import mlmd
-from mlmd import access, errors, tokens
+from mlmd import errors
 from mlmd.engine import Engine
 from mlmd.methods import METHODS
 from mlmd.opening import open_folder
 from mlmd.places import Server as Place
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
-from mlmd.server import Tls
-from mlmd.tokens import TOKEN
+from mlmd.serving import access, tokens
+from mlmd.serving.server import Tls
+from mlmd.serving.tokens import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmd.tokens import Role
+    from mlmd.serving.tokens import Role
 
 Status = grpc.StatusCode
 CLOSED = (Status.UNAUTHENTICATED, Status.PERMISSION_DENIED)

@@ -1,6 +1,6 @@
 """What functions of a filter take and give: GoogleSQL's types and signatures, as far as filters have them.
 
-Pure tables and rules over types; `filter_query` applies them to expressions. Source: the contract of ml-metadata 1.17.1.
+Pure tables and rules over types; `filters.query` applies them to expressions. Source: the contract of ml-metadata 1.17.1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class T(StrEnum):
     """The type of an expression. UINT is that of an integer literal above INT, NULL that of the literal NULL, alone.
 
-    ANY is that of a property of the short language before it is decided: see `filter_short`.
+    ANY is that of a property of the short language before it is decided: see `filters.short`.
     """
 
     INT = "INT64"

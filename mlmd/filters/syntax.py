@@ -1,4 +1,4 @@
-"""Tokens of a filter -> syntax tree. MLMD's subset of GoogleSQL: what a word means, and whether types fit, is for `filter_query`.
+"""Tokens of a filter -> syntax tree. MLMD's subset of GoogleSQL: what a word means, and whether types fit, is for `filters.query`.
 
 A parser of our own: a general one accepts much that MLMD refuses, and binds `|` and `&` alike. docs/architecture.md has the figures.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from mlmd.filter_tokens import FilterError, Is, Lexer, Token
-from mlmd.filter_words import Attribute, mark_words, refuse_two_spellings
+from mlmd.filters.tokens import FilterError, Is, Lexer, Token
+from mlmd.filters.words import Attribute, mark_words, refuse_two_spellings
 
 DEPTH_MAX: Final = 250
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf import text_format
 
 from mlmd.proto import metadata_store_pb2 as pb
-from mlmd.server import Tls
+from mlmd.serving.server import Tls
 
 if TYPE_CHECKING:
     from pathlib import Path

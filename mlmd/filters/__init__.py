@@ -1,0 +1,1 @@
+"""Filters: text → tokens → syntax tree → `projections.query.Filter`, names, words and types checked on the way."""
