@@ -21,7 +21,7 @@ from evlog.errors import EvidenceError, ForkedError, RecordTooLargeError
 from evlog.records import Answered, Entry, NodePut, Record
 from mlmd import errors
 from mlmd.acting import author_of
-from mlmd.draft import Draft, TypeCache
+from mlmd.commands.draft import Draft, TypeCache
 from mlmd.line import Line, Ticket
 from mlmd.marks import settled
 from mlmd.opening import BODIES

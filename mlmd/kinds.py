@@ -94,6 +94,7 @@ SYSTEM_TYPES: Final = [(kind, name) for kind in KINDS for _, name in sorted(kind
 SYSTEM_TYPE_NAMES: Final = frozenset(name for _, name in SYSTEM_TYPES)
 
 EVENT_TYPES: Final = _states(pb.Event.Type)
+UNKNOWN: Final = "UNKNOWN"  # What a type of a property or an event is called that was not set.
 INPUTS: Final = frozenset({pb.Event.INPUT, pb.Event.DECLARED_INPUT, pb.Event.INTERNAL_INPUT})
 OUTPUTS: Final = frozenset(
     {pb.Event.OUTPUT, pb.Event.DECLARED_OUTPUT, pb.Event.INTERNAL_OUTPUT, pb.Event.PENDING_OUTPUT}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlmd import errors
-from mlmd.commands import put_nodes
+from mlmd.commands.nodes import put_nodes
 from mlmd.convert import unframed
 from mlmd.kinds import ARTIFACT, KIND_NAMED
 from mlmd.methods import METHODS, Method
@@ -23,7 +23,7 @@ from projections.query import Listing
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from mlmd.draft import Draft
+    from mlmd.commands.draft import Draft
     from mlmd.kinds import Kind, Node
     from mlmd.reaching import Ids
     from projections.query import Kind as KindName

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mlmd import commands, lineage, queries
+from mlmd import lineage, queries
+from mlmd.commands.composite import put_execution, put_lineage_subgraph
+from mlmd.commands.links import put_attributions_and_associations, put_events, put_parent_contexts
+from mlmd.commands.nodes import put_nodes
+from mlmd.commands.types import create_system_types, put_type, put_types
 from mlmd.kinds import ARTIFACT, CONTEXT, KINDS
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
@@ -39,16 +43,16 @@ class Method(NamedTuple):
 
 def _commands() -> dict[str, Callable[[Any, Any], Any]]:
     table: dict[str, Callable[[Any, Any], Any]] = {
-        "PutTypes": commands.put_types,
-        "PutEvents": commands.put_events,
-        "PutExecution": commands.put_execution,
-        "PutLineageSubgraph": commands.put_lineage_subgraph,
-        "PutAttributionsAndAssociations": commands.put_attributions_and_associations,
-        "PutParentContexts": commands.put_parent_contexts,
+        "PutTypes": put_types,
+        "PutEvents": put_events,
+        "PutExecution": put_execution,
+        "PutLineageSubgraph": put_lineage_subgraph,
+        "PutAttributionsAndAssociations": put_attributions_and_associations,
+        "PutParentContexts": put_parent_contexts,
     }
     for kind in KINDS:
-        table[f"Put{kind.name.capitalize()}Type"] = commands.put_type(kind)
-        table[f"Put{kind.plural.capitalize()}"] = commands.put_nodes(kind)
+        table[f"Put{kind.name.capitalize()}Type"] = put_type(kind)
+        table[f"Put{kind.plural.capitalize()}"] = put_nodes(kind)
     return table
 
 
@@ -96,9 +100,7 @@ assert all((method.command is None) != (method.query is None) for method in METH
 )
 
 # Not an RPC: how a new store gets its system types, as a record like any other.
-CREATE_STORE: Final = Method(
-    "CreateStore", type(None), type(None), lambda draft, _: commands.create_system_types(draft), None
-)
+CREATE_STORE: Final = Method("CreateStore", type(None), type(None), lambda draft, _: create_system_types(draft), None)
 
 # Not an RPC: the Python client's get_lineage_subgraph in one step, for a store in process.
 WHOLE_LINEAGE: Final = Method(

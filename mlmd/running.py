@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evlog.records import EventPut, ExecutionPut
 from mlmd import errors
-from mlmd.commands import add_event, put_context, put_execution, put_node
+from mlmd.commands.composite import put_context, put_execution
+from mlmd.commands.links import add_event
+from mlmd.commands.nodes import put_node
 from mlmd.convert import properties_of, set_values
 from mlmd.kinds import ARTIFACT, EXECUTION, INPUTS
 from mlmd.methods import METHODS, Method
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from evlog.records import Properties
-    from mlmd.draft import Draft
+    from mlmd.commands.draft import Draft
     from mlmd.kinds import Node
 
 _NEVER: Final = -1  # As `since`: nothing is known of it.

@@ -16,7 +16,7 @@ from mlmd.running import put_execution_guarded
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlmd.draft import Draft
+    from mlmd.commands.draft import Draft
     from mlmd.kinds import Kind
     from mlmd.methods import Method
 

@@ -20,7 +20,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from evlog.records import Properties, Struct
-from mlmd import commands, errors
+from mlmd import errors
+from mlmd.commands.composite import put_lineage_subgraph
 from mlmd.convert import properties_of, set_values, state_of, value_of
 from mlmd.exchange.openlineage import words
 from mlmd.kinds import ARTIFACT, CONTEXT, ENDED, EVENT_NUMBERS, EXECUTION, Kind
@@ -31,7 +32,7 @@ from mlmd.recorder import words as recorded
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mlmd.draft import Draft
+    from mlmd.commands.draft import Draft
     from mlmd.exchange.openlineage.reading import Dataset, Event, Facets, Job
     from mlmd.kinds import Node
 
@@ -54,7 +55,7 @@ def _put(draft: Draft, event: Event) -> None:
     put = _Put(draft, event)
     request = put.request()
     request.event_edges.extend(put.edges())
-    commands.put_lineage_subgraph(draft, request)
+    put_lineage_subgraph(draft, request)
     if not draft.changes:
         raise Unchanged("the store knows all that this event says")
 
