@@ -19,6 +19,7 @@ from mlmd.engine import Engine
 from mlmd.opening import open_folder
 from mlmd.places import is_loopback
 from mlmd.serving.admission import gate_of
+from mlmd.serving.life import ListenError, told_to_end
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -76,9 +77,6 @@ def ui(settings: Settings, **given: Any) -> None:
     evlog ui --host 0.0.0.0 --tls-key K --tls-cert C
 
     """
-    from mlmd.serving.http import ListenError  # noqa: PLC0415 - as above
-    from mlmd.serving.server import told_to_end  # noqa: PLC0415 - as above
-
     tls = tls_files(given["tls_key"], given["tls_cert"], given["tls_ca"])
     host = given["host"]
     place = find_store(settings)

@@ -19,6 +19,7 @@ from mlmd.cli.settings import Number
 from mlmd.engine import Engine
 from mlmd.opening import open_config, open_folder
 from mlmd.places import is_loopback
+from mlmd.serving.life import ListenError, told_to_end
 from mlmd.serving.tokens import tokens_of
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def serve(settings: Settings, **given: Any) -> None:
     """
     # Imported here: a wrong flag should not wait for gRPC.
     from mlmd.serving import server_config  # noqa: PLC0415
-    from mlmd.serving.server import ListenError, Server, told_to_end  # noqa: PLC0415
+    from mlmd.serving.server import Server  # noqa: PLC0415
 
     _refuse_foreign(settings, given)
     if given["read_only"] and given["events_port"] is not None:
@@ -166,7 +167,7 @@ _HTTP: Final = (
 def _listening(what: _Http, engine: Engine, name: str, given: dict[str, Any], options: Options) -> HttpServer:
     """Return what was asked for, listening. Raises Refusal."""
     # Imported here: most serve none, and each needs an extra.
-    from mlmd.serving.http import HttpServer, ListenError  # noqa: PLC0415
+    from mlmd.serving.http import HttpServer  # noqa: PLC0415
 
     tls = tls_files(given["tls_key"], given["tls_cert"], given["tls_ca"])
     if tls is None and options.tls is not None:

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from mlmd.serving.life import ListenError
 from projections.errors import MissingLibraryError
 
 try:
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 _WAITING_MAX: Final = 256  # Requests at a time; one more is answered with 503.
 CONNECTIONS_MAX: Final = 200  # Fewer, so that it is not reached by connections on which nothing is asked.
 _STOP_S: Final = 10.0
-
-
-class ListenError(Exception):
-    """The server cannot listen where it was told to, or not with these certificates."""
 
 
 @dataclass(frozen=True)

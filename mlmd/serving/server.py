@@ -5,10 +5,7 @@ Threads, not asyncio: a put waits in the engine's line for its group, a read tak
 
 from __future__ import annotations
 
-import os
-import signal
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -20,9 +17,10 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from mlmd.serving import service
 from mlmd.serving.admission import gate_of
 from mlmd.serving.awaited import Awaited
+from mlmd.serving.life import ListenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from mlmd.engine import Engine
     from mlmd.serving.admission import Gate
@@ -30,11 +28,6 @@ if TYPE_CHECKING:
 MESSAGE_BYTES_MAX: Final = 100_000_000
 WORKERS: Final = 32  # As many puts can share a sync; a thread that waits costs nothing but its stack.
 DRAIN_S: Final = 30.0
-_ENDINGS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
-
-
-class ListenError(Exception):
-    """The server cannot listen where it was told to, or not with these certificates."""
 
 
 @dataclass(frozen=True)
@@ -186,29 +179,3 @@ def _credentials(tls: Tls) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials(
         [(tls.key, tls.certificate)], root_certificates=tls.ca, require_client_auth=tls.ca is not None
     )
-
-
-@contextmanager
-def told_to_end() -> Iterator[Callable[[], None]]:
-    """Take SIGTERM and SIGINT from now on; yields what waits for the first of them. From the main thread alone.
-
-    Python calls a handler between two steps of the main thread: never, if the signal came to another thread, or to this one just before it
-    went to wait. So the wait is for a byte in a pipe, which the interpreter's own handler writes at once, whichever thread it interrupts.
-    """
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
-    wakeup = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # Full: it was told often enough.
-    before = {number: signal.signal(number, lambda *_: None) for number in _ENDINGS}
-
-    def wait() -> None:
-        while _ENDINGS.isdisjoint(os.read(told, 64)):  # Numbers of signals, one a byte.
-            pass
-
-    try:
-        yield wait
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(wakeup)
-        os.close(told)
-        os.close(tell)

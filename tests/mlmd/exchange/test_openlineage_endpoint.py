@@ -29,7 +29,8 @@ from openlineage.client import event_v2  # noqa: E402
 from openlineage.client.transport.http import ApiKeyTokenProvider, HttpCompression, HttpConfig, HttpTransport  # noqa: E402
 
 from mlmd.exchange.openlineage.endpoint import EVENT_BYTES_MAX, PATH, application  # noqa: E402
-from mlmd.serving.http import HttpServer, ListenError, TlsFiles  # noqa: E402
+from mlmd.serving.http import HttpServer, TlsFiles  # noqa: E402
+from mlmd.serving.life import ListenError  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

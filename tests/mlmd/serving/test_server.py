@@ -24,7 +24,8 @@ from mlmd.opening import open_folder, open_memory
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.proto import metadata_store_service_pb2_grpc as stubs
-from mlmd.serving.server import ListenError, Options, Server, Tls
+from mlmd.serving.life import ListenError
+from mlmd.serving.server import Options, Server, Tls
 from mlmd.serving.service import NAME
 
 if TYPE_CHECKING:
@@ -612,7 +613,7 @@ def test_the_client_tries_an_aborted_call_five_times(engine: Engine, monkeypatch
         raise errors.AbortedError("again")
 
     monkeypatch.setattr(engine, "answer", abort)
-    monkeypatch.setattr("mlmd.store.time.sleep", lambda _: None)
+    monkeypatch.setattr("mlmd.backed.time.sleep", lambda _: None)
     with served(engine) as server:
         store = client_of(server)
         with pytest.raises(errors.AbortedError):

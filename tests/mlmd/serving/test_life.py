@@ -8,7 +8,7 @@ import sys
 # One wait for each step of a wait: the nth time, the signal comes at the nth step. A wait without steps left is told by a timer.
 WAITS = """
 import os, signal, sys
-from mlmd.serving.server import told_to_end
+from mlmd.serving.life import told_to_end
 
 def tell(*_):
     os.kill(os.getpid(), signal.SIGTERM)
@@ -48,7 +48,7 @@ def test_a_signal_at_any_step_ends_the_wait() -> None:
 # The signal interrupts another thread while the main thread waits in the kernel, which therefore does not see it.
 ELSEWHERE = """
 import signal, threading, time
-from mlmd.serving.server import told_to_end
+from mlmd.serving.life import told_to_end
 
 def tell():
     time.sleep(0.5)  # By then it waits. If not, the test proves less, but does not fail.
