@@ -12,7 +12,7 @@ PARALLEL := -n auto --dist worksteal  # Neighbours stay together, so what a file
 # pytest every test: that is half of the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo test oldest deep faults soak bench reference mlflow beside compat web web-check screenshots advisories lint type format wire \
+.PHONY: help venv demo test slow oldest deep faults soak bench reference mlflow beside compat web web-check screenshots advisories lint type format wire \
   command golden build check clean
 
 help:  ## list the targets
@@ -69,8 +69,15 @@ demo: $(VENV)/run  ## install, record a training workflow, show its lineage, reb
 	@rm -rf $(DEMO)
 	$(BIN)/evlog demo $(DEMO)
 
-test: $(VENV)/dev .reference/tried  ## all tests, in sizes for every day
-	$(PYTEST) $(PARALLEL) -q
+# What .ci/run leaves out on a second interpreter, it says in MARKS and TESTS.
+MARKS ?= not slow
+TESTS ?=
+
+test: $(VENV)/dev .reference/tried  ## the tests of every day
+	$(PYTEST) $(PARALLEL) -q -m '$(MARKS)' $(TESTS)
+
+slow: $(VENV)/dev .reference/tried  ## those that take seconds each: browsers, SQL in children, snapshots, benchmarks in small
+	$(PYTEST) $(PARALLEL) -q -m slow
 
 # Reads snapshots in the long tests alone, because it is 450 MB; without it, or without Java, they say so and are skipped.
 $(VENV)/spark: | $(VENV)/dev
@@ -149,7 +156,7 @@ build: $(VENV)/dev  ## the wheel, installed and imported in an environment of it
 	$(PYTHON) -m venv build/venv && build/venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd build && venv/bin/evlog --version && venv/bin/python -c 'import mlmd; print(mlmd.__version__)'
 
-check: lint type build test  ## what must pass before a change lands
+check: lint type build test slow  ## what must pass before a change lands
 
 clean:
 	rm -rf $(VENV) web/node_modules .reference .mlflow .compat .bench build dist $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

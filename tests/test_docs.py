@@ -210,6 +210,7 @@ def test_the_changelog_knows_this_version() -> None:
     assert f'version = "{mlmd.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["audit", "tutorial"])
 def test_the_transcripts_of_a_document_are_what_is_printed(name: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")

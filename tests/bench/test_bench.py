@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import bench
 import soak
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

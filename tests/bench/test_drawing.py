@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import drawing
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 def test_every_shape_is_laid_out_drawn_and_asked_for() -> None:

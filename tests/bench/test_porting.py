@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import porting
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 def test_an_import_the_same_again_and_an_export_are_measured(tmp_path: Path) -> None:

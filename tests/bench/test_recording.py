@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import recording
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 def test_recording_is_measured_in_memory_and_in_a_folder(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import searching
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 def test_a_list_page_is_measured(tmp_path: Path) -> None:

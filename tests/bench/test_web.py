@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import web
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 def test_the_server_and_every_page_are_measured(tmp_path: Path) -> None:

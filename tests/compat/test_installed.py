@@ -21,7 +21,7 @@ from mlmd.proto import metadata_store_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 PIPELINE = Path(__file__).parent.parent.parent / "examples" / "tfx_pipeline.py"
 RUN_S = 120
 

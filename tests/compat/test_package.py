@@ -22,6 +22,8 @@ import mlmd
 if TYPE_CHECKING:
     from types import ModuleType
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 COMPAT = ROOT / "compat" / "ml-metadata"
 

@@ -31,6 +31,8 @@ from mlmd.proto import metadata_store_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 FOLLOWERS = Path(__file__).parents[2] / "docs" / "followers.md"
 EVLOG = [sys.executable, "-m", "mlmd.cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

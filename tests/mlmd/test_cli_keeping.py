@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from tally import Tally
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 COMMAND = """
 import evlog.segment

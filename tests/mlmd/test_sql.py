@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from click.testing import Result
+
+pytestmark = pytest.mark.slow
+
 STATES = "select properties.state::varchar as state from executions where is_current"
 RUNNING_AT = 9  # Records: the workflow has put the run, and not ended it.
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from tally import Tally
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[Log]:

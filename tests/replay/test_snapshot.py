@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from tally import Tally
 
+pytestmark = pytest.mark.slow
+
 FULL = os.environ.get("EVLOG_FAULTS") == "full"
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 DAYS = 3

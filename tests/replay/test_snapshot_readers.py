@@ -17,6 +17,8 @@ from evlog.log import Log
 from evlog.records import ArtifactTypePut
 from replay.snapshot import snapshot
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "snapshot.md").read_text(encoding="utf-8")
 MODELS = [(1, "/data/1", 3), (2, "/data/2", 1), (3, "/data/3", None)]
 

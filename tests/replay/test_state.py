@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     from projections.sqlite.apply import Bodies
 
+pytestmark = pytest.mark.slow
+
 Shown = tuple[str, str]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tally import Tally
 
-pytestmark = [pytest.mark.faults, pytest.mark.once]
+pytestmark = [pytest.mark.faults, pytest.mark.once, pytest.mark.slow]
 WORKERS = 4
 SQLITE_STEP, SQLITE_STEP_DAILY = 11, 997
 DUCK_STEP, DUCK_STEP_DAILY = 2_003, 40_009

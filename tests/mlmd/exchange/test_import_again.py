@@ -26,6 +26,8 @@ from projections.sqlite.order import ids_as_put
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 MANY = """
 with recursive n(i) as (values (10) union all select i + 1 from n where i < {last})
 insert into Artifact select i, 1, 'u' || i, 2, 'n' || i, null, 1000 - i % 7, 2000 from n;

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from client import Reference
 
+pytestmark = pytest.mark.slow
 
 EXAMPLES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 8
 # Not Phase.shrink: an example takes seconds.

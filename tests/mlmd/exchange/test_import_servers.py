@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from client import Reference
 
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", params=["mariadb", "postgresql"])

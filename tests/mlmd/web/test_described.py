@@ -20,7 +20,7 @@ from mlmd.web.site import Site, application
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed: it is for developers alone")
 EXAMPLES = max(3, settings().max_examples // 25)
 

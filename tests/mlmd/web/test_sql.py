@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from mlmd.recorder.store import Store
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = (Path(__file__).parent.parent.parent.parent / "docs" / "sql.md").read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"^### (\d+\. [^\n]+)\n.*?^```sql\n(.*?)^```\n", DOCUMENT, re.MULTILINE | re.DOTALL)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Visit = Callable[..., Visitor]
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 expect.set_options(timeout=WAIT_MS)
 with_and_without_script = pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])

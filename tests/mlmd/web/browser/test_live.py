@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Visit = Callable[..., Visitor]
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 def put(shown: OnShow) -> int:

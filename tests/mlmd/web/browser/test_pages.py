@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Visit = Callable[..., Visitor]
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 each_page = pytest.mark.parametrize("address", ADDRESSES)
 with_and_without_script = pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
 _WIDTH: Final = """() => [document.documentElement.scrollWidth, ...Array.from(document.querySelectorAll("body *"))

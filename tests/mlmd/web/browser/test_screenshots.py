@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 ROOT: Final = Path(__file__).parents[4]
 FOLDER: Final = ROOT / "docs" / "ui"
 BYTES_MAX: Final = 120_000
