@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from evlog.records import AssociationPut, AttributionPut, EventPut, NodePut, Properties, TypePut
-from mlmd.exchange.kept import NO_ID, NO_NAME, NO_OWNER, SAME_EXTERNAL_ID, Kept, is_id
+from mlmd.exchange.kept import NO_NAME, NO_OWNER, SAME_EXTERNAL_ID, Kept, wrong_id
 from mlmd.exchange.schema import (
     ASSOCIATION,
     ATTRIBUTION,
@@ -113,8 +113,8 @@ class Decoder:
         return found
 
     def _may_be_put(self, kind: Kind, table: Table, row: Row, own_type: TypePut | None) -> bool:
-        if not is_id(row[0]):
-            self._kept.keep(table, row, NO_ID)
+        if (wrong := wrong_id(row[0])) is not None:
+            self._kept.keep(table, row, wrong)
         elif own_type.__class__ is not kind.type_put:
             self._kept.keep(table, row, NO_TYPE)
         elif row[4].__class__ is not int or row[5].__class__ is not int:
@@ -222,8 +222,8 @@ class Decoder:
 
     def _why_no_event(self, row: Row, same: Mapping[Row, int]) -> str | None:
         event_id, artifact_id, execution_id, number, _, artifact, execution = row
-        if not is_id(event_id):
-            return NO_ID
+        if (wrong := wrong_id(event_id)) is not None:
+            return wrong
         if not self._is_put("artifact", artifact) or not self._is_put("execution", execution):
             return DANGLING
         if not number or number not in EVENT_TYPES:

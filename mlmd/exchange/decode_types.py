@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf import json_format
 from msgspec.structs import replace
 
-from mlmd.exchange.kept import NO_ID, NO_NAME, NO_OWNER, SAME_EXTERNAL_ID, Kept, is_id
+from mlmd.exchange.kept import NO_NAME, NO_OWNER, SAME_EXTERNAL_ID, Kept, wrong_id
 from mlmd.exchange.schema import PARENT_TYPE, TYPE, TYPE_PROPERTY
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, PROPERTY_TYPES, SYSTEM_TYPES, Kind
 from mlmd.proto import metadata_store_pb2 as pb
@@ -43,9 +43,11 @@ class TypeDecoder:
         external_ids: set[tuple[str, str]] = set()
         for row in rows:
             kind, type_id = _TYPE_KINDS.get(row[2]), row[0]
-            if kind is None or not is_id(type_id):
-                self._kept.keep(TYPE, row, NO_SUCH_KIND if kind is None else NO_ID)
+            why = NO_SUCH_KIND if kind is None else wrong_id(type_id)
+            if why is not None:
+                self._kept.keep(TYPE, row, why)
                 continue
+            assert kind is not None, "why says so"
             kinds[type_id] = kind
             self.types[type_id] = self._type(kind, row, identities, external_ids)
         self._declare(properties)

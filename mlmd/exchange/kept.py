@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from mlmd.exchange.schema import Table
     from mlmd.exchange.sources import Row
 
-_ID_MAX: Final = 2**63 - 1
+_ID_MAX: Final = 2**62  # Of 2**63: the next row of the store needs an id too, and all that come after it.
 
 NO_ID: Final = "an id that is not a positive integer"
+HIGH_ID: Final = "an id so high that not enough could come after it"
 NO_OWNER: Final = "what it belongs to is not there, or could not be put"
 NULL_FIELD: Final = f"{NULL_TEXT}, which ML Metadata reads as not set"
 SAME_EXTERNAL_ID: Final = "the external_id is that of a lower id: this one was put without"
@@ -54,6 +55,8 @@ class Kept:
         return str(text)
 
 
-def is_id(value: Any) -> bool:
-    """Tell whether a value may be the id of something that is put."""
-    return value.__class__ is int and 0 < value <= _ID_MAX
+def wrong_id(value: Any) -> str | None:
+    """Return why a value cannot be the id of something that is put, None if it can."""
+    if value.__class__ is not int or value <= 0:
+        return NO_ID
+    return HIGH_ID if value > _ID_MAX else None

@@ -428,8 +428,8 @@ class Script:
         )
 
     def create_run(self, number: int, start_ms: int, tags: list[RunTag], name: str | None) -> None:
-        if name:  # MLflow's store fails within on an empty name in a tag beside it; ours takes the name.
-            tags = [tag for tag in tags if tag.key != "mlflow.runName" or tag.value]
+        # MLflow's store fails within on an empty name in a tag, as it has another one to put; ours takes that.
+        tags = [tag for tag in tags if tag.key != "mlflow.runName" or tag.value]
         made = self.twins.same(
             "create_run", lambda store, which: store.create_run(self.id_of(number, which), "user", start_ms, tags, name)
         )

@@ -144,6 +144,16 @@ CASES: dict[str, tuple[str, list[tuple[str, str]], tuple[str, dict[str, Any], st
         [("Artifact", kept.NO_ID)],
         ("GetArtifactsByID", {"artifact_ids": [-5]}, ""),
     ),
+    "the last id there is": (
+        "update Artifact set id = 9223372036854775807 where id = 3",
+        [("Artifact", kept.HIGH_ID)],
+        ("GetArtifactsByID", {"artifact_ids": [9223372036854775807]}, ""),
+    ),
+    "the last id there is, of a type": (
+        "insert into Type (id, name, type_kind) values (9223372036854775807, 'Far', 1)",
+        [("Type", kept.HIGH_ID)],
+        ("GetArtifactTypesByID", {"type_ids": [9223372036854775807]}, ""),
+    ),
     "a time that is none": (
         "update Artifact set create_time_since_epoch = 'soon' where id = 3",
         [("Artifact", decode.NO_TIME)],
