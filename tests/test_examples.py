@@ -16,7 +16,7 @@ import transcripts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 EXAMPLES = Path(__file__).parent.parent / "examples"
 _DAY = re.compile(r"\d{1,2} [A-Z][a-z]{2} \d{4}")
 

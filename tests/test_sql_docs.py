@@ -17,7 +17,7 @@ from mlmd.cli import cli
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 DOCUMENT = Path(__file__).parent.parent / "docs" / "sql.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"^### (\d+\. [^\n]+)\n.*?^```sql\n(.*?)^```\n+^```\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tally import Tally
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 WRITERS = 8
 PROGRAM = """
 import sys

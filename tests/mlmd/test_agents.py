@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 TOOLS = {"status", "runs", "show", "lineage", "diff", "history", "sql", "prove"}
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tally import Tally
 
-pytestmark = pytest.mark.usefixtures("small_segments", "_one_form_at_a_time")
+pytestmark = [pytest.mark.usefixtures("small_segments", "_one_form_at_a_time"), pytest.mark.slow]
 PUTS = 45
 
 

@@ -22,6 +22,8 @@ from replay.verify import verify_actors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 SEGMENT = "00000000000000000000.seg"
 
 

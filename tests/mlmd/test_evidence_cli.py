@@ -25,6 +25,8 @@ from mlmd.proto import metadata_store_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.slow
+
 SEGMENT = f"{0:020d}.seg"
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import FieldDescriptor
     from google.protobuf.message import Message
 
+pytestmark = pytest.mark.slow
+
 MARK: Final = "@@@@"
 SPOILED: Final = b"\xff\xfe\xc0z"  # As long as MARK, so that it can take its place in serialized bytes.
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from projections.duck.view import HistoryView
     from projections.query import Kind
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(3)
 
 

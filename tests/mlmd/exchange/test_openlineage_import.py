@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from mlmd import MetadataStore
 
+pytestmark = pytest.mark.slow
+
 
 def taken(place: Path, *events: Any, data: bytes | None = None) -> dict[str, Any]:
     file = place.with_name("events.jsonl")

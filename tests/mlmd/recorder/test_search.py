@@ -166,6 +166,7 @@ def in_python(nodes: list[Any], by: Variable, *, ascending: bool) -> list[int]:
     return [number for _, number in there] + absent
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 @given(puts=histories, again=histories, data=st.data())
 @pytest.mark.parametrize("form", FORMS)

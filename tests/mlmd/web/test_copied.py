@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from mlmd.web.site import Site
 
+pytestmark = pytest.mark.slow
+
 AT = "#60"
 
 

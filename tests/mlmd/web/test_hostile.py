@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mlmd.web.pages import Entry
     from mlmd.web.view import Param
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = (
     "",
     "now",

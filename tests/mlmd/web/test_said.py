@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evlog.records import NodePut
     from mlmd.engine import Engine
 
-pytestmark = pytest.mark.deep
+pytestmark = [pytest.mark.deep, pytest.mark.slow]
 EXAMPLES: Final = max(6, settings().max_examples // 8)
 INPUTS: Final = ("INPUT", "DECLARED_INPUT", "INTERNAL_INPUT")
 OUTPUTS: Final = ("OUTPUT", "DECLARED_OUTPUT", "INTERNAL_OUTPUT", "PENDING_OUTPUT")
