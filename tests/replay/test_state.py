@@ -58,6 +58,7 @@ def replayed(log: Log, stop: int) -> State:
 
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+EVERY = 5  # Of the columns, in the size of every day.
 
 
 def by_sqlite(log: Log, stop: int, bodies: Bodies) -> State:
@@ -301,7 +302,8 @@ def test_a_sound_store_is_found_sound(store: Path) -> None:
     assert damage(store, deep=False) == []
 
 
-def test_every_column_of_the_serving_view_that_is_altered_is_found(store: Path) -> None:
+@pytest.mark.faults
+def test_every_column_of_the_serving_view_that_is_altered_is_found(store: Path, full: bool) -> None:
     path = (store / "views" / "current.sqlite").resolve()
     whole, tried, in_answers = path.read_bytes(), 0, 0
     with closing(apsw.Connection(str(path))) as connection:
@@ -313,8 +315,9 @@ def test_every_column_of_the_serving_view_that_is_altered_is_found(store: Path) 
             for column, form in connection.execute("select name, type from pragma_table_info(?)", (table,)).fetchall()
             if connection.execute(f"select 1 from {table}").fetchall()
         ]
+    assert len(columns) > 60
     others = {"INTEGER": "coalesce({0}, 0) + 16777216", "BLOB": "jsonb('{{\"x\": 1}}')", "TEXT": "'other'"}
-    for table, column, form in columns:
+    for table, column, form in columns if full else columns[::EVERY]:
         with closing(apsw.Connection(str(path))) as connection:
             other = others[form].format(column)
             row = "rowid = (select min(rowid) from {0})" if not table.endswith(("_past", "ion")) else "true"
@@ -326,11 +329,12 @@ def test_every_column_of_the_serving_view_that_is_altered_is_found(store: Path) 
         path.write_bytes(whole)
         tried += 1
     assert damage(store) == []
-    assert tried > 60
-    assert in_answers > 15
+    assert tried > 60 or not full
+    assert in_answers > (15 if full else 1)
 
 
-def test_every_column_of_the_analytics_view_that_is_altered_is_found(store: Path) -> None:
+@pytest.mark.faults
+def test_every_column_of_the_analytics_view_that_is_altered_is_found(store: Path, full: bool) -> None:
     path = (store / "views" / "history.duckdb").resolve()
     whole, tried = path.read_bytes(), 0
     with closing(duckdb.connect(str(path))) as connection:
@@ -339,7 +343,7 @@ def test_every_column_of_the_analytics_view_that_is_altered_is_found(store: Path
             " and table_name in (select unnest($1))",
             [[*TABLES, "records"]],
         ).fetchall()
-    for table, column, form in columns:
+    for table, column, form in columns if full else columns[::EVERY]:
         if column in ("is_current", "time_us") or (column.startswith("valid_to") and table not in VERSIONED):
             continue  # Generated.
         value = {"varchar": "other", "bigint": 77, "boolean": True, "uuid": str(UUID(int=5))}.get(form, "1999-01-01")
@@ -361,4 +365,4 @@ def test_every_column_of_the_analytics_view_that_is_altered_is_found(store: Path
         path.write_bytes(whole)
         tried += 1
     assert damage(store) == []
-    assert tried > 60
+    assert tried > (60 if full else 12)

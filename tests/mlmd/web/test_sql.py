@@ -102,7 +102,7 @@ def test_the_page_says_what_can_be_asked_and_shows_the_answer(told: tuple[TestCl
     assert "a&lt;b" in page
     assert "null" in page
     assert "evlog sql" in page
-    assert "mlmd.sql(store" in page
+    assert "mlmd.open().sql(" in page
     assert "type_Model" in browser.get("/sql").text
 
 
