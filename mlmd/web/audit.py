@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlmd.web.view import View
     from projections.sqlite.view import View as Rows
 
-ROWS: Final = 50
+ROWS: Final = 30
 _COLUMNS: Final = ("offset", "time", "actor", "auth", "application", "host", "api", "reason", "what")
 PARAMS: Final = (
     Param("by", "the actor"),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _json: Final = msgspec.json.Encoder().encode
 _ESCAPED: Final = str.maketrans({"%": "\\%", "_": "\\_", "\\": "\\\\"})
 _NAMED: Final = "name like ?2 escape '\\'"
+_NEWEST_FIRST: Final = "id desc"  # Which stops as soon as there are enough.
+_NEWEST_OF_FEW: Final = "+id desc"  # An index has the few that have an external id at all, in another order.
 _NAMED_BEST_FIRST: Final = "name like ?4 escape '\\' desc, name like ?1 escape '\\' desc, id desc"
 
 
@@ -28,15 +30,15 @@ def containing(connection: apsw.Connection, kind: Kind, text: str, *, but: Seque
     """
     pattern, quoted = text.translate(_ESCAPED), _json(text)[1:-1].decode().translate(_ESCAPED)
     within = [f"json({column}) like ?3 escape '\\'" for column in ("properties", _without("custom_properties", but))]
-    whole = [
-        f"{column} like ?2 escape '\\'" for column in ("uri", "external_id") if column != "uri" or kind == "artifact"
-    ]
-    tiers = [_NAMED, *whole, " or ".join(within)]
+    tiers = [(_NAMED, _NAMED_BEST_FIRST)]
+    if kind == "artifact":
+        tiers.append(("uri like ?2 escape '\\'", _NEWEST_FIRST))
+    tiers.append(("external_id is not null and external_id like ?2 escape '\\'", _NEWEST_OF_FEW))
+    tiers.append((" or ".join(within), _NEWEST_FIRST))
     values = (f"{pattern}%", f"%{pattern}%", f"%{quoted}%", pattern)
     found: list[bytes] = []
-    for at, tier in enumerate(tiers):
-        better = "".join(f" and ({one}) is not true" for one in tiers[:at])
-        order = _NAMED_BEST_FIRST if tier is _NAMED else "id desc"  # Which stops as soon as there are enough.
+    for at, (tier, order) in enumerate(tiers):
+        better = "".join(f" and ({one}) is not true" for one, _ in tiers[:at])
         sql = f"select body from {kind} where ({tier}){better} order by {order} limit ?5"
         rows: Any = connection.execute(sql, (*values, limit - len(found))).fetchall()
         found += [row[0] for row in rows]
