@@ -30,10 +30,14 @@ def parse(text: str) -> Thing:
     if word == TYPE and rest.encode(errors="ignore").decode() == rest:  # A shell may hand over bytes that are no text.
         return (TYPE, rest)
     kind = _KINDS.get(word)
-    digits = rest.isascii() and rest.isdecimal() and len(rest) <= _DIGITS_MAX
-    if kind is None or not digits or int(rest) > _ID_MAX:
+    if kind is None or not is_number(rest) or int(rest) > _ID_MAX:
         raise ValueError(f"{text!r} names nothing: write art:ID, run:ID, ctx:ID or type:NAME")
     return (kind.name, int(rest))
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is the digits 0 to 9, and no more of them than an id or an offset has."""
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
 
 
 def thing_of(value: Any) -> Thing:

@@ -201,7 +201,8 @@ def runs(
 ) -> Runs:
     """Return the runs that a filter leaves: 'type = "Trainer" and m.acc > 0.9 and not tainted', in an order: "-m.acc".
 
-    state: that they are shown in: of those that say RUNNING, LOST are those whose process has gone. types: names of types. Those without the property that is sorted by come last. Raises InvalidArgumentError.
+    state: that they are shown in: of those that say RUNNING, LOST are those whose process has gone. types: names of
+    types. Those without the property that is sorted by come last. Raises InvalidArgumentError.
     """
     by, ascending = order_of("execution", sort)
     more = [] if state is None else [_shown_in(store, state)]

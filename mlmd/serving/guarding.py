@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlmd import errors
 from mlmd.kinds import ARTIFACT, EXECUTION, KINDS
+from mlmd.names import is_number
 from mlmd.proto import metadata_store_service_pb2 as service
 from mlmd.running import put_execution_guarded
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 GUARDED: Final = "x-evlog-guarded"
 READ: Final = "read"
-_DIGITS_MAX: Final = 19  # Of an offset, which has 64 bits.
 
 
 class Guard:
@@ -49,7 +49,7 @@ class Guard:
 
 def guarded(method: Method, said: str) -> Method:
     """Return a put that is refused with ABORTED where one of its nodes was put since. said: the number. Raises InvalidArgumentError."""
-    if not (said.isascii() and said.isdecimal() and len(said) <= _DIGITS_MAX):
+    if not is_number(said):
         raise errors.InvalidArgumentError(
             f"{GUARDED}: {said[:40]!r} is no number of records: send `{READ}` with the Get, and with the put the number that came with the answer"
         )

@@ -64,9 +64,8 @@ class _Connection(H11Protocol):
         others: Any = self.connections - {self}
         if len(others) >= CONNECTIONS_MAX and (idle := [one for one in others if one.waits]):
             longest = min(idle, key=lambda one: one.since_s)
-            self.connections.discard(
-                longest
-            )  # Its end is told only when the loop comes round again: others may come before.
+            # Its end is told only when the loop comes round again: others may come before.
+            self.connections.discard(longest)
             longest.transport.abort()
 
     def on_response_complete(self) -> None:

@@ -10,6 +10,7 @@ from evlog.frame import unpack_body
 from evlog.tip import leaf_of
 from mlmd.display.tables import Table
 from mlmd.errors import InvalidArgumentError, NotFoundError
+from mlmd.names import is_number
 from mlmd.web.page import Page
 from mlmd.web.trail import SCANNED_MAX, Wanted, trail, whole_facts
 from mlmd.web.view import Param
@@ -99,7 +100,7 @@ def record_page(view: View) -> Page:
 
 def offset_of(text: str) -> int:
     """Return the offset that a path names. Raises InvalidArgumentError."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):  # noqa: PLR2004 - digits of 64 bits
+    if not is_number(text):
         raise InvalidArgumentError(f"{text[:100]!r} is no offset: a record is named by its number")
     return int(text)
 

@@ -25,8 +25,8 @@ _NAMED_BEST_FIRST: Final = "name like ?4 escape '\\' desc, name like ?1 escape '
 def containing(connection: apsw.Connection, kind: Kind, text: str, *, but: Sequence[str], limit: int) -> list[bytes]:
     """Return the bodies of nodes with a text in their name, external id, uri or properties, ASCII letters of either case.
 
-    Best first: the name is it, begins with it, has it in it; the uri does; the external id; then properties; the newest first of each. but: custom
-    properties that are not looked into.
+    Best first: the name is it, begins with it, has it in it; the uri does; the external id; then properties; the newest first of
+    each. but: custom properties that are not looked into.
     """
     pattern, quoted = text.translate(_ESCAPED), _json(text)[1:-1].decode().translate(_ESCAPED)
     within = [f"json({column}) like ?3 escape '\\'" for column in ("properties", _without("custom_properties", but))]
