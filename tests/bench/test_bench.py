@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import alone
 import bench
 import soak
 
@@ -67,3 +69,11 @@ def test_a_short_soak_is_sound(tmp_path: Path) -> None:
     told: list[str] = []
     assert soak.soak(tmp_path / "store", clients=8, seconds=4, first_puts=1_000, tell=told.append) == []
     assert "calls" in told[0]
+
+
+def test_processor_time_shorter_than_a_tick_is_seen() -> None:
+    for _ in range(20):
+        before, wall = alone.cpu_s(), time.perf_counter()
+        while time.perf_counter() - wall < 0.002:
+            pass
+        assert alone.cpu_s() > before
