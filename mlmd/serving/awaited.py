@@ -1,7 +1,7 @@
 """Calls that were begun and whose message has not come yet: each holds a worker of the server, and needs no more than a connection for it.
 
-Some come slowly, and nobody minds; but while they hold half of the workers, those that have waited for a while are ended, so that no number of
-them keeps others out.
+Some come slowly, and nobody minds; but while they hold half of the workers, or the server is to stop, those that have waited for a while are
+ended: no number of them keeps others out, and none keeps the server up.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Awaited:
             del self._since[context]
 
     def look(self) -> None:
-        """End the calls that have waited for long, where they are many."""
+        """End the calls that have waited for long, where they are too many."""
         waiting = list(self._since.items())
         if len(waiting) >= self._crowd:
             for context, since_s in waiting:
@@ -50,6 +50,10 @@ class Awaited:
     def start(self) -> None:
         """Look after the calls, in a thread."""
         threading.Thread(target=self._run, name="awaited", daemon=True).start()
+
+    def drain(self) -> None:
+        """From here on end whichever has waited for long, however few they are."""
+        self._crowd = 0
 
     def stop(self) -> None:
         """Look no longer."""

@@ -166,6 +166,7 @@ class Server:
     def stop(self, drain_s: float = DRAIN_S) -> None:
         """Refuse new calls, let those that run finish, then let go of the port."""
         drained = self._server.stop(drain_s)
+        self._awaited.drain()
         self._health.enter_graceful_shutdown()  # Waits for those who watch to take it in, so it comes second.
         self._streams.end()
         drained.wait()

@@ -117,6 +117,27 @@ def test_of_few_that_wait_none_is_ended_and_of_many_those_alone_that_waited_long
     assert [call.cancelled for call in calls] == [True, True, False]
 
 
+def test_a_server_that_drains_waits_for_no_message_long() -> None:
+    now_s, calls = [0.0], [_Call(), _Call()]
+    kept: Any = Awaited(workers=6, clock=lambda: now_s[0])
+    kept._since[calls[0]] = 0.0
+    now_s[0] = PATIENCE_S
+    kept._since[calls[1]] = PATIENCE_S
+    kept.drain()
+    kept.look()
+    assert [call.cancelled for call in calls] == [True, False]
+
+
+def test_calls_without_a_message_do_not_keep_a_server_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(awaited, "PATIENCE_S", 0.0)
+    with served(engine, workers=WORKERS) as server, silent(server.port, 1) as (call,):
+        while not server._awaited._since:
+            time.sleep(0.001)
+        server.stop(drain_s=100)
+        # Without a message, in the end, it would be told so.
+        assert call.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+
+
 def test_a_call_is_waited_for_until_its_message_is_there() -> None:
     kept: Any = Awaited(workers=1)
     assert kept.message(iter([b"x"]), _Call()) == b"x"
