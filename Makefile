@@ -122,7 +122,7 @@ compat: beside .reference/tried  ## both wheels beside TFX: a pipeline runs
 # and of anyio the last that the client of that starlette needs no alias of.
 OLDEST := apsw==3.54.1.0 click==8.2.0 google-crc32c==1.5.0 msgspec==0.19.0 protobuf==4.25.0 rich==13.7.0 \
   watchfiles==1.0.0 grpcio==1.62.0 grpcio-health-checking==1.62.0 grpcio-reflection==1.62.0 duckdb==2.0.1 nanoarrow==0.6.0 cryptography==43.0.0 \
-  zstandard==0.23.0 jinja2==3.1.0 starlette==0.46.0 uvicorn==0.34.0 h11==0.14.0 networkx==3.0 pandas==2.2.0 polars==2.1.0 pyarrow==18.0.0 \
+  zstandard==0.23.0 jinja2==3.1.0 starlette==0.46.0 uvicorn==0.34.0 h11==0.16.0 networkx==3.0 pandas==2.2.0 polars==2.1.0 pyarrow==18.0.0 \
   pymysql==1.1.0 'psycopg[binary]==3.1.4' mcp==2.1.0 anyio==4.10.0 openlineage-python==1.43.0 prov==3.0.0 rocrate==0.15.0 pyzstd==0.16.0
 
 oldest:  ## all tests but the compiler's, with the oldest libraries admitted
