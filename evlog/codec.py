@@ -73,7 +73,7 @@ def _decode_usual(body: bytes) -> Record | None:
         envelope = _envelope_decoder.decode(body[_U32.size : change_at])
         if envelope.v == RECORD_VERSION:
             return Record(envelope, [_change_decoder.decode(body[plain_at + 1 :])])
-    except (ValueError, RecursionError):  # DecodeError is a ValueError.
+    except (*UNDECODABLE, ValueError):
         pass
     return None
 
