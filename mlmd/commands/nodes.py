@@ -14,7 +14,7 @@ from mlmd.proto import metadata_store_service_pb2 as service
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from evlog.records import Properties
+    from evlog.records import Properties, Value
     from mlmd.commands.draft import Draft
     from mlmd.kinds import Node
 
@@ -83,7 +83,7 @@ def _update(draft: Draft, kind: Kind, node: Node, *, mask: Sequence[str], guarde
             f"{node.id} has a different last_update_time_since_epoch: {stored.last_update_time_since_epoch}"
             f" from the one in the given artifact: {node.last_update_time_since_epoch}"
         )
-    if not force and node == stored:
+    if not force and _bits(node) == _bits(stored):  # Not ==: to protobuf, 0.0 is -0.0.
         return stored.id  # What a get answered, put back: the common case, and nothing to check.
     if node.HasField("type_id") and node.type_id != stored.type_id:
         raise InvalidArgumentError(
@@ -181,11 +181,18 @@ def _merged(
 
 
 def _same_values(left: Properties, right: Properties) -> bool:
-    # Python holds 1, 1.0 and True equal, and a NaN different from itself; here a value is its type and its bits.
     return len(left) == len(right) and all(
-        key in right and type(value) is type(right[key]) and (value == right[key] or repr(value) == repr(right[key]))
-        for key, value in left.items()
+        key in right and _same_value(value, right[key]) for key, value in left.items()
     )
+
+
+def _same_value(left: Value, right: Value) -> bool:
+    # Python holds 1, 1.0 and True equal, 0.0 and -0.0 too, and a NaN different from itself, in a struct as well; here a value is its
+    # type and its bits, which its repr tells.
+    return type(left) is type(right) and (left == right if type(left) in _EQUAL_IS_SAME else repr(left) == repr(right))
+
+
+_EQUAL_IS_SAME: Final = (int, str, bool)
 
 
 def _same_plain_fields(node: Node, stored: Node) -> bool:
@@ -196,8 +203,12 @@ def _same_plain_fields(node: Node, stored: Node) -> bool:
         copy.CopyFrom(message)
         for field in _COMPARED_ELSEWHERE:
             copy.ClearField(field)
-        plain.append(copy.SerializeToString(deterministic=True))
+        plain.append(_bits(copy))
     return plain[0] == plain[1]
+
+
+def _bits(message: Node) -> bytes:
+    return message.SerializeToString(deterministic=True)
 
 
 _COMPARED_ELSEWHERE: Final = (

@@ -189,6 +189,7 @@ _SAFE_VALUES: Final[dict[str, list[Any]]] = {
     "struct_value": [
         {},
         {"a": 1},
+        {"a": True},
         {"n": None, "l": [1, "x", {}, []], "b": True},
         {"": {"a.b": "ß"}},
         {"e": 1e300, "z": -0.0, "i": 2.0**53 + 2},

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
+from strategies import struct
 
 import mlmd
 from mlmd import MetadataStore, errors
@@ -64,6 +65,28 @@ def test_2_a_nan_is_a_double_and_putting_it_again_changes_nothing(
     store.put_artifacts([found])
     [again] = store.get_artifacts_by_id([found.id])
     assert again.last_update_time_since_epoch == found.last_update_time_since_epoch
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (pb.Value(double_value=0.0), pb.Value(double_value=-0.0)),
+        *(
+            (pb.Value(struct_value=struct({"z": left})), pb.Value(struct_value=struct({"z": right})))
+            for left, right in ((1, True), (False, 0), (0, -0.0), ([1], [True]), ({"y": 0}, {"y": False}))
+        ),
+    ],
+)
+def test_2_a_value_put_over_one_that_python_holds_equal_is_another(
+    store: MetadataStore, types: tuple[int, int, int], before: pb.Value, after: pb.Value
+) -> None:
+    artifact = pb.Artifact(type_id=types[0], custom_properties={"k": before})
+    [artifact.id] = store.put_artifacts([artifact])
+    [read] = store.get_artifacts_by_id([artifact.id])
+    read.custom_properties["k"].CopyFrom(after)
+    store.put_artifacts([read])
+    [found] = store.get_artifacts_by_id([artifact.id])
+    assert found.custom_properties["k"].SerializeToString() == after.SerializeToString()
 
 
 @pytest.mark.parametrize("text", ["a\0b", "__MLMD_NULL__", "mlmd-struct::x", "é🦆", "'\"`\\%_", "x" * 1_000_000])
