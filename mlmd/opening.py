@@ -301,18 +301,23 @@ def _refuse_foreign(place: Path, *, create: bool) -> None:
 
 
 def _place(config: pb.SqliteMetadataSourceConfig) -> tuple[Path | None, int]:
-    """Return the folder of a sqlite config, None for memory, and the mode. A `file:` URI may set the mode too."""
+    """Return the folder of a sqlite config, None for memory, and the mode. A `file:` URI may ask for less than connection_mode."""
     uri, mode = config.filename_uri, config.connection_mode
     if not uri or uri == ":memory:":
         return None, mode
     if not uri.startswith("file:"):
         return Path(uri), mode
     parts = urlsplit(uri)
-    asked = parse_qs(parts.query).get("mode", [""])[-1]
-    if asked == "memory" or unquote(parts.path) in ("", ":memory:"):
-        return None, mode
-    if asked:
+    if parts.netloc not in ("", "localhost"):
+        raise OpenError(f"{uri}: invalid uri authority: {parts.netloc}: a store is a folder of this machine")
+    for asked in parse_qs(parts.query, keep_blank_values=True).get("mode", []):
+        if asked == "memory":
+            return None, _Mode.READWRITE
         if asked not in _MODES_OF_URI:
             raise OpenError(f"{uri}: no such access mode: {asked}; use ro, rw, rwc or memory")
+        if _MODES_OF_URI[asked] > (mode or _Mode.READWRITE_OPENCREATE):
+            raise OpenError(f"{uri}: access mode not allowed: {asked}: more than {_Mode.ConnectionMode.Name(mode)}")
         mode = _MODES_OF_URI[asked]
+    if unquote(parts.path) in ("", ":memory:"):
+        return None, mode
     return Path(unquote(parts.path)), mode

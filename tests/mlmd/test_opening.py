@@ -62,6 +62,22 @@ def test_file_uris_name_a_folder_and_a_mode(place: Path) -> None:
         MetadataStore(config(f"file:{place}?mode=x"))
 
 
+@pytest.mark.parametrize(
+    ("mode", "asked"), [(Mode.READONLY, "rw"), (Mode.READONLY, "rwc"), (Mode.READWRITE, "rwc"), (None, "ro&mode=rw")]
+)
+def test_a_file_uri_may_ask_for_less_than_the_mode_and_not_for_more(place: Path, mode: int | None, asked: str) -> None:
+    with pytest.raises(OpenError, match="access mode not allowed: rw"):
+        MetadataStore(config(f"file:{place}?mode={asked}", mode))
+
+
+def test_a_file_uri_names_no_other_machine_and_no_empty_mode(place: Path) -> None:
+    with pytest.raises(OpenError, match="invalid uri authority: example.com"):
+        MetadataStore(config(f"file://example.com{place}"))
+    with pytest.raises(OpenError, match="no such access mode"):
+        MetadataStore(config(f"file:{place}?mode="))
+    MetadataStore(config(f"file://localhost{place}")).close()
+
+
 def test_a_read_only_store_answers_and_lets_pass_what_changes_nothing(place: Path) -> None:
     writer, reader = MetadataStore(config(place)), MetadataStore(config(place, Mode.READONLY))
     assert put(reader) == 10
