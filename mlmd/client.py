@@ -51,7 +51,8 @@ class Remote:
     def __init__(self, config: pb.MetadataStoreClientConfig, at: At | None = None) -> None:
         """Name the server. at: ask what was there then; the server says whether it knows that moment.
 
-        Raises InvalidArgumentError for a token in EVLOG_TOKEN that is none, or that others could read on its way.
+        Raises InvalidArgumentError for a token in EVLOG_TOKEN that is none, or that others could read on its way, and for half of a
+        certificate.
         """
         self._config = config
         options = _options(config.channel_arguments)
@@ -182,4 +183,9 @@ def _options(arguments: pb.GrpcChannelArguments) -> list[tuple[str, int]]:
 
 def _credentials(config: pb.MetadataStoreClientConfig.SSLConfig) -> grpc.ChannelCredentials:
     given = {field.name: text.encode("ascii") for field, text in config.ListFields()}
-    return grpc.ssl_channel_credentials(given.get("custom_ca"), given.get("client_key"), given.get("server_cert"))
+    key, chain = given.get("client_key") or None, given.get("server_cert") or None
+    if (key is None) != (chain is None):  # gRPC would end the process at the first call.
+        raise errors.InvalidArgumentError(
+            "ssl_config: client_key and server_cert go together: the key and the certificate that the client shows"
+        )
+    return grpc.ssl_channel_credentials(given.get("custom_ca"), key, chain)

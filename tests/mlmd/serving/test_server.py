@@ -583,6 +583,12 @@ def test_the_client_finds_no_server_at_its_first_call() -> None:
     store.close()
 
 
+@pytest.mark.parametrize("given", [{"client_key": "a key"}, {"server_cert": "a chain"}])
+def test_the_client_refuses_half_of_a_certificate_which_would_end_the_process(given: dict[str, str]) -> None:
+    with pytest.raises(errors.InvalidArgumentError, match="client_key and server_cert go together"):
+        mlmd.MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=1, ssl_config=given))
+
+
 def test_the_client_does_not_migrate() -> None:
     with pytest.raises(ValueError, match="enable_upgrade_migration"):
         mlmd.MetadataStore(pb.MetadataStoreClientConfig(host="localhost", port=1), enable_upgrade_migration=True)
