@@ -13,7 +13,7 @@ from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from mlmd.commands.draft import Draft
     from mlmd.kinds import Node
@@ -39,7 +39,7 @@ def put_execution(draft: Draft, request: service.PutExecutionRequest) -> service
     for context in request.contexts:
         if context.HasField("id") and options.force_reuse_context:
             if not draft.has_node(CONTEXT, context.id):
-                raise errors.NotFoundError(f"Results missing for ids: {{{context.id}}}. Found results for {{}}")
+                raise errors.NotFoundError(_missing("context", [context.id], [context.id]))
             context_id = context.id
         else:
             context_id = put_context(draft, context, reuse=options.reuse_context_if_already_exist)
@@ -194,8 +194,14 @@ def _check_nodes(draft: Draft, kind: Kind, nodes: Sequence[Node]) -> None:
     types = {type_id: draft.type(kind, type_id) for type_id in dict.fromkeys(node.type_id for node in nodes)}
     missing = [type_id for type_id, found in types.items() if found is None]
     if missing:
-        raise errors.NotFoundError(f"Results missing for ids: {missing}: there is no such {kind.name} type")
+        raise errors.NotFoundError(_missing(f"{kind.name} type", types, missing))
     for node in nodes:
         stored_type = types[node.type_id]
         assert stored_type is not None, "checked above"
         typed(node.properties, stored_type.arms)
+
+
+def _missing(what: str, asked: Iterable[int], missing: Collection[int]) -> str:
+    """Return MLMD's words for ids of which some are of nothing: first all that were asked for, then those found."""
+    listed, found = (",".join(map(str, ids)) for ids in (asked, [one for one in asked if one not in missing]))
+    return f"Results missing for ids: {{{listed}}}. Found results for {{{found}}}: there is no such {what}"

@@ -109,19 +109,14 @@ class _TypesPut:
 
     def _added(self, message: Type, before: StoredType, now: StoredType) -> dict[str, str]:
         """Return the properties to add. Raises AlreadyExistsError where the types do not go together."""
-        given = property_types(message)
-        if not self._can_omit and (omitted := before.properties.keys() - given.keys()):
+        given, stored = property_types(message), before.properties
+        if not self._can_omit and (omitted := stored.keys() - given.keys()):
             raise _different("can_omit_fields is false while the stored type has more properties", omitted)
-        added: dict[str, str] = {}
-        for key, property_type in given.items():
-            stored_type = before.properties.get(key)
-            if stored_type is not None:
-                if stored_type != property_type:
-                    raise _different("Conflicting property value type found in stored and given types", [key])
-            elif not self._can_add:
-                raise _different("can_add_fields is false while the given type has more properties", [key])
-            else:
-                added[key] = property_type
+        if conflicting := {key for key in given.keys() & stored.keys() if given[key] != stored[key]}:
+            raise _different("Conflicting property value type found in stored and given types", conflicting)
+        added = {key: property_type for key, property_type in given.items() if key not in stored}
+        if added and not self._can_add:
+            raise _different("can_add_fields is false while the given type has more properties", added)
         for key, property_type in added.items():
             if property_type == UNKNOWN:
                 raise InvalidArgumentError(f"Property:{key} type should not be UNKNOWN.")
