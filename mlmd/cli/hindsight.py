@@ -15,7 +15,7 @@ from mlmd.cli.output import WORDS, local_time, rfc3339, show_rows
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import store_of
 from mlmd.cli.settings import When
-from mlmd.cli.things import RECORD_FIELDS, parse_named, provenance_row
+from mlmd.cli.things import RECORD_FIELDS, provenance_row, thing_named
 from mlmd.plain import plain
 from projections.sqlite.lookup import Lookup
 from replay.asof import offset_of
@@ -129,12 +129,13 @@ def blame(settings: Settings, thing: str) -> None:
 
     Examples:
     evlog blame art:2                 an artifact; others are run:1 (execution), ctx:1 (context), type:NAME
+    evlog blame taxi-model@prod       as it is called: others are taxi:7, a URI
     evlog blame run:1 -o json         for a program
     evlog --at '#12' blame run:1      as it was
 
     """
-    named = parse_named(thing)
     with store_of(settings) as store, progress_of(settings, "reading versions") as progress:
+        named = thing_named(store.metadata, thing)
         refuse_unknown(store, named)
         found = blame_of(store.log, store.view, named, store.end, progress)
     rows = [{"id": one.id, "field": one.field, "value": plain(one.value)} | provenance_row(one.by) for one in found]

@@ -15,15 +15,11 @@ from mlmd.cli.command import command, with_settings
 from mlmd.cli.following import Feed, feed_reader
 from mlmd.cli.output import WORDS, in_words, show_rows, talk
 from mlmd.cli.progress import progress_of
-from mlmd.cli.reading import Store, log_of, settled, store_of
+from mlmd.cli.reading import Store, log_of, metadata_of, settled, store_of
 from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import Number, When
 from mlmd.cli.stream import RowStream
-from mlmd.cli.things import (
-    parse_named,
-    provenance_row,
-    record_row,
-)
+from mlmd.cli.things import provenance_row, record_row, thing_named
 from projections.sqlite.lookup import Lookup
 from replay.asof import first_since, offset_of
 from replay.differences import records_of_types
@@ -84,6 +80,7 @@ def log(
     Examples:
     evlog log -n 5                      the last five
     evlog log run:1                     the life of a run: every version, field by field, and every link
+    evlog log taxi-model@prod           what became of what it stands for; others are taxi:7, a URI, art:3
     evlog log type:Trainer --reverse    what became of a type, from its first record
     evlog log --since yesterday --by ana
     evlog log --type DataSet --api PutArtifacts
@@ -101,14 +98,16 @@ def log(
             raise click.UsageError("-f is for what comes, --until and --at are for what was")
         if types:
             raise click.UsageError("--type looks at what was put before; -f takes an object, --by, --api and --reason")
-        _follow(settings, None if thing is None else parse_named(thing), limit, since, wanted)
+        _follow(settings, None if thing is None else _thing(settings, thing), limit, since, wanted)
         return
     if thing is not None and types:
         raise click.UsageError("--type is for the records of all things, and one is named")
     with store_of(settings) as store, progress_of(settings, "reading records") as progress:
         start, stop = _range(store, since, until)
         if thing is not None:
-            told = _life(store, parse_named(thing), start, stop, newest_first=not reverse, progress=progress)
+            told = _life(
+                store, thing_named(store.metadata, thing), start, stop, newest_first=not reverse, progress=progress
+            )
             of_thing = list(islice((one for one in told if wanted(one[0].by)), limit or None))
             rows = [_life_row(differences) for differences in of_thing]
         else:
@@ -146,6 +145,15 @@ def _range(store: Store, since: Moment | None, until: Moment | None) -> tuple[in
         with contextlib.suppress(FutureError):  # Nothing was put in the future: until then is until now.
             stop = min(stop, offset_of(store.log, store.settled(until)))
     return 0 if since is None else first_since(store.log, store.settled(since)), stop
+
+
+def _thing(settings: Settings, text: str) -> Thing:
+    """Return what a text names; only for a name has the store to be opened. Raises Refusal, NotFoundError."""
+    try:
+        return names.parse(text)
+    except ValueError:
+        with metadata_of(settings) as metadata:
+            return thing_named(metadata, text)
 
 
 def _follow(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from mlmd import names
 from mlmd.changes import plain_change
 from mlmd.cli.output import Row, rfc3339
 from mlmd.cli.refusal import USAGE, Refusal
@@ -36,14 +35,6 @@ RECORD_FIELDS: Final = (
     "transaction",
     "actor_key",
 )
-
-
-def parse_named(text: str) -> Thing:
-    """Return what a name such as art:2 or type:Trainer names. Raises Refusal."""
-    try:
-        return names.parse(text)
-    except ValueError as error:
-        raise Refusal(str(error), "evlog artifacts", USAGE) from None
 
 
 def thing_named(metadata: MetadataStore, text: str) -> Thing:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
+import mlmd
 from mlmd import MetadataStore
 from mlmd.changes import field_in_words
 from mlmd.cli import cli
@@ -218,6 +219,22 @@ def test_blame_tells_for_each_field_the_record_that_set_it(place: Path) -> None:
     assert [row["field"] for row in data(place, "blame", "type:Trainer")] == ["name", "properties.state"]
 
 
+def test_a_thing_is_named_as_it_is_called_there(tmp_path: Path) -> None:
+    place = tmp_path / "store"
+    with mlmd.open(place) as store:
+        for day in (1, 2):
+            with store.run("Ingest") as made:
+                made.output(f"s3://taxi/{day}", "Dataset", name="taxi")
+            store.alias("taxi@prod", f"taxi:{day}")
+    one, two = data(place, "log", "art:1"), data(place, "log", "art:2")
+    assert one != two
+    for name, its in (("taxi:1", one), ("s3://taxi/1", one), ("taxi", two), ("taxi@prod", two), ("taxi@latest", two)):
+        assert data(place, "log", name) == its, name
+        assert data(place, "blame", name) == data(place, "blame", f"art:{1 if its is one else 2}"), name
+    before = f"#{two[-1]['offset']}"
+    assert data(place, "--at", before, "blame", "taxi@prod") == data(place, "blame", "taxi:1"), "what it stood for then"
+
+
 @pytest.mark.parametrize("words", [["diff", "#13"], ["blame", "art:2"], ["log", "art:2"]])
 def test_every_format_says_the_same_and_none_can_steer_the_terminal(place: Path, words: list[str]) -> None:
     rows = data(place, *words)
@@ -253,7 +270,10 @@ def test_show_tells_of_each_version_what_it_changed(place: Path, words: list[str
         (["blame", "art:99"], 1, "there is no art:99"),
         (["blame", "type:Nope"], 1, "there is no type:Nope"),
         (["--at", "#4", "blame", "art:1"], 1, "there is no art:1"),
-        (["blame", "thing"], 2, "names nothing"),
+        (["blame", "thing"], 1, "there is no thing"),
+        (["log", "thing:7"], 1, "there is no thing:7"),
+        (["log", "-f", "thing:7"], 1, "there is no thing:7"),
+        (["blame", "art:x"], 2, "names nothing"),
         (["blame"], 2, "missing argument"),
         (["log", "run:99"], 1, "there is no run:99"),
         (["--at", "#5", "log", "run:1"], 1, "there is no run:1"),
