@@ -65,9 +65,17 @@ advisories: $(VENV)/dev  ## known weaknesses of what we depend on
 	build/advisories/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') --skip-editable
 	cd web && npm audit
 
-demo: $(VENV)/run  ## install, record a training workflow, show its lineage, rebuild the views
+demo: $(VENV)/run  ## install, record three pipelines, rebuild the views; then a diff, a blame and three questions in SQL
 	@rm -rf $(DEMO)
 	$(BIN)/evlog demo $(DEMO)
+	$(BIN)/evlog -s $(DEMO) diff '#99' '#101'  # What ana did when she found the leak.
+	$(BIN)/evlog -s $(DEMO) blame taxi-model:4
+	$(BIN)/evlog -s $(DEMO) sql "select hop, type, name from lineage_downstream((select id from artifacts where name = 'taxi:3' and \
+	is_current)) where kind = 'artifact' and hop > 0"  # What was made from the bad data set.
+	$(BIN)/evlog -s $(DEMO) sql "select m.name, r.time, r.actor, r.reason from contexts c join records r on r.offset = c.valid_from_offset \
+	join artifacts m on m.is_current and m.id = c.properties.artifact where c.name = 'taxi-model@prod' order by r.offset limit 5"  # Which model was in production, and when.
+	$(BIN)/evlog -s $(DEMO) sql "select name, custom_properties.acc::double as acc from artifacts_as_of(99) where type = 'Model' order by acc \
+	desc limit 3"  # Which models were believed to be the best before the leak was found.
 
 # What .ci/run leaves out on a second interpreter, it says in MARKS and TESTS.
 MARKS ?= not slow

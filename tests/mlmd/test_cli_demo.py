@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from check import check_store
@@ -14,8 +17,7 @@ import mlmd
 from mlmd.recorder import words
 from mlmd.story import record_story
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,24 @@ def test_the_story_holds_what_it_is_for(made: Path) -> None:
         assert store.artifact("taxi-model@prod").version == 5
         before = [one.label for one in store.artifact("taxi-model:5").producers[0].inputs if one.role == "warm_start"]
         assert before == ["taxi-model:2"], "a start from a tainted model is avoided"
+
+
+@pytest.mark.slow
+def test_make_demo_ends_with_a_diff_a_blame_and_three_questions_in_sql(made: Path) -> None:
+    recipe = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert recipe is not None
+    lines = [shlex.split(line, comments=True) for line in recipe[1].replace("\\\n\t", "").splitlines()]
+    told = [data(*(str(made) if word == "$(DEMO)" else word for word in words[1:])) for words in lines[2:]]
+    assert [words[3] for words in lines[2:]] == ["diff", "blame", "sql", "sql", "sql"]
+    diff, blame, made_from, in_production, best = told
+    assert {row["actor"] for row in diff} == {"ana"}
+    assert len(diff) == 14, "what she tainted, and the alias that she put back"
+    assert {row["field"] for row in blame if row["actor"] == "ana"} == {"custom_properties.evlog.tainted"}
+    assert {row["name"] for row in made_from} == {row["name"] for row in diff if row["thing"].startswith("art:")} - {
+        "taxi:3"
+    }
+    assert [row["name"] for row in in_production] == [f"taxi-model:{number}" for number in (1, 2, 3, 4, 2)]
+    assert best[0] == {"name": "taxi-model:3", "acc": 0.987}, "it leaked"
 
 
 def _story(place: Path | str, runs: int) -> list[tuple[Any, ...]]:
