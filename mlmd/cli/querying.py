@@ -126,7 +126,8 @@ def sql(
         raise Refusal(
             str(error), f'evlog -s {store.place} sql "show tables"', USAGE if error.usage else REFUSED
         ) from error
-    behind = f", {shown.behind:,} records behind the log" if shown.behind else ""
+    # What was known at a moment is known whole, or it was refused.
+    behind = f", {shown.behind:,} records behind the log" if shown.behind and at is None else ""
     talk(settings, f"{told}{behind}, {(time.perf_counter() - started) * 1000:.0f} ms")
 
 

@@ -1,7 +1,7 @@
 -- What can be asked of a moment. `t` is an offset (how many records had been put), a time, or 'now'; the comment before a macro
 -- becomes its COMMENT.
 
--- How many records had been put at a moment: an offset as it is; of a time, those up to and including it; of 'now', all.
+-- How many records had been put at a moment: an offset as it is; of a time, those up to and including it; of 'now', all. One that is yet to come is refused.
 create macro moment(t) as (
     case
         when t is null then error('a moment is null: give an offset, a time with its zone, or ''now''')
@@ -13,6 +13,8 @@ create macro moment(t) as (
                 else error('#' || ltrim(t::varchar, '#') || ' is a moment that the view has not reached: it shows '
                     || (select applied from watermark) || ' records')
             end
+        when try_cast(t::varchar as timestamptz) > now()
+            then error(t::varchar || ' is a moment that is yet to come: give ''now'' for everything that was put')
         when try_cast(t::varchar as timestamptz) is not null
             then (select coalesce(max(r.offset) + 1, 0) from records r where r.time <= try_cast(t::varchar as timestamptz))
         else error(t::varchar || ' is no moment: give an offset, a time with its zone, or ''now''')
@@ -59,12 +61,12 @@ create macro lineage(artifact, t, hops, upstream) as table
     order by walk.hop, walk.kind, walk.id;
 
 -- What an artifact was made from, as known at a moment: each execution and artifact once, at its fewest hops. One hop is from an artifact to an execution or back; hop 0 is the artifact itself; null hops: as far as it goes.
-create macro lineage_upstream(artifact, t := 'now', hops := 20) as table
-    select * from lineage(artifact, t, hops, true);
+create macro lineage_upstream(artifact_id, t := 'now', hops := 20) as table
+    select * from lineage(artifact_id, t, hops, true);
 
 -- What was made from an artifact, as known at a moment: each execution and artifact once, at its fewest hops. One hop is from an artifact to an execution or back; hop 0 is the artifact itself; null hops: as far as it goes.
-create macro lineage_downstream(artifact, t := 'now', hops := 20) as table
-    select * from lineage(artifact, t, hops, false);
+create macro lineage_downstream(artifact_id, t := 'now', hops := 20) as table
+    select * from lineage(artifact_id, t, hops, false);
 
 -- Every change put from one moment to another, in the order of the log: added, changed or linked, with who did it and why. An edge has the ids of its two ends.
 create macro changes_between(t0, t1 := 'now') as table

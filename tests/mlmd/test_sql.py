@@ -186,6 +186,19 @@ def test_a_moment_is_looked_back_to(place: Path) -> None:
     assert evlog(place, "--at", "#99", "sql", "select 1").exit_code == 1
 
 
+def test_an_answer_lacks_what_the_view_lacks_and_a_moment_that_it_has_lacks_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows(place, "sql", STATES)
+    store = mlmd.MetadataStore(config(place))
+    store.put_artifact_type(pb.ArtifactType(name="Later"))
+    store.close()
+    monkeypatch.setattr("replay.analytics.writable", lambda _views: False)
+    assert "1 row of #13, 1 records behind the log" in evlog(place, "sql", STATES).stderr
+    assert "behind" not in evlog(place, "--at", f"#{RUNNING_AT}", "sql", STATES).stderr
+    assert evlog(place, "--at", "#14", "sql", STATES).exit_code == 1
+
+
 def test_a_question_is_an_argument_or_standard_input_and_has_parameters(place: Path) -> None:
     result = evlog(
         place,

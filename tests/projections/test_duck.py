@@ -198,7 +198,22 @@ def test_a_moment_is_an_offset_a_time_or_now(ask: Any) -> None:
     assert ask("select count(*) from artifacts_as_of(0)") == [(0,)]
 
 
-@pytest.mark.parametrize("moment", ["null", "-1", "15", "'then'", "'#99'", "1.5", "'2026-13-01'", "'" + "9" * 50 + "'"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "null",
+        "-1",
+        "15",
+        "'then'",
+        "'#99'",
+        "1.5",
+        "'2026-13-01'",
+        "'" + "9" * 50 + "'",
+        "now() + interval 1 hour",
+        "'2999-01-01'",
+        "'infinity'",
+    ],
+)
 def test_what_is_no_moment_is_refused(ask: Any, moment: str) -> None:
     with pytest.raises(duckdb.InvalidInputException, match="moment"):
         ask(f"from artifacts_as_of({moment})")
@@ -213,6 +228,9 @@ def test_lineage_goes_up_and_down_as_far_as_it_is_told_and_as_it_was(ask: Any) -
         (1, "execution", 1, "Run", None, None, "RUNNING"),
     ]
     assert ask("select id, state from lineage_upstream(1, 12)") == [(1, None)]
+    for way in ("up", "down"):
+        named = ask(f"from lineage_{way}stream(artifact_id := 1, t := 13, hops := 1)")
+        assert named == ask(f"from lineage_{way}stream(1, 13, 1)")
     assert ask("select count(*) from lineage_upstream(2, 12)") == [(1,)]
     assert ask("select count(*) from lineage_upstream(2, 2)") == [(0,)]
     assert ask("select count(*) from lineage_downstream(99)") == [(0,)]

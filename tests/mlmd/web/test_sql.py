@@ -97,7 +97,7 @@ def test_the_page_says_what_can_be_asked_and_shows_the_answer(told: tuple[TestCl
     first = browser.get("/sql").text
     assert "60 s and 512.0 MiB at most" in first
     assert "Versions of artifacts: data sets, models, whatever was made or read." in first
-    assert "lineage_upstream(artifact, t, hops)" in first
+    assert "lineage_upstream(artifact_id, t, hops)" in first
     page = ask(browser, "select 1 as one, 'a<b' as text, null as nothing, [1, {'x': 2}] is null as flag", "").text
     assert "a&lt;b" in page
     assert "null" in page
