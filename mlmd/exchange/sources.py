@@ -80,6 +80,8 @@ class SqliteSource:
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
+        if path.is_dir():
+            raise SourceError(f"{path}: a folder; a database of ML Metadata is a file")
         if not path.is_file():
             raise SourceError(f"{path}: there is no such file")
         try:

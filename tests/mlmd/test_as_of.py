@@ -334,3 +334,13 @@ def test_a_header_that_cannot_be_followed_is_refused(
             ask(caller, name, METHODS[name].request(), x_evlog_as_of=moment)
         assert refused.value.code() is code
     assert engine.log.end == 1
+
+
+def test_two_moments_in_one_call_are_refused(engine: Engine) -> None:
+    method = METHODS["GetArtifacts"]
+    path = "/ml_metadata.MetadataStoreService/GetArtifacts"
+    with served(engine) as server, Caller(server.port) as caller:
+        call = caller.channel.unary_unary(path, method.request.SerializeToString, method.response.FromString)
+        with pytest.raises(grpc.RpcError, match="more than once") as refused:
+            call(method.request(), metadata=[("x-evlog-as-of", "0"), ("x-evlog-as-of", "1")])
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT

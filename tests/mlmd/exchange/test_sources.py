@@ -69,7 +69,7 @@ def _another(path: Path) -> None:
 
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda _: None, "there is no such file"),
-    "a folder": (Path.mkdir, "there is no such file"),
+    "a folder": (Path.mkdir, "a folder; a database of ML Metadata is a file"),
     "a text": (
         lambda path: path.write_text("no database at all, but long enough to be looked at" * 9),
         "file is not a database",
