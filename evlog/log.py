@@ -30,7 +30,6 @@ from evlog.errors import (
     ForkedError,
     FutureError,
     LogClosedError,
-    LostRecordsError,
     MissingSegmentError,
     NoLogError,
     ReadOnlyError,
@@ -143,8 +142,8 @@ class Log:
 
     def _open_for_reading(self, acknowledged: int) -> None:
         recovery.check_sealed(self.folder, segment.bases(self.folder), seed=self.seed)
-        if self.refresh() < acknowledged:
-            raise self._lost(acknowledged)
+        self.refresh()
+        self.reach(acknowledged)
 
     def _open_for_writing(self, acknowledged: int) -> None:
         if HEAD_NAME in self.folder.names():
@@ -157,8 +156,7 @@ class Log:
         bases = segment.bases(self.folder)
         if not bases:
             if max(acknowledged, mark.end if mark else 0) > 0:
-                place = self.folder.describe(segment.name_of(0))
-                raise MissingSegmentError("every segment is missing", file=place, position=0, offset=0)
+                raise self._gone()
             self._start_segment(None)
         else:
             recovery.check_sealed(self.folder, bases, seed=self.seed)
@@ -381,6 +379,15 @@ class Log:
             self._lookout.look()
         return self.end
 
+    def reach(self, acknowledged: int) -> None:
+        """Go on to the records that a witness knows to be durable. Raises CorruptLogError where they are not there, whole.
+
+        HEAD is never synced: after a power cut it may not speak of them, until the next opening for writing.
+        """
+        if acknowledged > self.end:
+            self._read_tip(acknowledged)
+            self._lookout.know(acknowledged)
+
     def read(self, start: int, stop: int | None = None, *, sealed: bool = False) -> Iterator[Entry]:
         """Yield the records [start, stop), to the end if `stop` is None.
 
@@ -456,25 +463,39 @@ class Log:
     def tip_at(self, offset: int) -> Tip:
         """Return the tip of the first `offset` records: their tree, its root; walks one segment for it."""
         self._reached(offset)
-        tip = self._read_tip(offset)
-        if tip.end != offset:
-            raise self._lost(offset)
-        return tip
+        return self._read_tip(offset)
+
+    def mark_at_end(self) -> Mark:
+        """Return what HEAD says of the end, or would say, had it not been left behind."""
+        mark = self._mark
+        if mark is not None and mark.end == self.end:
+            return mark
+        active = self._walked_to(self.end)
+        return head.Mark(0, active.tip.end, active.base, active.position, active.tip.time_us, active.tip.prev)
 
     def _read_tip(self, stop: int | None) -> Tip:
-        """Return the tip at `stop`, or as far as the log can be read if None. Raises CorruptLogError for damage before it."""
+        """Return the tip at `stop`, or as far as the log can be read if None. Raises as `_walked_to`."""
+        return self._walked_to(stop).tip if stop or segment.bases(self.folder) else Tip()
+
+    def _walked_to(self, stop: int | None) -> recovery.Active:
+        """Return where `stop` is, or the end of what can be read if None; its file is closed. Raises CorruptLogError where it is not reached."""
         bases = [base for base in segment.bases(self.folder) if stop is None or base <= stop]
         if not bases:
-            return Tip()
+            raise self._gone()
         point = head.read_checkpoint(self.folder, seed=self.seed)
         active = recovery.begin(self.folder, bases, seed=self.seed, writable=False, checkpoint=point, stop=stop)
         try:
             bad = recovery.advance(active, self.folder, seed=self.seed, writable=False, stop=stop)
             if bad is not None:
                 recovery.refuse_damage(active, bad, self.folder, known=stop or 0, seed=self.seed)
-            return active.tip
+            recovery.refuse_loss(active, known=stop or 0)
+            return active
         finally:
             active.file.close()
+
+    def _gone(self) -> CorruptLogError:
+        place = self.folder.describe(segment.name_of(0))
+        return MissingSegmentError("every segment is missing", file=place, position=0, offset=0)
 
     def leaf_prefix(self, offset: int) -> bytes:
         """Return the first 16 bytes of the hash of the leaf before `offset`: names the log's content up to it."""
@@ -489,12 +510,6 @@ class Log:
     def _reached(self, stop: int) -> None:
         if stop > self.end and stop > self.refresh():
             raise FutureError(asked=stop, end=self.end)
-
-    def _lost(self, acknowledged: int) -> CorruptLogError:
-        name = self.folder.describe("")
-        return LostRecordsError(
-            f"the log ends before record {acknowledged}, which was acknowledged", file=name, position=0, offset=self.end
-        )
 
 
 def _trim(active: recovery.Active) -> None:

@@ -10,7 +10,7 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from evlog import head, identity
+from evlog import head, identity, segment
 from evlog.errors import LostRecordsError, ReplacedLogError
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class Lookout:
             self._raw, self.mark = raw, mark
             return self.end
 
+    def know(self, end: int) -> None:
+        """Take it from the caller, who has read them, that so many records are acknowledged: HEAD may be behind."""
+        with self._lock:
+            self.end = max(self.end, end)
+
     def _read(self) -> tuple[bytes, Mark | None]:
         raw, mark = b"", None
         for _ in range(_TRIES):
@@ -76,7 +81,8 @@ class Lookout:
     def _check_goes_on(self, mark: Mark) -> None:
         place = self._folder.describe("")
         if mark.end < self.end:
-            reason = f"the log ends before record {self.end}, which was acknowledged"
-            raise LostRecordsError(reason, file=place, position=0, offset=mark.end)
+            reason = f"the log ends at record {mark.end}, {self.end} were acknowledged"
+            last = self._folder.describe(segment.name_of(mark.base))
+            raise LostRecordsError(reason, file=last, position=mark.position, offset=mark.end)
         if self.mark is not None and mark.end == self.mark.end and mark.prev != self.mark.prev:
             raise ReplacedLogError(f"record {mark.end - 1} is another than before", place=place, offset=mark.end)

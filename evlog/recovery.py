@@ -302,7 +302,7 @@ def settle(
     if bad is not None:
         refuse_damage(active, bad, folder, known=known, durable=durable, seed=seed)
     else:
-        _refuse_loss(active, mark, known=known, durable=durable)
+        refuse_loss(active, mark, known=known, durable=durable)
     _write_again(active.file, durable, active.position)
 
 
@@ -313,7 +313,8 @@ def _durable_before(active: Active, mark: Mark | None) -> int:
     return mark.position if mark.base == active.base else sys.maxsize
 
 
-def _refuse_loss(active: Active, mark: Mark | None, *, known: int, durable: int) -> None:
+def refuse_loss(active: Active, mark: Mark | None = None, *, known: int, durable: int = 0) -> None:
+    """Raise LostRecordsError if the log is known to have held more than what was read, CorruptLogError if another last record."""
     end, size = active.tip.end, active.file.size()
     error: type[CorruptLogError] = LostRecordsError
     if size < active.position or end < known:

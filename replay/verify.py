@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from evlog import actors, codec
-from evlog.errors import EvidenceError
+from evlog.errors import EvidenceError, LostRecordsError
 from evlog.frame import unpack_body
 from evlog.merkle import changes_root
 from evlog.tlog import review
@@ -152,7 +152,6 @@ def verify_view(
     deep: the state that its answers say, and that of every version before, with those of the replay too; stops: offsets, at most the
     end of the log, at which the state of the replay is wanted, besides that of the view.
     """
-    end = log.refresh()
     try:
         view = View.open(views, log.id, bodies, writable=False)
     except ViewError as error:
@@ -165,9 +164,13 @@ def verify_view(
         return _replayed(log, Compared([damage], None, {}), None, stops, progress)
     finally:
         view.close()
-    if look.applied > max(end, log.refresh()):
-        what = f"the view is ahead of the log ({look.applied}, {end}): records are lost"
-        return _replayed(log, Compared([Finding("damage", what, view.path)], None, {}), None, stops, progress)
+    try:
+        log.refresh()
+        log.reach(look.applied)
+    except LostRecordsError as error:
+        what = f"the log ends at record {error.offset}, and {view.path} shows {look.applied}: records are lost"
+        damage = Finding("damage", what, error.file, error.position, error.offset)
+        return _replayed(log, Compared([damage], None, {}), None, stops, progress)
     fresh = View.create(None, log.id, bodies, indexes=False)
     try:
         compared = _replayed(log, Compared([], look.applied, {}), fresh, stops, progress)
@@ -176,8 +179,8 @@ def verify_view(
             findings = [differs("the view", look.applied, view.path, "evlog replay")]
     finally:
         fresh.close()
-    if not findings and look.applied < end:
-        what = f"the view is {end - look.applied} records behind the log; the next put brings it up"
+    if not findings and look.applied < log.end:
+        what = f"the view is {log.end - look.applied} records behind the log; the next put brings it up"
         findings = [Finding("note", what, view.path)]
     return replace(compared, findings=findings)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from evlog import head, identity, segment
@@ -80,7 +80,12 @@ def audit(
     known = max(mark.end if mark else 0, bases[-1] if bases else 0) - since
     tell = _Counted(progress, known).add if progress is not None else None
     with closing(_each(folder, bases, seed=seed, sizes=sizes, jobs=jobs, tell=tell)) as found:
-        _join(folder, found, mark, bases, result, since=since)
+        end, position = _join(folder, found, mark, bases, result, since=since)
+    if not bases:
+        result.faults.append(Fault("damage", "there is no segment", folder.describe(segment.name_of(0)), 0, 0))
+    elif mark is not None and end is not None:
+        file = _file(folder, bases[-1])
+        result.faults += _beside_head(folder, end, mark, Fault("damage", "", file, position, end.end), seed=seed)
     return result
 
 
@@ -129,13 +134,17 @@ def _mark(folder: Folder, seed: int, result: Audit) -> Mark | None:
 
 def _join(
     folder: Folder, found: Iterator[Checked], mark: Mark | None, bases: list[int], result: Audit, *, since: int
-) -> None:
-    """Put the segments together: what each one's header says must be what those before it lead to."""
+) -> tuple[Point | None, int]:
+    """Put the segments together: what each one's header says must be what those before it lead to.
+
+    Return the end of the log, None behind damage, and the position there.
+    """
     at: Point | None = Point() if since == 0 else None  # None where that is not known: behind damage.
-    faults, last = result.faults, Point()
+    faults, last, position = result.faults, Point(), 0
     for one in found:
         result.segments += 1
         result.records += one.records
+        position = one.position
         result.roots |= one.roots
         file, is_last = _file(folder, one.base), one.base == bases[-1]
         result.losses += [Fault("note", loss.what, file, loss.position, loss.offset) for loss in one.losses]
@@ -156,7 +165,7 @@ def _join(
             faults.append(Fault("damage", reason, file, one.position, last.end))
         at = last if one.bad is None else None
     result.root = last.root
-    _end(folder, at, mark, bases, result)
+    return at, position
 
 
 def _file(folder: Folder, base: int) -> str:
@@ -177,15 +186,19 @@ def _acknowledged(mark: Mark, base: int, position: int, offset: int) -> bool:
     return offset < mark.end or (mark.base == base and position < mark.position)
 
 
-def _end(folder: Folder, end: Point | None, mark: Mark | None, bases: list[int], result: Audit) -> None:
-    """Compare the end of the log with HEAD."""
-    name = folder.describe(segment.name_of(bases[-1] if bases else 0))
-    if not bases:
-        result.faults.append(Fault("damage", "there is no segment", name, 0, 0))
-    elif mark is not None and end is not None:
-        if end.end < mark.end:
-            reason = f"the log ends at record {end.end}, {mark.end} were acknowledged"
-            result.faults.append(Fault("damage", reason, name, 0, end.end))
-        elif end.end == mark.end and end.prev != mark.prev:
-            reason = "HEAD speaks of another last record"
-            result.faults.append(Fault("damage", reason, folder.describe(head.NAME), 0, end.end))
+def _beside_head(folder: Folder, end: Point, mark: Mark, at: Fault, *, seed: int) -> list[Fault]:
+    """Return what is to be said of the end of the log beside what HEAD said before it was read. at: a fault there."""
+    if end.end < mark.end:
+        return [replace(at, reason=f"the log ends at record {end.end}, {mark.end} were acknowledged")]
+    file = folder.describe(head.NAME)
+    if end.end == mark.end:
+        return (
+            [] if end.prev == mark.prev else [Fault("damage", "HEAD speaks of another last record", file, 0, end.end)]
+        )
+    now = head.read(folder, seed=seed)
+    if now is None or now.end >= end.end:
+        return []  # They were put meanwhile.
+    behind = (
+        f"HEAD speaks of {now.end} records, {end.end} are there, whole: a power cut leaves it so; the next put mends it"
+    )
+    return [Fault("note", behind, file, 0, now.end)]

@@ -48,20 +48,20 @@ def silent(_what: str, _unit: str) -> AbstractContextManager[Tell | None]:
     return nullcontext()
 
 
-def backup(source: Folder, target: Folder, stage: Stage = silent) -> Outcome:
+def backup(source: Folder, target: Folder, stage: Stage = silent, *, acknowledged: int = 0) -> Outcome:
     """Bring the backup in `target` up to the log in `source`, or begin one.
 
-    stage: given what is being done and the unit of its progress, yields what to tell (done, total). Raises BackupError and its kinds,
-    NoLogError, CorruptLogError for damage in the log or the copy, StorageError.
+    stage: given what is being done and the unit of its progress, yields what to tell (done, total). acknowledged: as in `Log.open`.
+    Raises BackupError and its kinds, NoLogError, CorruptLogError for damage in the log or the copy, StorageError.
     """
     made = datetime.now(UTC)
-    with closing(Log.open(source, writable=False)) as log:
-        mark = head.read(source, seed=log.seed)
-        if mark is None:
+    with closing(Log.open(source, writable=False, acknowledged=acknowledged)) as log:
+        if head.read(source, seed=log.seed) is None:
             raise BackupError(
                 f"{source.describe(head.NAME)}: HEAD is missing or damaged, so how far the log is acknowledged is not known:"
                 " `evlog replay` opens the store for writing, which makes it anew"
             )
+        mark = log.mark_at_end()
         _refuse_store(target)
         with closing(target.lock(LOCK_NAME)) as lock, held(lock):
             return _bring_up(log, mark, target, made, stage)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evlog import identity
 from evlog.author import Author
 from evlog.files import RealFolder, staged
 from evlog.log import Log
@@ -25,7 +24,7 @@ from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store, new_folder
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.moment import Mark
-from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, open_folder
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, open_folder, opened_log
 from replay import erasure
 from replay.asof import offset_of
 
@@ -52,12 +51,14 @@ def backup(settings: Settings, dest: Path) -> None:
     """
     place = find_store(settings)
     source = RealFolder(place / LOG_FOLDER)
-    ident = identity.read(source)  # Before a folder is made for nothing.
+    with closing(opened_log(place)) as log:  # Before a folder is made for nothing.
+        origin, known = log.origin, log.end
     _refuse_no_backup(place, dest)
     note_copy(settings, place, erasure.BACKUP, dest)
     started = time.perf_counter()
-    promises = promises_in(place / TLOG_FOLDER, ident.origin)  # First, so that they are over no more than is copied.
-    done = back_up(source, RealFolder(dest / LOG_FOLDER, create=True), partial(progress_of, settings))
+    promises = promises_in(place / TLOG_FOLDER, origin)  # First, so that they are over no more than is copied.
+    target = RealFolder(dest / LOG_FOLDER, create=True)
+    done = back_up(source, target, partial(progress_of, settings), acknowledged=known)
     made = done.manifest
     signed = put_promises(dest / TLOG_FOLDER, promises, made.end)
     row = {

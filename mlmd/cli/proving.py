@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evlog.log import Log
 from evlog.tlog.checkpoint import UNSIGNED
 from evlog.tlog.evidence import SUFFIX
 from mlmd.changes import in_short
@@ -20,7 +19,7 @@ from mlmd.cli.reading import find_store, store_of
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.things import thing_named
 from mlmd.moment import parse as parse_moment
-from mlmd.opening import LOG_FOLDER
+from mlmd.opening import opened_log
 from mlmd.proofs import make, record_at
 from mlmd.proofs import prove as prove_thing
 
@@ -72,7 +71,7 @@ def proof_of(settings: Settings, thing: str) -> Proof:
         raise Refusal(str(error), "evlog prove '#0' -O FILE", USAGE) from error
     assert isinstance(offset, int), "a text that begins with # names an offset"
     # Without its view, which a backup has not.
-    with closing(Log.open(find_store(settings) / LOG_FOLDER, writable=False)) as log:
+    with closing(opened_log(find_store(settings))) as log:
         return make(log, *record_at(log, offset), sign=True, stage=stage)
 
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from evlog.errors import StorageError
-from evlog.log import Log
 from mlmd.cli.command import command, with_settings
 from mlmd.cli.copies import note_copy
 from mlmd.cli.output import show_one, show_rows, talk
 from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store, settled
 from mlmd.cli.refusal import DAMAGE, REFUSED, Refusal
-from mlmd.opening import LOG_FOLDER, VIEWS_FOLDER
+from mlmd.opening import VIEWS_FOLDER, opened_log
 from projections.errors import ExportError
 from replay import erasure
 from replay import snapshot as snapshots
@@ -24,6 +23,7 @@ from replay.asof import offset_of
 from replay.manifest import ForeignFolderError, SnapshotError
 
 if TYPE_CHECKING:
+    from evlog.log import Log
     from mlmd.cli.settings import Settings
 
 
@@ -42,7 +42,7 @@ def snapshot(settings: Settings, folder: Path, check: bool) -> None:
 
     """
     place = find_store(settings)
-    log = Log.open(place / LOG_FOLDER, writable=False)
+    log = opened_log(place)
     try:
         if check:
             _check(settings, log, folder)

@@ -75,8 +75,8 @@ def test_a_checkpoint_made_while_the_log_is_copied_is_not_over_more_than_the_cop
 ) -> None:
     original = keeping.back_up
 
-    def then_more(*arguments: Any) -> Any:
-        done = original(*arguments)
+    def then_more(*arguments: Any, **named: Any) -> Any:
+        done = original(*arguments, **named)
         put(place, "f")
         return done
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from stores import opened, put, run
 
-from evlog import identity
+from evlog import identity, segment
 from evlog.errors import LostRecordsError, ReplacedLogError
 from evlog.files import RealFolder
 from evlog.tlog import keys
@@ -82,12 +82,21 @@ def test_every_way_into_a_store_that_was_rolled_back_is_told(grown: Path, waterm
         assert (caught.value.offset, "evlog verify" in str(caught.value)) == (OLD, True)
     with pytest.raises(RuntimeError, match=f"{NEW}.* acknowledged"):
         opened(grown)
-    for words in (("status",), ("checkpoint",), ("log",), ("put", "art", "--type", "a")):
+    left = grown.parent / "left"
+    for words in (
+        ("status",),
+        ("checkpoint",),
+        ("log",),
+        ("prove", "#1", "-O", left),
+        ("backup", left),
+        ("snapshot", left),
+    ):
         result = run("-s", grown, *words)
-        if words[0] != "put":
-            assert result.exit_code == 3, (words, result.output)
-            assert str(NEW) in result.stderr, words
-            assert f"offset {OLD}" in result.stderr, words
+        assert result.exit_code == 3, (words, result.output)
+        assert str(NEW) in result.stderr, words
+        place = f"{segment.name_of(0)}: byte {(grown / 'log' / segment.name_of(0)).stat().st_size} (offset {OLD})"
+        assert place in result.stderr, (words, result.stderr)
+        assert not left.exists(), words
     result = run("-s", grown, "serve", "--grpc_port", "0")
     assert (result.exit_code, str(NEW) in result.stderr) == (3, True), result.output
     result = run("-s", grown, "-o", "json", "verify")
@@ -96,6 +105,30 @@ def test_every_way_into_a_store_that_was_rolled_back_is_told(grown: Path, waterm
     assert found
     assert all(str(OLD) in what and str(NEW) in what for what in found)
     assert {path: data for path, data in before.items() if path.read_bytes() != data} == {}, "nothing was changed"
+
+
+@pytest.mark.parametrize("watermark", ["views", "tlog", "anchors"])
+def test_a_head_that_a_power_cut_left_behind_is_no_loss(grown: Path, watermark: str) -> None:
+    """It is never synced; view, checkpoints and anchors may be newer, and what they speak of is there."""
+    shutil.copy(grown.parent / "old" / "log" / "HEAD", grown / "log" / "HEAD")
+    for other in {"views", "tlog", "anchors"} - {watermark}:
+        path = grown / other
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    left = grown.parent / "left"
+    status = run("-s", grown, "-o", "json", "status")
+    assert (status.exit_code, json.loads(status.stdout)["records"]) == (0, NEW), status.output
+    result = run("-s", grown, "verify")
+    assert result.exit_code == 0, result.output
+    assert f"HEAD speaks of {OLD} records, {NEW} are there" in result.stdout
+    backup = run("-s", grown, "-o", "json", "backup", left)
+    assert (backup.exit_code, json.loads(backup.stdout)["records"]) == (0, NEW), backup.output
+    assert run("-s", left, "verify").exit_code == 0
+    for words in (("log", "-n", "1"), ("prove", f"#{NEW - 1}", "-O", left / "proof"), ("checkpoint",)):
+        result = run("-s", grown, *words)
+        assert result.exit_code == 0, (words, result.output)
+    put(grown, "g")
+    result = run("-s", grown, "verify")
+    assert (result.exit_code, "HEAD" in result.stdout) == (0, False), "the put has moved it"
 
 
 def test_the_key_s_memory_is_enough_for_whoever_signs(grown: Path) -> None:
