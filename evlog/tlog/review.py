@@ -74,12 +74,14 @@ def compare(promise: Promise, result: Audit, keys: Sequence[VerifierKey]) -> Ite
         yield Fault("note", "who signed the checkpoint was not checked: name the key with --policy", file, 0, one.size)
     root = result.roots.get(one.size)
     if root is None:
+        damaged = [fault.offset for fault in result.faults if fault.severity == "damage"]
+        end = min([result.records, *damaged])
         reason = (
-            f"the log ends at record {result.records}, the checkpoint is over {one.size}: it was cut, or is an old copy"
-            if not any(fault.severity == "damage" for fault in result.faults)
-            else f"the log can be read up to record {result.records}, the checkpoint is over {one.size}"
+            f"the log can be read up to record {end}, the checkpoint is over {one.size}"
+            if damaged
+            else f"the log ends at record {end}, the checkpoint is over {one.size}: it was cut, or is an old copy"
         )
-        yield Fault("damage", reason, file, 0, result.records)
+        yield Fault("damage", reason, file, 0, end)
     elif root != one.root:
         reason = f"the first {one.size} records are not those that the checkpoint was made for: the log was rewritten"
         yield Fault("damage", reason, file, 0, one.size)

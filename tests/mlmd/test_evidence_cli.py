@@ -415,6 +415,22 @@ def test_verify_refuses_what_is_no_checkpoint_of_this_log(signed: Path) -> None:
     assert any("signature" in one["what"] for one in found)
 
 
+def test_what_a_damaged_log_cannot_bear_out_is_told_up_to_the_damage(tmp_path: Path, small_segments: int) -> None:
+    """Not up to the number of records that can be read: those behind the damage are none of the first."""
+    assert small_segments == 8
+    fine("demo", "--guide", "many")
+    fine("-s", "many", "keys", "new")
+    first = tmp_path / "many" / "log" / SEGMENT
+    fine("-s", "many", "checkpoint")
+    data = bytearray(first.read_bytes())
+    data[data.index(b"path/to/data")] ^= 1
+    first.chmod(0o644)
+    first.write_bytes(data)
+    found = {one["what"]: one["offset"] for one in findings(3, "-s", "many", "verify") if "can be read" in one["what"]}
+    [damaged] = [one["offset"] for one in findings(3, "-s", "many", "verify") if "checksum" in one["what"]]
+    assert found == {f"the log can be read up to record {damaged}, the checkpoint is over 8": damaged}
+
+
 def test_a_log_that_is_gone_beside_its_checkpoint_is_damage(signed: Path) -> None:
     shutil.rmtree(signed / "log")
     shutil.rmtree(signed / "views")
