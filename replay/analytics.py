@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from evlog.errors import LostRecordsError
 from evlog.files import RealFolder
 from projections.duck import database
 from projections.duck.reading import open_view
@@ -17,7 +18,7 @@ from projections.duck.view import HistoryView
 from projections.errors import BusyViewError, ViewError
 from replay.follow import bring_up as apply_up_to
 from replay.gathering import fill
-from replay.verify import Finding, compare_state, differs
+from replay.verify import Finding, compare_state, differs, lost_beside
 from replay.wake import wakes
 
 if TYPE_CHECKING:
@@ -124,12 +125,16 @@ def look(log: Log, views: Path, *, deep: bool = False) -> Look | Finding:
         return Finding("note", f"{none}: {error}", str(views))
     try:
         mark = database.watermark(connection)
-        if path is None or mark.log_id != log.id or mark.applied > _end(log):
+        if path is None or mark.log_id != log.id:
             return Finding("note", none, str(views))
+        _end(log)
+        log.reach(mark.applied)
         return Look(path, mark.applied, database.digest(connection), state_of(connection) if deep else None)
     except ViewError as error:
         what = f"the history view cannot be read: {error}; `evlog replay --view history` makes it anew"
         return Finding("damage", what, str(path))
+    except LostRecordsError as error:
+        return lost_beside(str(path), mark.applied, error)
     finally:
         connection.close()
 
@@ -188,13 +193,19 @@ def shown(log: Log, views: Path) -> Shown | None:
     except ViewError:  # Damaged, of another release, or replaced this very moment.
         return None
     stop = _end(log)  # Now, because another process may have brought the view up a moment ago.
-    return Shown(path, mark.applied, stop - mark.applied) if fits(log, mark, stop) else None
+    return Shown(path, mark.applied, max(0, stop - mark.applied)) if fits(log, mark, stop) else None
 
 
 def fits(log: Log, mark: Watermark, stop: int | None = None) -> bool:
-    """Tell whether a view is of the log's history. stop: how many records the log has, where that is known."""
-    stop = _end(log) if stop is None else stop
-    return mark.log_id == log.id and mark.applied <= stop and log.leaf_prefix(mark.applied) == mark.prev
+    """Tell whether a view is of the log's history. stop: how many records the log has, where that is known.
+
+    Raises LostRecordsError for one that knows of records which the log does not hold: it is the evidence that they are lost.
+    """
+    if mark.log_id != log.id:
+        return False
+    if mark.applied > (_end(log) if stop is None else stop):
+        log.reach(mark.applied)
+    return log.leaf_prefix(mark.applied) == mark.prev
 
 
 def _advance(log: Log, views: Path, stop: int, progress: Progress | None) -> Shown:

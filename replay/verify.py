@@ -168,8 +168,7 @@ def verify_view(
         log.refresh()
         log.reach(look.applied)
     except LostRecordsError as error:
-        what = f"the log ends at record {error.offset}, and {view.path} shows {look.applied}: records are lost"
-        damage = Finding("damage", what, error.file, error.position, error.offset)
+        damage = lost_beside(view.path, look.applied, error)
         return _replayed(log, Compared([damage], None, {}), None, stops, progress)
     fresh = View.create(None, log.id, bodies, indexes=False)
     try:
@@ -183,6 +182,12 @@ def verify_view(
         what = f"the view is {log.end - look.applied} records behind the log; the next put brings it up"
         findings = [Finding("note", what, view.path)]
     return replace(compared, findings=findings)
+
+
+def lost_beside(view: str, applied: int, error: LostRecordsError) -> Finding:
+    """Return the finding that a view knows of records that the log does not hold."""
+    what = f"the log ends at record {error.offset}, and {view} shows {applied}: records are lost"
+    return Finding("damage", what, error.file, error.position, error.offset)
 
 
 def _replayed(

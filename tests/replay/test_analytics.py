@@ -17,6 +17,7 @@ import duckdb
 import pytest
 import records
 
+from evlog.errors import LostRecordsError
 from evlog.log import Log
 from projections.duck import database
 from projections.errors import BusyViewError, ViewError
@@ -122,7 +123,6 @@ def test_a_view_of_another_log_history_or_release_and_a_damaged_one_are_made_ane
 
     spoilt = [
         lambda: change("update watermark set prev = 'x'::blob"),
-        lambda: change("update watermark set applied = 999"),
         lambda: change("update watermark set schema_version = 0"),
         lambda: change("delete from watermark"),
         lambda: change("drop table watermark"),
@@ -135,6 +135,24 @@ def test_a_view_of_another_log_history_or_release_and_a_damaged_one_are_made_ane
         shown = bring_up(log, views)
         assert shown.behind == 0
         check(log, shown)
+
+
+def test_a_view_that_knows_of_more_records_than_the_log_is_evidence_of_loss_until_it_is_made_anew(
+    log: Log, views: Path
+) -> None:
+    path = bring_up(log, views).path
+    connection = duckdb.connect(str(path))
+    connection.execute("update watermark set applied = 999").fetchall()
+    connection.close()
+    with closing(Log.open(log.folder, writable=False)) as reader:
+        for one in (log, reader):
+            with pytest.raises(LostRecordsError, match="ends at record 14, 999 were acknowledged"):
+                bring_up(one, views)
+        (damage,) = verify_view(reader, look(reader, views), {})
+    assert damage.what == f"the log ends at record 14, and {path} shows 999: records are lost"
+    assert (damage.severity, damage.offset, str(damage.file).endswith(".seg")) == ("damage", 14, True)
+    assert rebuild(log, views) == 14
+    check(log, bring_up(log, views))
 
 
 def test_a_rebuild_takes_the_place_of_the_view_and_one_that_fails_leaves_it(
