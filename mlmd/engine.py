@@ -371,8 +371,8 @@ class Engine:
             return
         try:
             view.commit(self.log.leaf_prefix(view.applied))
-        except ViewError:
-            _LOG.exception("the view failed after an append; it catches up before the next call")
+        except ViewError as error:
+            _LOG.warning("what was put is in the log, and the view shows it later: %s", error)
             self._behind = True
 
     def _forget(self) -> None:

@@ -136,7 +136,9 @@ def test_a_failed_sync_fails_the_group_closes_the_writer_and_loses_nothing_ackno
     again.close()
 
 
-def test_a_put_stands_when_the_view_fails_after_the_append(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_put_stands_when_the_view_fails_after_the_append(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     type_id = put_type(engine)
 
     def fail(self: View, prev: bytes) -> None:
@@ -147,6 +149,8 @@ def test_a_put_stands_when_the_view_fails_after_the_append(engine: Engine, monke
     with monkeypatch.context() as patch:
         patch.setattr(View, "commit", fail)
         assert put_artifact(engine, type_id, "durable") == 1
+    assert caplog.messages == ["what was put is in the log, and the view shows it later: no space for 16 bytes"]
+    assert caplog.records[0].exc_info is None, "a full disk is no fault of the program"
     assert names(engine) == ["durable"], "the view catches up before it answers"
     assert put_artifact(engine, type_id, "next") == 2
 
