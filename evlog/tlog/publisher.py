@@ -79,6 +79,7 @@ class Publisher:
             if before is not None:
                 self._check(before, end)
                 if before.checkpoint.size == end and self._stands(before):
+                    _add_to_policy(self._shelf, self._key.verifier)  # It may have been lost.
                     return before
             sealed = max(segment.bases(self._folder), default=0)
             if (before.checkpoint.size if before else 0) < sealed < end:

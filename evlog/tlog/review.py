@@ -40,9 +40,16 @@ def promises_of(place: Path) -> tuple[list[Promise], list[Fault]]:
         if data is None:
             continue
         try:
-            found.append(Promise(file, checkpoints.parse(data)))
+            one = Promise(file, checkpoints.parse(data))
         except EvidenceError as error:
             faults.append(Fault("damage", str(error), file, 0, 0))
+            continue
+        found.append(one)
+        size = one.signed.checkpoint.size
+        if name not in (CHECKPOINT, f"{CHECKPOINTS}/{size}"):
+            faults.append(
+                Fault("damage", f"the checkpoint is over {size} records, its name says another number", file, 0, size)
+            )
     return found, faults
 
 

@@ -17,7 +17,9 @@ from evlog.log import Log
 from evlog.segment import base_of
 from evlog.tlog import anchors, review, tiles
 from evlog.tlog.note import encode64
+from evlog.tlog.publisher import POLICY
 from evlog.upkeep import manifest
+from evlog.upkeep.audit import Fault
 from evlog.upkeep.restore import check
 from evlog.worker import processors
 from mlmd.cli.command import command, with_settings
@@ -95,13 +97,15 @@ def verify(
     named = copies_in(anchor, place) if anchor is not None else []
     anchored, unread = _anchored(place, named)
     kept, faults = review.promises_of(tlog)  # Before the log is read: it only grows, and so do they.
-    keys = read_policy(policy).logs if policy is not None else review.keys_of(tlog)
+    keys, unread_keys = _own_keys(tlog)
+    keys = read_policy(policy).logs if policy is not None else keys
     jobs = jobs or processors()
     started = time.perf_counter()
     with progress_of(settings, "checking the log") as progress:
         report = verify_log(RealFolder(place / LOG_FOLDER), progress, [*named, *anchored, *kept], keys, jobs)
     took_s = time.perf_counter() - started
-    findings = [*report.findings, *report.broken, *(Finding(one.severity, one.reason, one.file) for one in faults)]
+    told = [Finding(one.severity, one.reason, one.file, one.position, one.offset) for one in [*unread_keys, *faults]]
+    findings = [*report.findings, *report.broken, *told]
     with progress_of(settings, "checking the tiles") as progress:
         findings += verify_published(tlog, progress)
     findings += [Finding("note", f"an anchor was not compared: {one}") for one in unread]
@@ -145,6 +149,17 @@ def verify(
         show_rows(settings, rows, ["severity", "what", "file", "segment", "position", "offset"])
     if damaged:
         raise click.exceptions.Exit(DAMAGE)
+
+
+def _own_keys(tlog: Path) -> tuple[list[VerifierKey], list[Fault]]:
+    """Return the keys that the policy of a store names, and what is wrong with it."""
+    try:
+        return review.keys_of(tlog), []
+    except EvidenceError as error:
+        file = str(tlog / POLICY)
+        why = str(error).removeprefix(f"{file}: ")
+        what = f"{why}: put it back from a copy, or remove it, and `evlog checkpoint` names its key anew"
+        return [], [Fault("damage", what, file, 0, 0)]
 
 
 def _backup_findings(settings: Settings, folder: RealFolder, report: Report) -> list[Finding]:
