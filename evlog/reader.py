@@ -101,14 +101,18 @@ class Reader:
         while offset < stop:
             base = self._base_of(offset)
             with closing(self._open(base)) as file:
-                for frame in segment.walk(file, self._position(file, base, offset), seed=self._seed):
+                met, position = self._place(file, base, offset)  # The record that is due, of those walked over too.
+                for frame in segment.walk(file, position, seed=self._seed):
                     if isinstance(frame, BadFrame):
                         if frame.newer:
-                            raise UnknownTagError(frame.reason, offset=offset)
-                        raise CorruptLogError(frame.reason, file=file.name, position=frame.position, offset=offset)
-                    if frame.kind < CONTROL and (frame.offset - base) % segment.INDEX_STEP == 0:
+                            raise UnknownTagError(frame.reason, offset=met)
+                        raise CorruptLogError(frame.reason, file=file.name, position=frame.position, offset=met)
+                    if frame.kind >= CONTROL:
+                        continue
+                    met = frame.offset + 1
+                    if (frame.offset - base) % segment.INDEX_STEP == 0:
                         self._note(frame)
-                    if frame.kind >= CONTROL or frame.offset < offset:
+                    if frame.offset < offset:
                         continue
                     if frame.kind != RECORD:
                         raise UnknownTagError(f"it is a frame of kind {frame.kind}", offset=frame.offset)
@@ -121,8 +125,8 @@ class Reader:
                     if offset == stop:
                         return
                 if not self._continues(base, offset):
-                    reason = f"the segment ends before record {offset}"
-                    raise CorruptLogError(reason, file=file.name, position=file.size(), offset=offset)
+                    reason = f"the segment ends before record {met}"
+                    raise CorruptLogError(reason, file=file.name, position=file.size(), offset=met)
 
     def offset_at(self, time_us: int, stop: int) -> int:
         """Return how many of the first `stop` records were put up to a time."""
@@ -168,21 +172,24 @@ class Reader:
             place = self._folder.describe(name)
             raise MissingSegmentError("the segment is missing", file=place, position=0, offset=base) from None
 
-    def _position(self, file: File, base: int, offset: int) -> int:
-        """Return a position at or before the record's frame from which to walk."""
+    def _place(self, file: File, base: int, offset: int) -> tuple[int, int]:
+        """Return a record at or before this one, and a position from which to walk to it: of its frame, or of what stands before the first."""
         left_offset, left_base, left_position = self._left_at
-        if base == left_base and 0 <= offset - left_offset < segment.INDEX_STEP:
-            return left_position
         step = segment.INDEX_STEP
         indexed = offset - (offset - base) % step
+        if base == left_base and indexed <= left_offset <= offset:
+            return left_offset, left_position
         if indexed == base:
-            return 0
+            return base, 0
         walked = self._walked.get  # Another thread may clear it between two looks.
         if (position := walked(indexed)) is not None:
-            return position
+            return indexed, position
         if (index := self._index_of(file, base)) is not None:
-            return index[(indexed - base) // step]
-        return next(filter(None, map(walked, range(indexed, base, -step))), 0)
+            return indexed, index[(indexed - base) // step]
+        if base == left_base and 0 <= offset - left_offset < step:
+            return left_offset, left_position
+        known = ((one, walked(one)) for one in range(indexed, base, -step))
+        return next(((one, position) for one, position in known if position), (base, 0))
 
     def _index_of(self, file: File, base: int) -> list[int] | None:
         """Return the index in the seal of a segment, None where it has none yet."""

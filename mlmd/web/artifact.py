@@ -52,8 +52,8 @@ def artifact_page(view: View) -> Page:
     artifact = Artifact(metadata, references.artifact_of(metadata, int(named)))
     made, read = _runs(view, artifact, OUTPUTS), _runs(view, artifact, INPUTS)
     graph = _nearest(artifact, made, read)
-    fields = blamed(metadata, artifact.thing)
-    moves = _moves(artifact)
+    fields = blamed(view, artifact.thing, artifact.message)
+    moves = view.where_sound(lambda: _moves(artifact), [])
     facts = {
         **artifact_row(artifact, standing_for(metadata, [artifact.id]).get(artifact.id, [])),
         "thing": name_of(artifact.thing),

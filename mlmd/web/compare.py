@@ -46,7 +46,8 @@ def compare_page(view: View) -> Page:
         return Page("compare.html", "Compare", asked | {"runs": [short_facts(run) for run in runs], "compared": False})
     compared = view.store.compare(*runs)
     graph = compared.lineage()
-    facts = asked | _facts(compared)
+    pairs = list(zip(compared.labels, compared.runs, strict=True))
+    facts = asked | _facts(compared) | {"curves": view.where_sound(lambda: curves.of_runs(pairs), [])}
     return Page(
         "compare.html",
         f"Compare {len(runs):,} runs" if len(runs) > _TWO else f"Compare {' and '.join(compared.labels)}",
@@ -84,7 +85,6 @@ def _facts(compared: Comparison) -> dict[str, Any]:
             {"run": label, "total": len(own), "things": _listed(compared, own)}
             for label, own in zip(compared.labels, alone, strict=True)
         ],
-        "curves": curves.of_runs(list(zip(compared.labels, compared.runs, strict=True))),
         "parallel": parallel.axes_of(compared) if len(compared.runs) > _TWO else None,
     }
 

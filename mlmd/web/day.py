@@ -17,6 +17,7 @@ from mlmd.opening import TLOG_FOLDER
 from mlmd.web.evidence import checkpoint_facts
 from mlmd.web.page import Page
 from replay.asof import first_since
+from replay.reading import Gap, readable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ _LAST: Final = date(9998, 12, 31)
 def day_page(view: View) -> Page:
     """Return the page of a day, in UTC."""
     day = _named(view.named["day"])
-    facts = view.review(lambda log, _, end: _facts(log, end, day)) | {
+    facts = view.review(lambda log, _, end: _facts(view, log, end, day)) | {
         "day": str(day),
         "day_before": str(day - timedelta(1)) if day > _FIRST else None,
         "day_after": str(day + timedelta(1)) if day < _LAST else None,
@@ -54,12 +55,15 @@ def _named(name: str) -> date:
     raise InvalidArgumentError(f"{name[:40]!r} is no day: write it as 2026-03-03, from {_FIRST} on")
 
 
-def _facts(log: Log, end: int, day: date) -> dict[str, Any]:
+def _facts(view: View, log: Log, end: int, day: date) -> dict[str, Any]:
     start, stop = (_first_since(log, end, one) for one in (day, day + timedelta(1)))
     counted = min(stop, start + COUNTED_MAX)
     actors: Counter[str] = Counter()
     calls: Counter[str] = Counter()
-    for one in log.frames(start, counted):
+    for one in readable(log.frames, start, counted):
+        if isinstance(one, Gap):
+            view.miss(one.damage)
+            continue
         envelope, _ = unpack_body(one.body, one.changes)
         said = codec.decode_envelope(envelope, offset=one.offset)
         actors[said.actor] += 1

@@ -39,6 +39,8 @@ _FILES_SHOWN: Final = 200
 def evidence_page(view: View) -> Page:
     """Return the page of what stands for the store."""
     look = view.site.notable.look(view.offset)
+    for gap in look.gaps:
+        view.miss(gap.damage)
     facts = {
         "verified": msgspec.to_builtins(view.site.watch()),
         "notable": look.rows,

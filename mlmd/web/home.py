@@ -43,8 +43,8 @@ def home_page(view: View) -> Page:
         "runs_total": page.total,
         "runs": runs,
         "broken": _broken(view),
-        "calendar": view.site.calendar.bars(view.offset),
-        "since": _since(view) if view["since"] else None,
+        "calendar": view.where_sound(lambda: view.site.calendar.bars(view.offset), None),
+        "since": view.where_sound(lambda: _since(view), None) if view["since"] else None,
     }
     columns = tuple(runs[0]) if runs else ("id", "label", "type", "state")
     return Page(

@@ -27,6 +27,7 @@ from evlog.records import (
 )
 from mlmd.marking import TAINT
 from mlmd.web.trail import entry_facts
+from replay.reading import Gap, readable
 
 if TYPE_CHECKING:
     from evlog.log import Log
@@ -52,10 +53,11 @@ _MAY: Final = re.compile(
 
 
 class Look(NamedTuple):
-    """What was found so far, the newest first, and how many records were read for it."""
+    """What was found so far, the newest first, how many records were read for it, and which of them could not be."""
 
     rows: list[dict[str, Any]]
     read: int
+    gaps: list[Gap]
 
 
 class Notable:
@@ -65,19 +67,23 @@ class Notable:
         self._log = log
         self._lock = Lock()  # Held for what follows.
         self._rows: list[dict[str, Any]] = []
+        self._gaps: list[Gap] = []
         self._read = 0
 
     def look(self, end: int, seconds: float = LOOK_S) -> Look:
-        """Read on for so long at most, to `end` at most; return what was found of the first `end` records. Raises CorruptLogError."""
+        """Read on for so long at most, to `end` at most; return what was found of the first `end` records."""
         with self._lock:
             until = time.monotonic() + seconds
             while self._read < end and time.monotonic() < until:
                 stop = min(end, self._read + 1_024)
-                for frame in self._log.frames(self._read, stop):
-                    if len(self._rows) < _FOUND_MAX and _MAY.search(frame.body):
+                for frame in readable(self._log.frames, self._read, stop):
+                    if isinstance(frame, Gap):
+                        self._gaps.append(frame)
+                    elif len(self._rows) < _FOUND_MAX and _MAY.search(frame.body):
                         self._rows += _rows(Entry(frame.offset, frame.time_us, codec.decode(frame)))
                 self._read = stop
-            return Look([row for row in reversed(self._rows) if row["offset"] < end], min(self._read, end))
+            rows = [row for row in reversed(self._rows) if row["offset"] < end]
+            return Look(rows, min(self._read, end), [gap for gap in self._gaps if gap.start < end])
 
 
 def _rows(entry: Entry) -> list[dict[str, Any]]:

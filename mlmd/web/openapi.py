@@ -43,7 +43,15 @@ _PAGE: Final = {
         "at": {"type": "string", "description": "The moment that was asked for, empty for now."},
         "log": {"type": "string", "description": "The id of the log, hexadecimal."},
         "offset": {"type": "integer", "minimum": 0, "description": "Of so many records it is told."},
-        "root": {"type": "string", "description": "The root of the Merkle tree over them, hexadecimal."},
+        "root": {
+            "type": ["string", "null"],
+            "description": "The root of the Merkle tree over them, hexadecimal; null where the log is damaged before.",
+        },
+        "unread": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Only of a damaged log: why some facts are not known, and null or left out.",
+        },
         "facts": {"type": "object", "description": "What the page shows."},
     },
 }

@@ -26,6 +26,7 @@ from mlmd.web.slow import SLOW_S
 from mlmd.web.view import Param
 from mlmd.web.words import instant
 from projections.sqlite.lookup import Lookup
+from replay.reading import Gap, readable
 from replay.things import provenance_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def ops_page(view: View) -> Page:
             for one in view.site.slowest.newest()
         ],
         "slow_s": SLOW_S,
-        **_notable(log),
+        **_notable(view, log),
         "looked": None if looked is None else [one._asdict() for one in looked],
     }
     table = None if looked is None else Table(Checked._fields, looked)
@@ -203,7 +204,7 @@ def _tokens(view: View) -> dict[str, Any] | None:
     return {"wrong": None, "rows": rows}
 
 
-def _notable(log: Log) -> dict[str, Any]:
+def _notable(view: View, log: Log) -> dict[str, Any]:
     """Return what happened to the store itself, the newest first: imports, recoveries, repairs, erasures.
 
     Of the newest records, as many as are read in a moment: a record may be one put, or a thousand.
@@ -212,7 +213,13 @@ def _notable(log: Log) -> dict[str, Any]:
     end, found = stop, list[dict[str, Any]]()
     while stop > 0 and end - stop < _NOTABLE_SEEN and time.perf_counter() - started < _NOTABLE_S:
         start = max(0, stop - _NOTABLE_STEP)
-        found += reversed([_happened(entry) for entry in log.read(start, stop) if _is_notable(entry)])
+        step: list[dict[str, Any]] = []
+        for one in readable(log.read, start, stop):
+            if isinstance(one, Gap):
+                view.miss(one.damage)
+            elif _is_notable(one):
+                step.append(_happened(one))
+        found += reversed(step)
         stop = start
     return {"notable": found[:_NOTABLE_SHOWN], "notable_seen": end - stop}
 

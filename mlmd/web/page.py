@@ -102,7 +102,8 @@ def as_json(page: Page, view: View) -> bytes:
 
 def told(title: str, facts: Mapping[str, Any], view: View) -> Any:
     """Return what the JSON of a page holds."""
-    return plain({"title": title, "at": view.at, **view.cited, "facts": facts})
+    unread = {"unread": view.unread} if view.unread else {}
+    return plain({"title": title, "at": view.at, **view.cited, **unread, "facts": facts})
 
 
 def as_csv(table: Table) -> bytes:

@@ -62,7 +62,7 @@ def context_page(view: View) -> Page:
         "parents": _relatives(metadata, context.id, "parent"),
         "children": _relatives(metadata, context.id, "children"),
         "links": _lists(context),
-        "fields": blamed(metadata, thing),
+        "fields": blamed(view, thing, context),
         "puts": puts_of(view, thing),
     }
     return Page(

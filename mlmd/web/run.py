@@ -42,7 +42,7 @@ _POINTS: Final = f"{words.POINTS} "  # They are drawn.
 def run_page(view: View) -> Page:
     """Return the page."""
     run = found(view, view.named["id"])
-    history = view.store.history(run.message)
+    history = view.where_sound(lambda: view.store.history(run.message), [])
     events = [_event(list(alike)) for _, alike in groupby(history, key=lambda one: one.by.offset)][::-1]
     inputs, outputs = run.inputs, run.outputs
     graph = lineage(view.store.metadata, name_of(run.thing), up=_HOPS, down=_HOPS, nodes_max=_NODES_MAX)
@@ -50,15 +50,15 @@ def run_page(view: View) -> Page:
         short_facts(run)
         | _said(run)
         | {
-            "first": put_by(history[0].by),
-            "last": put_by(history[-1].by),
+            "first": put_by(history[0].by) if history else None,
+            "last": put_by(history[-1].by) if history else None,
             "reuses": _reused(run),
             "inputs": [_end(one) for one in inputs[:_ENDS_MAX]],
             "outputs": [_end(one) for one in outputs[:_ENDS_MAX]],
             "inputs_total": len(inputs),
             "outputs_total": len(outputs),
             "contexts": _contexts(run),
-            "curves": curves.of_run(run),
+            "curves": view.where_sound(lambda: curves.of_run(run), []),
             "events": events[:_EVENTS_MAX],
             "events_total": len(events),
             "nodes": len(graph.nodes),

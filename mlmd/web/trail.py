@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from evlog.errors import FutureError
+from evlog.errors import CorruptLogError, FutureError
 from mlmd import marks, moment, names
 from mlmd.changes import difference_row, in_short, plain_change
 from mlmd.display.cells import calendar_time, printable
@@ -20,8 +20,8 @@ from mlmd.recorder import words
 from projections.sqlite.lookup import Lookup
 from replay.asof import first_since, offset_of
 from replay.differences import of_record, records_of_types
-from replay.reading import read_backward
-from replay.things import provenance_of
+from replay.reading import Gap, readable_backward
+from replay.things import provenance_of, things_of
 from replay.versions import history, was_there
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Trail:
-    """Records, the newest first. scanned: how many were read for it; go_on: the offset before which there may be more, None where there are none."""
+    """Records, the newest first, and in the place of those that damage hides a row that says so.
+
+    scanned: how many were read for it; go_on: the offset before which there may be more, None where there are none.
+    """
 
     rows: list[dict[str, Any]]
     scanned: int
@@ -69,18 +72,24 @@ class Trail:
 def trail(log: Log, view: View, end: int, wanted: Wanted, limit: int) -> Trail:
     """Return the records that are wanted of the first `end`, `limit` at most. Raises InvalidArgumentError, NotFoundError."""
     start, stop = _range(log, view, end, wanted)
-    if wanted.object:
-        return _life(log, view, start, stop, wanted, limit)
+    thing = _thing(wanted.object) if wanted.object else None
+    if thing is not None:
+        with contextlib.suppress(
+            CorruptLogError
+        ):  # A version cannot be read: as a whole its life is not known, but record by record.
+            return _life(log, view, start, stop, wanted, limit, thing)
     if wanted.type and wanted.type not in view.ask(Lookup.type_names).values():
         raise NotFoundError(f"there is no type {wanted.type!r}")
     scan = _Scan(log, max(start, stop - SCANNED_MAX), stop)
-    asked = (entry for entry in scan.read() if wanted.fits(entry.record.envelope))
+    asked = (entry for entry in scan.read() if wanted.fits(entry.record.envelope) and _is_about(entry, thing))
     found = records_of_types(view, asked, [wanted.type]) if wanted.type else asked
     rows: list[dict[str, Any]] = []
     for entry in found:
+        rows += scan.gaps_after(entry.offset)
         rows.append(record_facts(log, view, entry, _CHANGES_MAX))
-        if len(rows) == limit:
+        if len(rows) >= limit:
             return Trail(rows, scan.read_to, entry.offset if entry.offset > start else None)
+    rows += scan.gaps_after(-1)
     return Trail(rows, scan.read_to, scan.start if scan.start > start else None)
 
 
@@ -89,16 +98,34 @@ class _Scan:
 
     def __init__(self, log: Log, start: int, stop: int) -> None:
         self._log, self.start, self._stop, self.read_to = log, start, stop, 0
+        self._gaps: list[Gap] = []  # Met, and not told yet.
 
     def read(self) -> Iterator[Entry]:
-        for entry in read_backward(self._log, self.start, max(self.start, self._stop)):
-            self.read_to += 1
-            yield entry
+        for one in readable_backward(self._log, self.start, max(self.start, self._stop)):
+            if isinstance(one, Gap):
+                self._meet(one)
+            else:
+                self.read_to += 1
+                yield one
+
+    def _meet(self, gap: Gap) -> None:
+        if self._gaps and self._gaps[-1].start == gap.stop and self._gaps[-1].damage.offset == gap.damage.offset:
+            gap = gap._replace(stop=self._gaps.pop().stop)
+        self._gaps.append(gap)
+
+    def gaps_after(self, offset: int) -> Iterator[dict[str, Any]]:
+        """Yield a row for each gap behind a record that was not told yet."""
+        while self._gaps and self._gaps[0].start > offset:
+            yield _gap_facts(self._gaps.pop(0))
 
 
-def _life(log: Log, view: View, start: int, stop: int, wanted: Wanted, limit: int) -> Trail:
+def _is_about(entry: Entry, thing: Thing | None) -> bool:
+    """Tell whether a record puts or links a thing; of any, where it is None."""
+    return thing is None or any(thing in things_of(change) for change in entry.record.changes)
+
+
+def _life(log: Log, view: View, start: int, stop: int, wanted: Wanted, limit: int, thing: Thing) -> Trail:
     """Return the records that put or linked a thing: the view knows which they are."""
-    thing = _thing(wanted.object)
     if not was_there(view, thing, stop):
         raise NotFoundError(f"there is no {wanted.object} among the first {stop:,} records")
     rows: list[dict[str, Any]] = []
@@ -151,8 +178,28 @@ def entry_facts(entry: Entry) -> dict[str, Any]:
 
 
 def record_facts(log: Log, view: View, entry: Entry, most: int | None = None) -> dict[str, Any]:
-    """Return a record as JSON holds it: its envelope, what it made of what it put, field by field. most: changes of which that is told."""
-    return entry_facts(entry) | _shown(of_record(log, view, entry, most), most, len(entry.record.changes))
+    """Return a record as JSON holds it: its envelope, what it made of what it put, field by field. most: changes of which that is told.
+
+    Where damage hides what was there before, what it put in short.
+    """
+    try:
+        shown = _shown(of_record(log, view, entry, most), most, len(entry.record.changes))
+    except CorruptLogError:
+        shown = _shown([], most)
+    return entry_facts(entry) | shown
+
+
+def _gap_facts(gap: Gap) -> dict[str, Any]:
+    """Return the row that stands for records that cannot be read. hidden: how many."""
+    hidden = gap.stop - gap.start
+    which = f"record {gap.start:,}" if hidden == 1 else f"records {gap.start:,} to {gap.stop - 1:,}"
+    return dict.fromkeys(("time", "actor", "auth", "application", "host", "api", "reason"), "") | {
+        "offset": gap.start,
+        "changes": None,
+        "what": f"{which} cannot be read: {gap.damage}",
+        "hidden": hidden,
+        **_shown([], None),
+    }
 
 
 def whole_facts(log: Log, view: View, entry: Entry) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from evlog.errors import LogError
 from mlmd import moment
-from mlmd.errors import InvalidArgumentError
+from mlmd.errors import DATA_LOSS, InvalidArgumentError, StatusError, status_error
 from mlmd.past import Past, Present
 from mlmd.recorder.store import Store
 from mlmd.serving.tokens import REACHES
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from projections.sqlite.view import View as Rows
 
 _Answer = TypeVar("_Answer")
+_Other = TypeVar("_Other")
 TEXT_MAX: Final = 2_000
 AT: Final = "at"
 DONE: Final = "done"
@@ -94,7 +95,7 @@ COMMON: Final = (
 
 
 class View:
-    """What a page is made from. `store`: pinned, so that all that a page reads is of one moment."""
+    """What a page is made from. `store`: pinned, so that all that a page reads is of one moment. `unread`: why parts of the page are not known."""
 
     def __init__(
         self,
@@ -123,6 +124,7 @@ class View:
         else:
             past = Present(site.engine)
         self._past = past
+        self.unread: list[str] = []
         self.offset = past.offset
         self.store = Store(MetadataStore.over(past))
 
@@ -137,6 +139,22 @@ class View:
     def ask(self, question: Callable[[Lookup], _Answer]) -> _Answer:
         """Return the answer to a question to the serving view, at the moment of the page."""
         return self._past.ask(question)
+
+    def where_sound(self, read: Callable[[], _Answer], otherwise: _Other) -> _Answer | _Other:
+        """Return a part of the page that is read from the log; `otherwise` where the log is damaged there: the page says so, and shows the rest."""
+        try:
+            return read()
+        except (LogError, StatusError) as error:
+            told = status_error(error)
+            if told.error_code != DATA_LOSS:
+                raise
+            self.miss(told)
+            return otherwise
+
+    def miss(self, error: Exception) -> None:
+        """Note why a part of the page is not known."""
+        if str(error) not in self.unread:
+            self.unread.append(str(error))
 
     def close(self) -> None:
         """Let go of the store. What was read stays."""
