@@ -25,7 +25,7 @@ from evlog.records import (
     TypePut,
 )
 from mlmd import names
-from mlmd.display.cells import as_listed
+from mlmd.display.cells import apart, as_listed
 from mlmd.plain import plain
 from replay.things import kind_of
 
@@ -70,15 +70,12 @@ def field_in_words(change: FieldChange) -> str:
     old, new = _in_words(change.old), _in_words(change.new)
     if old == new:  # 1 and "1" and 1.0: the words hide what differs.
         old, new = json.dumps(plain(change.old)), json.dumps(plain(change.new))
-    return f"{change.field} {_cut(old)} → {_cut(new)}"
+    old, new = apart([old, new], _VALUE_MAX)
+    return f"{change.field} {old} → {new}"
 
 
 def _in_words(value: Any) -> str:
     return _UNSET if value is None else as_listed(plain(value)) if value not in ("", [], {}) else json.dumps(value)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _VALUE_MAX else text[: _VALUE_MAX - 1] + "…"
 
 
 def in_short(changes: Sequence[Change]) -> str:

@@ -13,6 +13,7 @@ from mlmd.cli.reading import metadata_of, putting_of
 from mlmd.cli.refusal import REFUSED
 from mlmd.cli.settings import FORMATS, PARQUET, Number
 from mlmd.cli.things import table_rows
+from mlmd.display.cells import apart, as_listed
 from mlmd.recorder.compare import compare as comparison_of
 from mlmd.recorder.impact import impact as impact_of
 from mlmd.recorder.taint import foretell
@@ -48,7 +49,12 @@ def compare(ctx: click.Context, settings: Settings, runs: tuple[str, ...], md: b
     with metadata_of(settings) as store:
         found = comparison_of(store, *runs)
     table = found.table
-    show_rows(settings, table_rows(table), table.columns, table.note)
+    rows = table_rows(table)
+    if settings.form == "table":  # Which cuts long texts: they are shown from where they part.
+        for row in rows:
+            if any(isinstance(row[label], str) for label in found.labels):
+                row.update(zip(found.labels, apart([as_listed(row[label]) for label in found.labels]), strict=True))
+    show_rows(settings, rows, table.columns, table.note)
     if found:
         ctx.exit(REFUSED)
 

@@ -47,7 +47,12 @@ class Card:
         """Return the card as lines of text."""
         lines: list[tuple[str, str]] = [(name, cut(in_words(value), _TEXT_MAX)) for name, value in self._facts()]
         for name, values in self._groups():
-            lines.append((name, "  ".join(f"{printable(key)}={in_words(value)}" for key, value in values.items())))
+            lines.append(
+                (
+                    name,
+                    "  ".join(f"{printable(key)}={cut(in_words(value), _TEXT_MAX)}" for key, value in values.items()),
+                )
+            )
         for name, texts in self.ends.items():
             lines += [("" if at else name, printable(text)) for at, text in enumerate(texts)]
         lines += [(name, printable(text.rstrip().rpartition("\n")[2])) for name, text in self.long.items()]

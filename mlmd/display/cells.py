@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any, Final
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NONE: Final = "-"
 EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -79,5 +83,18 @@ def calendar_time(time_us: int) -> datetime | None:
 
 def cut(text: str, longest: int = CELL_MAX) -> str:
     """Return a text of at most so many characters, with an ellipsis where some are lacking."""
-    text = " ".join(text.split())
+    return _shortened(" ".join(text.split()), longest)
+
+
+def apart(texts: Sequence[str], longest: int = CELL_MAX) -> list[str]:
+    """Return texts that stand beside each other, each of at most so many characters; long ones that begin alike from where they part."""
+    shown = [_shortened(text, longest) for text in texts]
+    if len(set(shown)) == len(set(texts)):
+        return shown
+    alike = sum(1 for _ in takewhile(lambda beside: len(set(beside)) == 1, zip(*texts, strict=False)))
+    start = alike - longest // 3
+    return [_shortened(f"…{text[start:]}", longest) for text in texts] if start > 0 else shown
+
+
+def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"

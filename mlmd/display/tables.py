@@ -14,7 +14,7 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from mlmd.display.cells import cut, in_words, printable
+from mlmd.display.cells import CELL_MAX, apart, cut, in_words, printable
 from projections.errors import MissingLibraryError
 
 if TYPE_CHECKING:
@@ -37,11 +37,15 @@ def library(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns. note: the line below them, such as how many there are in all."""
+    """Rows under named columns. note: the line below them, such as how many there are in all.
+
+    compared: the columns [start, stop) whose values are compared, row by row: long ones are shown from where they part.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     note: str = ""
+    compared: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         """Return how many rows there are here."""
@@ -50,7 +54,7 @@ class Table:
     def __str__(self) -> str:
         """Return aligned columns; of many rows the first ones."""
         shown = self._shown()
-        cells = [self._titles(), *([cut(in_words(value)) for value in row] for row in shown)]
+        cells = [self._titles(), *(self._cells(row, CELL_MAX) for row in shown)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         right = self._numeric()
         lines = [
@@ -68,9 +72,7 @@ class Table:
         """Return a table of HTML without script or outside style."""
         aligned = [f"text-align:{'right' if number else 'left'};{_PADDING}" for number in self._numeric()]
         head = _html_row("th", self._titles(), aligned)
-        body = "".join(
-            _html_row("td", [cut(in_words(value), _HTML_CELL_MAX) for value in row], aligned) for row in self._shown()
-        )
+        body = "".join(_html_row("td", self._cells(row, _HTML_CELL_MAX), aligned) for row in self._shown())
         feet = "<br>".join(map(escape, self._feet()))
         foot = (
             f'<tfoot><tr><td colspan="{max(1, len(self.columns))}" style="text-align:left">{feet}</td></tr></tfoot>'
@@ -103,9 +105,16 @@ class Table:
         """Return a table of GitHub's Markdown."""
         right = self._numeric()
         lines = [list(map(_markdown, self._titles())), ["--:" if number else "---" for number in right]]
-        lines += [[_markdown(cut(in_words(value), _HTML_CELL_MAX)) for value in row] for row in self.rows]
+        lines += [list(map(_markdown, self._cells(row, _HTML_CELL_MAX))) for row in self.rows]
         text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return f"{text}\n\n{_markdown(printable(self.note))}" if self.note else text
+
+    def _cells(self, row: Sequence[Any], longest: int) -> list[str]:
+        texts = [in_words(value) for value in row]
+        cells = [cut(text, longest) for text in texts]
+        start, stop = self.compared
+        cells[start:stop] = apart(texts[start:stop], longest)
+        return cells
 
     def _titles(self) -> list[str]:
         return [printable(str(name)) for name in self.columns]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from mlmd import errors
+from mlmd.display.cells import apart
 from mlmd.kinds import EXECUTION, INPUTS, OUTPUTS
 from mlmd.methods import METHODS
 from mlmd.proto import metadata_store_pb2 as pb
@@ -34,6 +35,7 @@ _encode: Final = msgspec.json.Encoder(order="sorted").encode
 _EXACT: Final = 1 << 53
 _NEAR: Final = 50  # So many earlier runs a miss is compared with.
 _SHOWN: Final = 12
+_VALUE_MAX: Final = 80
 
 Input = tuple[str, str, str]
 """An input as it is compared: role, identity, how a person names it."""
@@ -230,7 +232,8 @@ def _differences(question: Question, run: Run, inputs: Sequence[Input]) -> list[
     for key in sorted(params.keys() | question.params.keys()):
         one, other = params.get(key, _ABSENT), question.params.get(key, _ABSENT)
         if (one is _ABSENT) != (other is _ABSENT) or _encode_one(one) != _encode_one(other):
-            told.append(f"params.{key}: {_value(one)} in {run.label}, {_value(other)} here")
+            there_is, here_is = apart([_value(one), _value(other)], _VALUE_MAX)
+            told.append(f"params.{key}: {there_is} in {run.label}, {here_is} here")
     return told
 
 

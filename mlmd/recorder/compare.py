@@ -78,7 +78,8 @@ class Comparison:
         with_delta = any(one.delta is not None for one in self.differences)
         columns = ["what", "key", *self.labels, *(["delta"] if with_delta else [])]
         rows = [[one.section, one.key, *one.values, *([one.delta] if with_delta else [])] for one in self.differences]
-        return Table(columns, rows, ", ".join([self._count(), *self.parts()]))
+        compared = 2, 2 + len(self.labels)
+        return Table(columns, rows, ", ".join([self._count(), *self.parts()]), compared)
 
     def _count(self) -> str:
         return (
@@ -101,7 +102,7 @@ class Comparison:
         return f"{shown} and {more:,} more" if more > 0 else shown
 
     def __repr__(self) -> str:
-        return "\n".join([str(Table(self.table.columns, self.table.rows)), self._count(), *self.parts()])
+        return "\n".join([str(replace(self.table, note="")), self._count(), *self.parts()])
 
     def _repr_html_(self) -> str:
         graph = self.lineage()

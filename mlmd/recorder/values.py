@@ -115,7 +115,9 @@ def _text(value: str, what: str) -> str:
 
 def _unwrapped(value: Any, what: str) -> Any:
     """Return the plain value of a subclass, a path, or a number of another library. Raises InvalidArgumentError."""
-    for kind in (bool, int, float, str):
+    if isinstance(value, str):
+        return str.__str__(value)  # What it holds: `str(value)` of an enum is the name of its member.
+    for kind in (bool, int, float):
         if isinstance(value, kind):
             return kind(value)
     if isinstance(value, os.PathLike):

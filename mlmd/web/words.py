@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup, escape
 
-from mlmd.display.cells import CELL_MAX, CONTROLS, NONE, cut, in_words, moment_in_words, printable, time_of
+from mlmd.display.cells import CELL_MAX, CONTROLS, NONE, apart, cut, in_words, moment_in_words, printable, time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 NEXT: Final = {
     400: "Change what was asked, or go back.",
@@ -128,6 +128,11 @@ def short(text: Any, longest: int = CELL_MAX) -> str:
     return cut(printable(str(text)), longest)
 
 
+def beside(values: Sequence[Any], longest: int) -> list[str]:
+    """Return values that are compared, each as `short`; where that hides what differs, from where they part."""
+    return apart([" ".join(in_words(one).split()) for one in values], longest)
+
+
 def exact(text: str) -> Markup:
     """Return what a form holds and nobody sees, to be sent back as it is: characters that steer are named, as HTML names them."""
     return Markup(str(escape(text)).translate(_REFERENCES))  # noqa: S704 - it is escaped
@@ -141,5 +146,6 @@ FILTERS: Final = {
     "value": value,
     "text": in_words,
     "cut": short,
+    "apart": beside,
     "exact": exact,
 }

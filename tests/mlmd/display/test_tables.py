@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import Page
 
+from mlmd.display.cells import CELL_MAX, apart
 from mlmd.display.tables import Table
 from projections.errors import MissingLibraryError
 
@@ -152,3 +153,20 @@ def test_what_is_not_installed_is_named_with_what_installs_it(
 
 def _missing(name: str) -> Any:
     raise builtins.ModuleNotFoundError(name=name)
+
+
+def test_long_texts_that_are_compared_are_shown_from_where_they_part() -> None:
+    long = "SELECT a FROM b WHERE c " * 400
+    one, other = f"{long}LIMIT 10", f"{long}LIMIT 20"
+    assert apart([one, other]) != [one, other]
+    shown = apart([one, other])
+    assert [text[-8:] for text in shown] == ["LIMIT 10", "LIMIT 20"]
+    assert all(len(text) <= CELL_MAX and text.startswith("…") for text in shown)
+    assert apart(["a", "b"]) == ["a", "b"]
+    assert apart([one, "b"]) == [f"{one[: CELL_MAX - 1]}…", "b"], "their beginnings tell them apart"
+    assert apart([one, one]) == [f"{one[: CELL_MAX - 1]}…"] * 2
+    table = Table(["key", "run:1", "run:2"], [["query", one, other]], compared=(1, 3))
+    for text in (str(table), table._repr_html_(), table.markdown()):
+        assert "LIMIT 10" in text
+        assert "LIMIT 20" in text
+    assert table.records() == [{"key": "query", "run:1": one, "run:2": other}]

@@ -241,3 +241,14 @@ def test_what_is_tainted_is_not_reused(made: Store) -> None:
     for one in (first, again):
         with pytest.raises(errors.InvalidArgumentError, match="run:3 cannot be used again: m:1, .*label leak"):
             made.reuse(one)
+
+
+def test_a_miss_shows_where_long_values_part_and_is_short(s: Store) -> None:
+    long = "You are a careful helper. " * 4_000
+    with s.run("Ask", params={"prompt": f"{long}Be brief."}):
+        pass
+    told = str(s.cached("Ask", params={"prompt": f"{long}Be kind."}))
+    assert "Be brief.' in run:1" in told
+    assert "Be kind.' here" in told
+    assert len(told) < 250
+    assert len(str(s.get_run("run:1"))) < 1_000, "the card as text cuts them too"

@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -762,3 +763,14 @@ def test_in_process_and_through_a_server_the_same_run_is_the_same_record(tmp_pat
     engine.close()
     assert repr(ours) == repr(theirs)
     assert len(ours) > 10
+
+
+def test_a_text_that_is_an_enum_is_taken_for_what_it_holds(s: Store) -> None:
+    class Kind(str, Enum):  # noqa: UP042 - such as most libraries have, whose str() is the name of the member.
+        LINEAR = "linear"
+
+    with s.run("T", params={"kind": Kind.LINEAR, "some": [Kind.LINEAR]}, tags={"kind": Kind.LINEAR}) as r:
+        r.output("s3://m/1", "Model", name="m", kind=Kind.LINEAR)
+    assert r.params == {"kind": "linear", "some": ["linear"]}
+    assert (r.tags, r.outputs[0].properties["kind"]) == ({"kind": "linear"}, "linear")
+    assert s.cached("T", params={"kind": "linear", "some": ["linear"]})
