@@ -140,5 +140,8 @@ def blame(settings: Settings, thing: str) -> None:
         found = blame_of(store.log, store.view, named, store.end, progress)
     rows = [{"id": one.id, "field": one.field, "value": plain(one.value)} | provenance_row(one.by) for one in found]
     several = ["id"] if len({one.id for one in found}) > 1 else []
+    if settings.form == "table":  # Their ends tell fields apart, and a terminal is narrow.
+        for row in rows:
+            row["field"] = row["field"].removeprefix("custom_properties.")
     columns = [*several, "field", "value", "offset", "time", "actor", "application", "api", "reason"]
     show_rows(settings, rows, columns, f"{len(rows):,} fields")

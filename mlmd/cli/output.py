@@ -20,7 +20,7 @@ import click
 
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.settings import PARQUET
-from mlmd.display.cells import EMPTY, as_listed, calendar_time, cut, printable
+from mlmd.display.cells import EMPTY, as_listed, calendar_time, cut, printable, width_of, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,7 +35,8 @@ NAMED: Final = (
     "tsv",
     "csv",
 )  # Where a row says run:5, to be pasted; in JSON and Parquet it has the number.
-_TIMES: Final = ("time", "created", "updated", "started", "expires")
+_TIMES: Final = ("time", "created", "updated", "started", "expires", "since")
+_COLUMN_MIN: Final = 12
 # What names a row in a further command: art:1, run:2, ctx:3, or a name.
 _NAMES: Final = ("thing", "artifact", "execution", "context", "run", "alias", "mark", "key", "name", "id")
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
@@ -199,13 +200,17 @@ def _lines(name: str, value: Any) -> list[str]:
 
 
 class Table:
-    """An aligned table. Its columns are as wide as the rows that are written first need, and widen for later ones."""
+    """An aligned table. Its columns are as wide as the rows that are written first need, and widen for later ones.
+
+    On a narrow terminal the widest ones are shortened, numbers and times never; where that is not enough, the last columns are left out.
+    """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = columns
-        self._widths = [0] * len(columns)
+        self._widths, self._shown = [0] * len(columns), len(columns)
         self._numeric = [False] * len(columns)
         self._terminal = sys.stdout.isatty()
+        self._room = shutil.get_terminal_size().columns if self._terminal else 0  # 0: as much as is needed.
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write rows, the titles before the first ones."""
@@ -225,16 +230,35 @@ class Table:
             click.echo(self._line(one))
 
     def _widen(self, lines: Sequence[Sequence[str]]) -> None:
-        self._widths = [max([width, *(len(line[at]) for line in lines)]) for at, width in enumerate(self._widths)]
+        self._widths = [max([width, *(width_of(line[at]) for line in lines)]) for at, width in enumerate(self._widths)]
+        if self._room:
+            self._fit()
+
+    def _fit(self) -> None:
+        """Choose how many columns are shown, and shorten the widest of these until all fit."""
+        widths = self._widths
+        fixed = [number or name in _TIMES for number, name in zip(self._numeric, self._columns, strict=True)]
+        least = [width if whole else min(width, _COLUMN_MIN) for width, whole in zip(widths, fixed, strict=True)]
+        self._shown = len(widths)
+        while self._shown > 1 and sum(least[: self._shown]) + self._between() > self._room:
+            self._shown -= 1
+        while (
+            sum(widths[: self._shown]) + self._between() > self._room and widths[: self._shown] != least[: self._shown]
+        ):
+            widths[max(range(self._shown), key=lambda at: (widths[at] > least[at]) * widths[at])] -= 1
+
+    def _between(self) -> int:
+        """Return how much is taken by what stands between the columns, and by the sign that there are more."""
+        return 2 * (self._shown - (self._shown == len(self._widths)))
 
     def _line(self, values: Sequence[str]) -> str:
-        padded = [
-            value.rjust(width) if right else value.ljust(width)
-            for value, width, right in zip(values, self._widths, self._numeric, strict=True)
-        ]
-        text = "  ".join(padded).rstrip()
-        limit = shutil.get_terminal_size().columns if self._terminal else 0
-        return text[: limit - 1] + "…" if limit and len(text) > limit else text
+        padded = []
+        for value, width, right in zip(values[: self._shown], self._widths, self._numeric, strict=False):
+            shown = within(value, width)
+            padding = " " * (width - width_of(shown))
+            padded.append(padding + shown if right else shown + padding)
+        text = "  ".join(padded).rstrip() if self._shown == len(values) else f"{'  '.join(padded)} …"
+        return within(text, self._room) if self._room else text
 
 
 def separated(names: Sequence[str], form: str) -> Callable[[Row], object]:

@@ -9,6 +9,7 @@ import json
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
+from unicodedata import category, east_asian_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ CONTROLS: Final = (
     | dict.fromkeys((0x09, 0x0A, 0x0D), " ")
 )
 _DIGITS: Final = 6
+_NO_WIDTH: Final = ("Mn", "Me", "Cf")
 _SURROGATES: Final = "backslashreplace"  # A lone half of a pair cannot be written to any file.
 
 
@@ -98,3 +100,20 @@ def apart(texts: Sequence[str], longest: int = CELL_MAX) -> list[str]:
 
 def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for the wide characters of East Asia and for emoji, none for what combines."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if east_asian_width(one) in "WF" else category(one) not in _NO_WIDTH for one in text)
+
+
+def within(text: str, width: int) -> str:
+    """Return a text that takes so many columns at most, with an ellipsis where some of it is lacking."""
+    if width_of(text) <= width:
+        return text
+    at, left = 0, width - 1
+    while (left := left - width_of(text[at])) >= 0:
+        at += 1
+    return f"{text[:at]}…"

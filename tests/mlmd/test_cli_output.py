@@ -17,6 +17,8 @@ from commands import run
 
 from mlmd.cli import COMMANDS, cli, grammar
 from mlmd.cli.command import Command
+from mlmd.cli.output import Table, local_time
+from mlmd.display.cells import width_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,3 +211,27 @@ def test_every_error_of_every_command_names_the_next_one(
         told = result.stderr.splitlines()
         assert [one.partition(": ")[0] for one in told[-2:]] == ["evlog", "try"], (line, result.stderr)
         assert "fault of evlog" not in result.stderr, (line, result.stderr)
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+def test_a_narrow_terminal_shows_numbers_and_times_whole_and_every_line_fits(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    rows = [
+        {"field": "模型" * 20, "value": "x" * 300, "offset": 1_234_567, "time": "2026-03-01T09:30:00Z", "actor": "ana"},
+        {"field": "name", "value": "é" * 9 + "e\u0301" * 9, "offset": 3, "time": "2026-03-01T09:30:00Z", "actor": "bo"},
+    ]
+    Table(["field", "value", "offset", "time", "actor"]).write(rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(width_of(line) <= columns for line in lines)
+    title, first, second = lines
+    for name, shown in (("offset", "1234567"), ("time", local_time(rows[0]["time"])), ("actor", "ana")):
+        assert (name in title) == (shown in first), "a column is there, or is not"
+    assert ("actor" in title) == (columns >= 80)
+    assert ("…" in title) == (columns < 80), "that there are more is said"
+    if "offset" in title:
+        at = width_of(first[: first.index("1234567")])
+        assert width_of(second[: second.index("3")]) == at + 6, "wide characters take two columns, accents none"
