@@ -15,6 +15,7 @@ from evlog.log import LOCK_NAME
 from evlog.tlog import anchors, keys
 from evlog.tlog.archive import CHECKPOINT
 from mlmd.opening import BODIES, LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, newest_checkpoint, opened_log
+from mlmd.places import command_of
 from projections.errors import ViewError
 from projections.generations import HISTORY
 from projections.sqlite.view import View
@@ -150,12 +151,12 @@ def _log(place: Path) -> Iterator[Checked]:
                 "quarantine",
                 "note",
                 f"{quarantined:,} files that recovery set aside",
-                f"evlog -s {place} log --api LogRecovered",
+                f"{command_of(place)} log --api LogRecovered",
             )
 
 
 def _view(place: Path) -> Iterator[Checked]:
-    views, replay = place / VIEWS_FOLDER, f"evlog -s {place} replay"
+    views, replay = place / VIEWS_FOLDER, f"{command_of(place)} replay"
     with closing(opened_log(place)) as log:
         try:
             view = fitting(log, View.open(views, log.id, BODIES, writable=False))
@@ -193,14 +194,16 @@ def _signing(place: Path) -> Iterator[Checked]:
         key = keys.read(path, ident.origin)
         yield Checked("key", "ok", f"{path}: {key.verifier.name}")
     else:
-        yield Checked("key", "note", "none here: nothing that this user puts is signed", f"evlog -s {place} keys new")
+        yield Checked(
+            "key", "note", "none here: nothing that this user puts is signed", f"{command_of(place)} keys new"
+        )
     signed = newest_checkpoint(tlog)
     if signed is None:
         yield Checked(
             "checkpoint",
             "note",
             "none: a rewriting of the whole log would not be noticed",
-            f"evlog -s {place} checkpoint",
+            f"{command_of(place)} checkpoint",
         )
         return
     with closing(opened_log(place)) as log:
@@ -208,19 +211,21 @@ def _signing(place: Path) -> Iterator[Checked]:
     age_s = time.time() - (tlog / CHECKPOINT).stat().st_mtime
     told = f"over {signed.size:,} records, {_age(age_s)} old, {uncovered:,} records not covered"
     state = Checked("checkpoint", "ok", told)
-    yield state if uncovered <= 0 else state._replace(state="note", next=f"evlog -s {place} checkpoint")
+    yield state if uncovered <= 0 else state._replace(state="note", next=f"{command_of(place)} checkpoint")
 
 
 def _anchors(place: Path) -> Iterator[Checked]:
     known = anchors.places_of(place)
     if not known:
         yield Checked(
-            "anchors", "note", "no copy of a checkpoint elsewhere", f"evlog -s {place} checkpoint --copy-to PLACE"
+            "anchors", "note", "no copy of a checkpoint elsewhere", f"{command_of(place)} checkpoint --copy-to PLACE"
         )
         return
     found = anchors.newest_of(place, identity.read(RealFolder(place / LOG_FOLDER)))
     for one in found.unread:
-        yield Checked("anchors", "bad", one, f"the place made reachable, or evlog -s {place} checkpoint --forget PLACE")
+        yield Checked(
+            "anchors", "bad", one, f"the place made reachable, or {command_of(place)} checkpoint --forget PLACE"
+        )
     for promise in found.promises:
         yield Checked("anchors", "ok", f"{promise.file}: over {promise.signed.checkpoint.size:,} records")
 

@@ -92,6 +92,13 @@ def is_store(folder: Path) -> bool:
     return (folder / _LOGID).is_file()
 
 
+def command_of(place: object) -> str:
+    """Return how a command that means this store begins, to be pasted into a shell."""
+    import shlex  # noqa: PLC0415 - who asks for help or Tab names no store
+
+    return f"evlog -s {shlex.quote(str(place))}"
+
+
 def found(here: Path | None = None) -> Place | None:
     """Return the store that nobody named, None where there is none. Raises ValueError for a setting that names none."""
     if named := os.environ.get(VARIABLE):

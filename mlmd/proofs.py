@@ -29,6 +29,7 @@ from mlmd.display.cards import Card
 from mlmd.display.cells import calendar_time
 from mlmd.files import read_file, write_file
 from mlmd.opening import TLOG_FOLDER
+from mlmd.places import command_of
 from mlmd.publishing import key_of, publish
 from mlmd.trust import read_actors, trust_of
 from replay.things import things_of
@@ -250,7 +251,7 @@ def _signed_now(place: Path, shelf: FolderShelf, stage: Stage) -> Signed | None:
     if (latest := newest(shelf)) is not None:
         raise EvidenceError(
             f"the newest checkpoint is over {latest.checkpoint.size} records, and here is no key to sign another:"
-            f" ask for `evlog -s {place} checkpoint` where the key is"
+            f" ask for `{command_of(place)} checkpoint` where the key is"
         )
     return None
 

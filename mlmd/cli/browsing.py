@@ -17,7 +17,7 @@ from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.opening import open_folder
-from mlmd.places import is_loopback
+from mlmd.places import command_of, is_loopback
 from mlmd.serving.admission import gate_of
 from mlmd.serving.life import ListenError, told_to_end
 
@@ -40,7 +40,7 @@ def web_server(engine: Engine, name: str, host: str, port: int, tls: TlsFiles | 
     if not is_loopback(host) and (gate is None or gate.is_open()):
         raise Refusal(
             f"{host}: pages are shown beyond this machine to holders of a token alone, and the store has none",
-            f"evlog -s {name} token add NAME --role reader",
+            f"{command_of(name)} token add NAME --role reader",
         )
     place = Path(name) if engine.views is not None else None
     guard = TokenGuard(gate, host, engine.log.id)
@@ -88,7 +88,7 @@ def ui(settings: Settings, **given: Any) -> None:
     except BaseException as error:
         engine.close()
         if isinstance(error, ListenError):
-            raise Refusal(str(error), f"evlog -s {place} ui --port 0") from None
+            raise Refusal(str(error), f"{command_of(place)} ui --port 0") from None
         raise
     if tls is None:
         warn_of_listeners(settings, host)

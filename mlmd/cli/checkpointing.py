@@ -20,6 +20,7 @@ from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import DAMAGE, Refusal
 from mlmd.opening import TLOG_FOLDER
+from mlmd.places import command_of
 from mlmd.publishing import identity_of, key_of, publish
 from mlmd.trust import read_policy
 
@@ -74,7 +75,7 @@ def checkpoint(
         anchors.forget(place, forget)
     key = key_of(place, path)
     if key is None:
-        raise Refusal("there is no key to sign with", f"evlog -s {place} keys new")
+        raise Refusal("there is no key to sign with", f"{command_of(place)} keys new")
     if bool(urls) != (policy is not None):
         raise click.UsageError("witnesses are asked with --witness URL, and their keys stand in --policy POLICY")
     signed = publish(place, key, partial(progress_of, settings))
@@ -127,6 +128,6 @@ def _copy(place: Path, signed: Signed, target: Path) -> Path:
         anchors.check_name(target)
         written = anchors.copy(signed, identity_of(place), target, place / TLOG_FOLDER)
     except ReplacedLogError as error:
-        raise Refusal(error.reason, f"evlog -s {place} verify --since {target}", DAMAGE) from error
+        raise Refusal(error.reason, f"{command_of(place)} verify --since {target}", DAMAGE) from error
     anchors.remember(place, target)
     return written

@@ -15,6 +15,7 @@ from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import Refusal
 from mlmd.opening import LOG_FOLDER
+from mlmd.places import command_of
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -41,7 +42,7 @@ def compress(settings: Settings) -> None:
     if head.read(folder, seed=seed) is None:
         raise Refusal(
             f"{folder.describe(head.NAME)}: HEAD is missing or damaged, so which segment is written to is not known",
-            f"evlog -s {place} replay, which opens the store for writing and makes HEAD anew",
+            f"{command_of(place)} replay, which opens the store for writing and makes HEAD anew",
         )
     started = time.perf_counter()
     with progress_of(settings, "compressing", "bytes") as tell:

@@ -13,7 +13,7 @@ from mlmd.cli.output import in_words, show_rows, talk
 from mlmd.cli.reading import Served, find_store, gets_of, place_of
 from mlmd.cli.refusal import DAMAGE, REFUSED, Refusal, refusal_of
 from mlmd.looking import LOOKS, Checked
-from mlmd.places import Server
+from mlmd.places import Server, command_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,8 +78,8 @@ def _of_store(settings: Settings) -> Iterator[Checked]:
 
 def _wrong(check: str, error: Exception, folder: object) -> Checked:
     """Return what to say of a look that failed."""
-    told = refusal_of(error, f"evlog -s {folder}") or Refusal(
-        f"{type(error).__name__}: {error}", f"evlog -s {folder} verify"
+    told = refusal_of(error, command_of(folder)) or Refusal(
+        f"{type(error).__name__}: {error}", f"{command_of(folder)} verify"
     )
     return Checked(check, "bad", " ".join(told.what.split()), told.hint, told.code == DAMAGE)
 
@@ -92,7 +92,7 @@ def _server(settings: Settings) -> Checked:
             assert isinstance(store, Served), "a server"
             types = store.get("GetArtifactTypes").artifact_types
     except Exception as error:  # noqa: BLE001 - as in _of_store
-        told = refusal_of(error, f"evlog -s {settings.store}") or Refusal(str(error))
+        told = refusal_of(error, command_of(settings.store)) or Refusal(str(error))
         return Checked("server", "bad", f"{settings.store}: {' '.join(told.what.split())}", told.hint)
     took_ms = (time.perf_counter() - started) * 1000
     return Checked("server", "ok", f"{settings.store} answers in {took_ms:.1f} ms, {len(types):,} artifact types")

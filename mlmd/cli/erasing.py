@@ -23,6 +23,7 @@ from mlmd.files import read_file
 from mlmd.names import name_of
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER, acknowledged_by, open_folder
 from mlmd.personal import DECLARE, rules_of
+from mlmd.places import command_of
 from projections.sqlite.lookup import Lookup
 from replay import erasure
 
@@ -148,7 +149,7 @@ def _ask_reason(place: Path, subject: str) -> str:
     if not sys.stdin.isatty():
         what = "why? an erasure cannot be undone, and its reason goes on record"
         named = shlex.quote(subject) if subject else "--lost-keys"
-        raise Refusal(what, f'evlog -s {place} erase {named} --reason "..."', USAGE)
+        raise Refusal(what, f'{command_of(place)} erase {named} --reason "..."', USAGE)
     said: str = click.prompt(f"erase {subject or 'what lost keys sealed'}, for good; why", err=True)
     return said
 

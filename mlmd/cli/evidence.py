@@ -9,6 +9,7 @@ import click
 
 from evlog.tlog import anchors
 from mlmd.cli.refusal import Refusal
+from mlmd.places import command_of
 from mlmd.publishing import identity_of
 from mlmd.trust import read_actors
 
@@ -55,6 +56,6 @@ def copies_in(path: Path, place: Path) -> list[Promise]:
     copies = [anchors.read(one, ident) for one in anchors.copies_at(path, ident)]
     if not copies:
         raise Refusal(
-            f"{path}: there is no checkpoint of {ident.origin} here", f"evlog -s {place} checkpoint --copy-to {path}"
+            f"{path}: there is no checkpoint of {ident.origin} here", f"{command_of(place)} checkpoint --copy-to {path}"
         )
     return copies

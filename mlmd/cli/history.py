@@ -20,6 +20,7 @@ from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import Number, When
 from mlmd.cli.stream import RowStream
 from mlmd.cli.things import provenance_row, record_row, thing_named
+from mlmd.places import command_of
 from projections.sqlite.lookup import Lookup
 from replay.asof import first_since, offset_of
 from replay.differences import records_of_types
@@ -207,11 +208,11 @@ def _life_in_words(differences: list[Difference]) -> list[str]:
 def refuse_unknown_types(store: Store, types: Collection[str]) -> None:
     """Raise Refusal for names that no type bears."""
     if unknown := sorted(set(types) - set(store.ask(Lookup.type_names).values())):
-        raise Refusal(f"there is no type {unknown[0]!r}", f"evlog -s {store.place} types")
+        raise Refusal(f"there is no type {unknown[0]!r}", f"{command_of(store.place)} types")
 
 
 def refuse_unknown(store: Store, thing: Thing) -> None:
     """Raise Refusal for a thing that was not there at the moment the store is looked at."""
     if not was_there(store.view, thing, store.end):
         kind, _ = thing
-        raise Refusal(f"there is no {in_words('', names.name_of(thing))}", f"evlog -s {store.place} {kind}s")
+        raise Refusal(f"there is no {in_words('', names.name_of(thing))}", f"{command_of(store.place)} {kind}s")

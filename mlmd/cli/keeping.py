@@ -25,6 +25,7 @@ from mlmd.cli.reading import find_store, new_folder
 from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, open_folder, opened_log
+from mlmd.places import command_of
 from replay import erasure
 from replay.asof import offset_of
 
@@ -81,17 +82,18 @@ def backup(settings: Settings, dest: Path) -> None:
 def _refuse_no_backup(place: Path, dest: Path) -> None:
     """Raise Refusal for a folder that cannot take a backup of the store."""
     if dest.exists() and not dest.is_dir():
-        raise Refusal(f"{dest}: not a folder", f"evlog -s {place} backup NEW-FOLDER")
+        raise Refusal(f"{dest}: not a folder", f"{command_of(place)} backup NEW-FOLDER")
     if dest.resolve() == place.resolve() or (dest / LOG_FOLDER).resolve() == (place / LOG_FOLDER).resolve():
-        raise Refusal(f"{dest}: this is the store itself", f"evlog -s {place} backup NEW-FOLDER")
+        raise Refusal(f"{dest}: this is the store itself", f"{command_of(place)} backup NEW-FOLDER")
     inside = dest.resolve().parents
     if place.resolve() in inside or dest.resolve() in place.resolve().parents:
         raise Refusal(
-            f"{dest}: a backup inside its store, or around it, is lost with it", f"evlog -s {place} backup NEW-FOLDER"
+            f"{dest}: a backup inside its store, or around it, is lost with it",
+            f"{command_of(place)} backup NEW-FOLDER",
         )
     if dest.is_dir() and not (dest / LOG_FOLDER).is_dir() and any(dest.iterdir()):
         raise Refusal(
-            f"{dest}: the folder is not empty and holds no backup", f"evlog -s {place} backup {dest}/NEW-FOLDER"
+            f"{dest}: the folder is not empty and holds no backup", f"{command_of(place)} backup {dest}/NEW-FOLDER"
         )
 
 
@@ -142,7 +144,9 @@ def restore(settings: Settings, source: Path, dest: Path | None, reason: str | N
         "backup_made": rfc3339(found.made_us),
     }
     show_one(settings, row)
-    talk(settings, f"{time.perf_counter() - started:.2f} s; it was restored, says its log: evlog -s {place} log -n 1")
+    talk(
+        settings, f"{time.perf_counter() - started:.2f} s; it was restored, says its log: {command_of(place)} log -n 1"
+    )
 
 
 def _end_of(folder: RealFolder, found: Manifest, at: Moment | None) -> int:

@@ -14,6 +14,7 @@ from mlmd.cli.evidence import key_option
 from mlmd.cli.output import show_one, talk
 from mlmd.cli.reading import find_store
 from mlmd.cli.refusal import Refusal
+from mlmd.places import command_of
 from mlmd.publishing import identity_of, key_of
 
 if TYPE_CHECKING:
@@ -60,11 +61,11 @@ def keys(settings: Settings, action: str, path: Path | None, actor: str | None, 
     file = path or signing.place_of(log_id)
     if action == "new":
         key = _new(origin, file, agent)
-        talk(settings, f"keep a copy of {file} apart from the store; next: evlog -s {place} checkpoint")
+        talk(settings, f"keep a copy of {file} apart from the store; next: {command_of(place)} checkpoint")
     else:
         found = key_of(place, path)
         if found is None:
-            raise Refusal(f"{file}: there is no signing key for this store", f"evlog -s {place} keys new")
+            raise Refusal(f"{file}: there is no signing key for this store", f"{command_of(place)} keys new")
         key = found.signing
     if action == "policy":
         click.echo(f"log {key.verifier.vkey}\nquorum none")

@@ -21,6 +21,7 @@ from mlmd.filters.short import marked
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind, Node
 from mlmd.names import SHORT
 from mlmd.opening import VIEWS_FOLDER
+from mlmd.places import command_of
 from mlmd.store import ListOptions, OrderByField
 from projections.query import Filter, Listing, OrderBy
 
@@ -133,7 +134,7 @@ def _type_ids(store: Store | Served, kind: Kind, name: str | None) -> list[int] 
         return [None]
     found = [one.id for one in types_of(store, kind) if one.name == name]
     if not found:
-        raise Refusal(f"there is no {kind.name} type {name!r}", f"evlog -s {store.place} types")
+        raise Refusal(f"there is no {kind.name} type {name!r}", f"{command_of(store.place)} types")
     return found
 
 

@@ -19,6 +19,7 @@ from mlmd.cli.reading import store_of
 from mlmd.cli.refusal import REFUSED, USAGE, Refusal
 from mlmd.cli.settings import FORMATS, PARQUET, Decimal, Number
 from mlmd.opening import VIEWS_FOLDER
+from mlmd.places import command_of
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -124,7 +125,7 @@ def sql(
                 told = _show(settings, answer, limit)
     except SqlError as error:
         raise Refusal(
-            str(error), f'evlog -s {store.place} sql "show tables"', USAGE if error.usage else REFUSED
+            str(error), f'{command_of(store.place)} sql "show tables"', USAGE if error.usage else REFUSED
         ) from error
     # What was known at a moment is known whole, or it was refused.
     behind = f", {shown.behind:,} records behind the log" if shown.behind and at is None else ""

@@ -18,7 +18,7 @@ from mlmd.methods import METHODS
 from mlmd.moment import Mark
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, open_folder, opened_log
 from mlmd.past import Past
-from mlmd.places import Server
+from mlmd.places import Server, command_of
 from mlmd.store import MetadataStore
 from projections.sqlite.view import peek
 
@@ -147,7 +147,7 @@ def store_of(settings: Settings) -> Iterator[Store]:
         if opened.replayed:
             talk(
                 settings,
-                f"the view on disk cannot be used, this is a replay in memory: evlog -s {place} replay mends it",
+                f"the view on disk cannot be used, this is a replay in memory: {command_of(place)} replay mends it",
             )
         engine = Engine(opened)
         at = None if settings.at is None else engine.offset_at(settings.at.at)

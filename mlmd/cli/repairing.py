@@ -28,6 +28,7 @@ from mlmd.cli.settings import Number
 from mlmd.engine import Engine
 from mlmd.lost import LOST_FOLDER, set_aside
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, open_folder
+from mlmd.places import command_of
 from mlmd.trust import read_policy
 from projections.sqlite.view import peek
 
@@ -123,7 +124,7 @@ def repair(
         talk(settings, "nothing was changed: the same without --dry-run does it")
     else:
         _make_views(settings, store.place)
-        talk(settings, f"repaired, and on record; next: evlog -s {store.place} verify")
+        talk(settings, f"repaired, and on record; next: {command_of(store.place)} verify")
 
 
 def _rows(mended: Mended) -> list[Row]:
@@ -190,7 +191,7 @@ def accept_loss(
 
 def _loss_of(store: _Damaged) -> Refusal:
     """Return what is told of a loss that nobody accepted yet."""
-    command_line = f"evlog -s {store.place}"
+    command_line = command_of(store.place)
     begun = repairs.read_intent(store.folder)
     loss = begun.loss if begun is not None else None
     try:
@@ -265,9 +266,9 @@ def _log_in(path: Path, place: Path) -> Path:
     """Return the folder of segments in a copy. Raises Refusal where there is none."""
     found = next((one for one in (path / LOG_FOLDER, path) if segment.bases(RealFolder(one))), None)
     if found is None:
-        raise Refusal(f"{path}: there is no segment of a log here", f"evlog -s {place} repair --from COPY")
+        raise Refusal(f"{path}: there is no segment of a log here", f"{command_of(place)} repair --from COPY")
     if found.resolve() == (place / LOG_FOLDER).resolve():
-        raise Refusal(f"{path}: this is the store itself", f"evlog -s {place} repair --from COPY")
+        raise Refusal(f"{path}: this is the store itself", f"{command_of(place)} repair --from COPY")
     return found
 
 

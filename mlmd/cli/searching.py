@@ -145,8 +145,8 @@ def latest(settings: Settings, type_name: str, wanted: str, name: str | None, ev
         except InvalidArgumentError as error:
             raise Refusal(str(error), "evlog latest --help", USAGE) from error
     if found is None:
-        hint = f"-s {settings.store} types" if even else f"latest {shlex.quote(type_name)} --even-tainted"
-        raise Refusal(f"there is no {type_name} that passes", f"evlog {hint}", REFUSED)
+        hint = "types" if even else f"latest {shlex.quote(type_name)} --even-tainted"
+        raise Refusal(f"there is no {type_name} that passes", f"{settings.command} {hint}", REFUSED)
     show_one(settings, {"artifact": name_of(("artifact", found.id))} | node_row(ARTIFACT, found.message))
 
 

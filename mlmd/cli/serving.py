@@ -18,7 +18,7 @@ from mlmd.cli.refusal import Refusal
 from mlmd.cli.settings import Number
 from mlmd.engine import Engine
 from mlmd.opening import open_config, open_folder
-from mlmd.places import is_loopback
+from mlmd.places import command_of, is_loopback
 from mlmd.serving.life import ListenError, told_to_end
 from mlmd.serving.tokens import tokens_of
 
@@ -134,7 +134,7 @@ def serve(settings: Settings, **given: Any) -> None:
             one.stop()
         engine.close()
         if isinstance(error, ListenError):
-            raise Refusal(str(error), f"evlog -s {name} serve --grpc 0") from None
+            raise Refusal(str(error), f"{command_of(name)} serve --grpc 0") from None
         raise
     try:
         with told_to_end() as wait:  # Before anybody knows that the server is there to be ended.
@@ -193,7 +193,7 @@ def _warn_of_strangers(settings: Settings, name: str, engine: Engine, options: O
         if options.tls is None:
             warn_of_listeners(settings, options.host)
     elif options.tls is None or options.tls.ca is None:
-        ask = "" if tokens is None else f"; to ask who calls: evlog -s {name} token add NAME --role writer"
+        ask = "" if tokens is None else f"; to ask who calls: {command_of(name)} token add NAME --role writer"
         talk(settings, f"warning: whoever reaches {options.host} may read and put{ask}")
 
 

@@ -36,9 +36,7 @@ class Settings:
     @property
     def command(self) -> str:
         """Return how a hint begins: so that it means this store, and can be pasted."""
-        import shlex  # noqa: PLC0415 - `evlog --help` gives no hint
-
-        return "evlog" if self.store is None else f"evlog -s {shlex.quote(str(self.store))}"
+        return "evlog" if self.store is None else places.command_of(self.store)
 
 
 class Store(click.ParamType):  # type: ignore[type-arg] # As below.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from mlmd.cli.output import Row, show_one
 from mlmd.cli.progress import progress_of
 from mlmd.cli.refusal import DAMAGE, Refusal
 from mlmd.cli.settings import Number
+from mlmd.places import command_of
 from mlmd.story import BAD, RUNS, record_story
 
 if TYPE_CHECKING:
@@ -25,11 +27,11 @@ _FOLDER: Final = Path("demo-store")
 _ALTERED: Final = "s3://demo/taxi/models/3"
 _NEXT: Final = """
 Now try:
-  evlog -s {folder} status
-  evlog -s {folder} lineage taxi-model:4 --up 4
-  evlog -s {folder} show taxi-model@prod
-  evlog -s {folder} log --by ana
-  evlog -s {folder} diff 1h --type Model
+  {command} status
+  {command} lineage taxi-model:4 --up 4
+  {command} show taxi-model@prod
+  {command} log --by ana
+  {command} diff 1h --type Model
   evlog demo {folder} --tamper"""
 
 
@@ -55,7 +57,9 @@ def demo(settings: Settings, folder: Path, runs: int, guide: bool, tamper: bool)
         raise click.UsageError("--tamper alters the store of pipelines, not that of --guide")
     there = places.is_store(folder)
     if there and not tamper:
-        raise Refusal(f"{folder}: there is a store already", f"evlog -s {folder} status, or evlog demo ANOTHER-FOLDER")
+        raise Refusal(
+            f"{folder}: there is a store already", f"{command_of(folder)} status, or evlog demo ANOTHER-FOLDER"
+        )
     if guide:
         from mlmd.cli.walkthrough import walk  # noqa: PLC0415 - what the other story does not need
 
@@ -70,7 +74,7 @@ def demo(settings: Settings, folder: Path, runs: int, guide: bool, tamper: bool)
     if tamper:
         row |= _tamper(folder, say)
     elif settings.form == "table":
-        say(_NEXT.format(folder=folder))
+        say(_NEXT.format(command=command_of(folder), folder=shlex.quote(str(folder))))
     if settings.form != "table":
         show_one(settings, row)
     if "views" in row and not row["views"]["identical"]:
@@ -119,7 +123,7 @@ def _tamper(folder: Path, say: Say) -> Row:
 
     copy = folder.with_name(f"{folder.name}-tampered")
     if copy.exists():
-        raise Refusal(f"{copy}: it is there already", f"evlog -s {copy} verify")
+        raise Refusal(f"{copy}: it is there already", f"{command_of(copy)} verify")
     done = tampered_copy(folder, copy, _ALTERED)
     if done is None:
         raise Refusal(
@@ -128,5 +132,5 @@ def _tamper(folder: Path, say: Say) -> Row:
     say(f"In the copy {copy}, record #{done.offset} says {done.new} in place of {done.old}.")
     say("One byte was changed, and the frame's checksums were made right again, as one who knows the format would.")
     say(f"Record #{done.offset + 1} holds a hash of what #{done.offset} said when it was put.")
-    say(f"\nNow try:\n  evlog -s {copy} verify")
+    say(f"\nNow try:\n  {command_of(copy)} verify")
     return {"tampered": str(copy), "offset": done.offset, "file": str(done.file), "old": done.old, "new": done.new}

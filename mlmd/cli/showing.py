@@ -18,6 +18,7 @@ from mlmd.cli.typelist import type_rows
 from mlmd.convert import ARMS
 from mlmd.kinds import ARTIFACT, CONTEXT, EXECUTION, Kind
 from mlmd.names import SHORT
+from mlmd.places import command_of
 from replay.versions import history
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def show(settings: Settings, thing: str) -> None:
         if thing.startswith("type:"):
             rows = [row for row in type_rows(store) if row["name"] == thing.removeprefix("type:")]
             if not rows:
-                raise Refusal(f"there is no type {thing.removeprefix('type:')!r}", f"evlog -s {store.place} types")
+                raise Refusal(f"there is no type {thing.removeprefix('type:')!r}", f"{command_of(store.place)} types")
             if settings.form == "id":
                 rows = [{"thing": thing}]
             if len(rows) == 1:
@@ -71,7 +72,7 @@ def node_in_full(store: Store | Served, kind: Kind, number: int) -> Row:
     """Return a node with its events, links and, where the log is at hand, versions. Raises Refusal where there is none."""
     found = getattr(store.get(f"Get{kind.plural.capitalize()}ByID", **{f"{kind.name}_ids": [number]}), kind.plural)
     if not found:
-        raise Refusal(f"there is no {SHORT[kind.name]}:{number}", f"evlog -s {store.place} {kind.plural}")
+        raise Refusal(f"there is no {SHORT[kind.name]}:{number}", f"{command_of(store.place)} {kind.plural}")
     row = node_row(kind, found[0])
     row["property_types"], row["custom_property_types"] = (
         forms_of(found[0].properties),

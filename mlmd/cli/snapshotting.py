@@ -16,6 +16,7 @@ from mlmd.cli.progress import progress_of
 from mlmd.cli.reading import find_store, settled
 from mlmd.cli.refusal import DAMAGE, REFUSED, Refusal
 from mlmd.opening import VIEWS_FOLDER, opened_log
+from mlmd.places import command_of
 from projections.errors import ExportError
 from replay import erasure
 from replay import snapshot as snapshots
@@ -50,7 +51,7 @@ def snapshot(settings: Settings, folder: Path, check: bool) -> None:
             note_copy(settings, place, erasure.SNAPSHOT, folder)
             _take(settings, log, place / VIEWS_FOLDER, folder)
     except (SnapshotError, ExportError, StorageError) as error:
-        _refuse(error, f"evlog -s {place}")
+        _refuse(error, command_of(place))
     finally:
         log.close()
 

@@ -15,6 +15,7 @@ from mlmd.cli.reading import new_folder
 from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, open_folder
+from mlmd.places import command_of
 
 if TYPE_CHECKING:
     from mlmd.cli.settings import Settings
@@ -38,7 +39,7 @@ def init(settings: Settings, folder: Path | None) -> None:
     """
     place = folder or new_folder(settings) or _unnamed(Path())
     if places.is_store(place):
-        raise Refusal(f"{place}: there is a store already", f"evlog -s {place} status")
+        raise Refusal(f"{place}: there is a store already", f"{command_of(place)} status")
     if place.is_dir() and not {entry.name for entry in place.iterdir()} <= {LOG_FOLDER, VIEWS_FOLDER, TLOG_FOLDER}:
         raise Refusal(f"{place}: the folder is not empty and holds no store", "evlog init NEW-FOLDER")
     with suppress(FileExistsError, NotADirectoryError):  # Opening tells what is wrong.
@@ -47,4 +48,4 @@ def init(settings: Settings, folder: Path | None) -> None:
     row = {"store": str(place), "log_id": engine.log.id.hex(), "records": engine.log.end}
     engine.close()
     show_one(settings, row)
-    talk(settings, f"next: evlog -s {place} status, or mlmd.MetadataStore with sqlite.filename_uri = {str(place)!r}")
+    talk(settings, f"next: {command_of(place)} status, or mlmd.MetadataStore with sqlite.filename_uri = {str(place)!r}")

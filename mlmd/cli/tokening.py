@@ -18,6 +18,7 @@ from mlmd.cli.refusal import Refusal
 from mlmd.engine import Engine
 from mlmd.errors import AlreadyExistsError, NotFoundError
 from mlmd.opening import open_folder
+from mlmd.places import command_of
 from mlmd.serving import access, tokens
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _uses(settings: Settings, name: str | None, limit: int) -> None:
     place = find_store(settings)
     found = access.last_uses(place, limit, name)
     rows = ({column: getattr(use, column) for column in _USES} for use in found.uses)
-    footer = f"reads, and what was refused, the newest first; puts are in the log: evlog -s {place} log"
+    footer = f"reads, and what was refused, the newest first; puts are in the log: {command_of(place)} log"
     show_rows(
         settings,
         rows,
@@ -160,7 +161,7 @@ def _listed(place: Path) -> Iterator[None]:
     try:
         yield
     except (AlreadyExistsError, NotFoundError) as error:
-        raise Refusal(error.message, f"evlog -s {place} token ls") from error
+        raise Refusal(error.message, f"{command_of(place)} token ls") from error
 
 
 def _engine(settings: Settings, place: Path, reason: str | None) -> Engine:

@@ -14,6 +14,7 @@ from mlmd.cli.things import type_row
 from mlmd.convert import unframed
 from mlmd.kinds import KINDS, SYSTEM_TYPE_NAMES
 from mlmd.names import TYPE, name_of
+from mlmd.places import command_of
 
 if TYPE_CHECKING:
     from mlmd.cli.reading import Store
@@ -38,7 +39,7 @@ def types(settings: Settings, name: str | None, system: bool) -> None:
         place = store.place
     shown = [row for row in rows if (row["name"] == name if name else system or row["name"] not in SYSTEM_TYPE_NAMES)]
     if name and not shown:
-        raise Refusal(f"there is no type {name!r}", f"evlog -s {place} types")
+        raise Refusal(f"there is no type {name!r}", f"{command_of(place)} types")
     for row in shown if settings.form == "id" else ():
         row["thing"] = name_of((TYPE, row["name"]))
     columns = ["id", "kind", "name", "version", "base_type", "properties", "nodes"]

@@ -14,6 +14,7 @@ from mlmd.cli.things import provenance_row
 from mlmd.demo import SQL_QUESTIONS, ask, record_workflow
 from mlmd.engine import Engine
 from mlmd.opening import BODIES, VIEWS_FOLDER
+from mlmd.places import command_of
 from mlmd.plain import plain
 from mlmd.recorder.opening import open_metadata
 from projections.errors import MissingLibraryError
@@ -57,8 +58,8 @@ def walk(settings: Settings, folder: Path) -> None:
         store.close()
     if settings.form != "table":
         show_one(settings, row)
-    say(f"\nNow try:\n  evlog -s {folder} status\n  evlog -s {folder} show art:{ids.model}")
-    say(f"  evlog -s {folder} log run:{ids.run}\n  evlog -s {folder} diff '#3'\n  evlog -s {folder} verify")
+    say(f"\nNow try:\n  {command_of(folder)} status\n  {command_of(folder)} show art:{ids.model}")
+    say(f"  {command_of(folder)} log run:{ids.run}\n  {command_of(folder)} diff '#3'\n  {command_of(folder)} verify")
     if not row["views"]["identical"]:
         raise click.exceptions.Exit(DAMAGE)
 
@@ -119,7 +120,7 @@ def _ask_in_sql(store: MetadataStore, folder: Path, ids: Workflow, say: Say) -> 
         answer = sql(store, query)
         rows = [dict(zip(answer.columns, map(_shown, row), strict=True)) for row in answer.fetchall()]
         indented = query.replace("\n", "\n      ")
-        say(f'\n  {words}\n    evlog -s {folder} sql "{indented}"')
+        say(f'\n  {words}\n    {command_of(folder)} sql "{indented}"')
         for row in rows:
             say(f"      {'  '.join(f'{name} {value}' for name, value in row.items())}")
         asked.append({"question": words, "sql": query, "answer": rows})

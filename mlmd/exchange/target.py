@@ -19,6 +19,7 @@ from evlog.log import Log
 from evlog.records import ForeignRowKept, Record
 from mlmd.exchange.errors import DivergedError, TargetError
 from mlmd.opening import BODIES, LOG_FOLDER, VIEWS_FOLDER, open_folder
+from mlmd.places import command_of
 from projections.projector import catch_up
 from projections.sqlite import database
 from projections.sqlite.view import View
@@ -83,7 +84,7 @@ class Target:
                 raise DivergedError(
                     f"{self.folder}: the store has records of its own, the first is #{entry.offset} ({envelope.api} by"
                     f" {envelope.actor}): a database is imported into a new store, or into one that nobody else puts into",
-                    f"evlog -s NEW-FOLDER import SOURCE, or evlog -s {self.folder} log",
+                    f"evlog -s NEW-FOLDER import SOURCE, or {command_of(self.folder)} log",
                 )
             self.kept.update(mark_of(change) for change in entry.record.changes if isinstance(change, ForeignRowKept))
             if progress is not None and entry.offset % 100 == 0:

@@ -19,6 +19,7 @@ from mlmd import __version__
 from mlmd.display.tables import Table
 from mlmd.looking import LOOKS, Checked
 from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, anchored_size, newest_checkpoint
+from mlmd.places import command_of
 from mlmd.serving.tokens import TokensError, tokens_of
 from mlmd.web.page import Page
 from mlmd.web.records import by
@@ -244,5 +245,5 @@ def _looked(check: str, looks: Callable[[Path], Iterator[Checked]], place: Path)
         yield from looks(place)
     except Exception as error:  # noqa: BLE001 - as above
         yield Checked(
-            check, "bad", f"{type(error).__name__}: {' '.join(str(error).split())}", f"evlog -s {place} doctor"
+            check, "bad", f"{type(error).__name__}: {' '.join(str(error).split())}", f"{command_of(place)} doctor"
         )

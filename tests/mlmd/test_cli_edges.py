@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -358,3 +359,16 @@ def test_a_short_command_on_a_terminal_draws_nothing(made: Path) -> None:
         assert os.read(terminal, 1000) == b""
     os.close(terminal)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("show", "run:9"), ("latest", "Nope"), ("keys", "show"), ("lineage", "nope"), ("init",), ("types", "Nope")],
+)
+def test_the_next_command_can_be_pasted_wherever_the_store_lies(tmp_path: Path, words: tuple[str, ...]) -> None:
+    place = tmp_path / "our store's"
+    assert run("-s", place, "init").exit_code == 0
+    result = run("-s", place, *words)
+    assert result.exit_code != 0
+    next_command = result.stderr.partition("try: ")[2]
+    assert shlex.split(next_command)[:3] == ["evlog", "-s", str(place)]
