@@ -17,6 +17,7 @@ from mlmd.recorder.aliases import label_of, own_name
 from mlmd.recorder.references import execution_of
 from mlmd.recorder.rows import noted
 from mlmd.recorder.things import Run
+from replay.things import same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -186,8 +187,8 @@ def _inputs(run: Run) -> dict[tuple[str, str], Any]:
 
 
 def _same(values: Sequence[Any]) -> bool:
-    first = values[0]
-    return all(type(one) is type(first) and (one == first or (one != one and first != first)) for one in values)  # noqa: PLR0124 - NaN is NaN
+    first, *others = values
+    return all(same(one, first) for one in others)
 
 
 def _with_delta(one: Difference) -> Difference:

@@ -35,6 +35,11 @@ def rows(found: Any) -> list[tuple[Any, ...]]:
     return [(one.section, one.key, *one.values) for one in found.differences]
 
 
+def test_what_python_holds_equal_within_a_struct_differs(store: MetadataStore) -> None:
+    found = compare(store, *two(store, {"p.options": Struct({"deep": [1]})}, {"p.options": Struct({"deep": [True]})}))
+    assert [(one.key, one.values[1]) for one in found.differences] == [("options", {"deep": [True]})]
+
+
 def test_only_what_differs_is_told_and_the_rest_counted(store: MetadataStore) -> None:
     first, second = two(
         store,
