@@ -232,7 +232,7 @@ class _Parser:
             operand = self._expression(_OR)
             self._need("AS")
             to = self._token
-            if to.kind is not Is.WORD:
+            if to.kind not in (Is.WORD, Is.QUOTED):
                 raise self._unexpected()
             self._index += 1
             self._need(")")
