@@ -290,6 +290,10 @@ def _refuse_foreign(place: Path, *, create: bool) -> None:
                 )
         raise OpenError(f"{place}: file is not a database: an evlog store is a folder")
     if not place.exists():
+        if place.is_symlink():
+            raise OpenError(
+                f"{place}: unable to open database file: it is a link to {place.readlink()}, which is not there"
+            )
         if (above := next((one for one in place.parents if one.is_file()), None)) is not None:
             raise OpenError(f"{place}: unable to open database file: {above} is a file: name a folder elsewhere")
         if not create:

@@ -102,6 +102,12 @@ def test_a_store_that_is_not_there_is_made_only_if_the_mode_says_so(tmp_path: Pa
     assert not (tmp_path / "absent").exists()
 
 
+def test_a_link_to_what_is_not_there_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("away")
+    with pytest.raises(OpenError, match="link: unable to open database file: it is a link to away, which is not there"):
+        MetadataStore(config(tmp_path / "link"))
+
+
 def test_folders_above_are_not_made(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="unable to open database file"):
         MetadataStore(config(tmp_path / "no" / "such" / "store"))
