@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import random
@@ -19,6 +20,7 @@ import records
 
 from evlog.errors import LostRecordsError
 from evlog.log import Log
+from evlog.records import Struct
 from projections.duck import database
 from projections.errors import BusyViewError, ViewError
 from replay import analytics
@@ -191,6 +193,20 @@ def test_a_view_is_verified_against_a_replay(log: Log, views: Path) -> None:
     assert verify_view(log, look(log, views), {}) == []
 
 
+def test_a_view_is_verified_whatever_its_properties_are_called(log: Log, views: Path) -> None:
+    properties = {"acc": 0.5, "ACC": "x", "": 1, "a\0b": True, "deep": Struct({"k": {"z": 1.0, "Z": math.nan}})}
+    records.append(log, [records.record(records.artifact(log.end, properties=properties))])
+    path = bring_up(log, views).path
+    assert verify_view(log, look(log, views), {}) == []
+    connection = duckdb.connect(str(path))
+    changed = (
+        """update artifacts set properties = '{"acc":0.5,"ACC":"y"}'::json::variant where valid_from_offset = 14"""
+    )
+    assert connection.execute(changed).fetchall() == [(1,)]
+    connection.close()
+    assert [damage.severity for damage in verify_view(log, look(log, views), {})] == ["damage"]
+
+
 def test_a_folder_that_cannot_be_written_shows_what_there_is(
     log: Log, views: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +243,7 @@ def test_many_at_once_make_one_whole_view(log: Log, views: Path) -> None:
 import sys
 from pathlib import Path
 from evlog.log import Log
+from evlog.records import Struct
 from replay.analytics import bring_up
 log = Log.open(Path(sys.argv[1]) / "log", writable=False)
 print(bring_up(log, Path(sys.argv[1]) / "views").behind)
@@ -244,6 +261,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from evlog.log import Log
+from evlog.records import Struct
 from projections.duck.view import HistoryView
 from replay import analytics
 HistoryView.batch_records = 7
