@@ -3,7 +3,8 @@
 A name of MLMD may be any text, DuckDB knows no upper and lower case in names, and several types may share a name. So the first type
 that bears a name gets `type_<name>`; one that differs from it in kind, or in upper and lower case alone, `type_<name>_<kind>`, and if
 that is taken too, `type_<name>_<id>`. All versions of a type are rows of one view. A property that is called like a field, or as
-another but for upper and lower case, is the column `property_<name>`. Names once given stay, whatever is registered later.
+another but for upper and lower case, is the column `property_<name>`. Names once given stay, whatever is registered later: a type or
+property that was there first is named first.
 """
 
 from __future__ import annotations
@@ -23,20 +24,25 @@ _FIELDS: Final = {
 }
 _LAST: Final = ("type_version", "custom_properties")
 _SQL_TYPES: Final = {"INT": "bigint", "DOUBLE": "double", "STRING": "varchar", "BOOLEAN": "boolean"}
+# By name and kind, the first first; of the properties, those that were declared first take their names first.
 _TYPES: Final = """
-select kind, name, list(id order by id), list(version order by id), list(properties order by id), max(valid_from_offset)
-from types where valid_to_offset is null group by kind, name order by min(id)
+with declared as (select kind, name, valid_from_offset, unnest(map_keys(properties)) as property from types),
+known as (select kind, name, property, min(valid_from_offset) as since from declared group by all),
+aged as (select kind, name, list(property order by since, property) as properties from known group by all)
+select kind, name, list(id order by id), list(version order by id), list(t.properties order by id),
+    coalesce(any_value(aged.properties), []), max(valid_from_offset)
+from types t left join aged using (kind, name) where valid_to_offset is null group by kind, name order by min(id)
 """
 
 
 def make_views(connection: duckdb.DuckDBPyConnection, since: int) -> None:
     """Make the views of types anew that were put by the record `since` or a later one."""
     names: set[str] = set()
-    for kind, name, ids, versions, declared, put in connection.execute(_TYPES).fetchall():
+    for kind, name, ids, versions, declared, properties, put in connection.execute(_TYPES).fetchall():
         view = free(names, f"type_{name}", f"type_{name}_{kind}", f"type_{name}_{ids[0]}")
         if put < since:
             continue
-        columns = _columns(kind, ids, versions, _merged(declared))
+        columns = _columns(kind, ids, versions, _merged(declared, properties))
         selected = ", ".join(f"{value} as {quoted(column)}" for column, value, _ in columns)
         listed = ", ".join(map(str, ids))
         made = f"select {selected} from {kind}s where valid_to_offset is null and type_id in ({listed})"
@@ -56,13 +62,13 @@ def make_views(connection: duckdb.DuckDBPyConnection, since: int) -> None:
 def _columns(
     kind: str, ids: list[int], versions: list[str | None], properties: dict[str, str]
 ) -> list[tuple[str, str, str]]:
-    """Return name, value and comment of each column."""
+    """Return name, value and comment of each column. properties: in the order in which they take their names."""
     fields = _FIELDS[kind]
     columns = [(field, field, f"{kind}s.{field}") for field in fields]
     taken = {*fields, *_LAST}
-    for key, declared in properties.items():
-        column = free(taken, *([key] if key else []), f"property_{key}")
-        value = _as_declared(f"properties[{text(key)}]", declared)
+    named = {key: free(taken, *([key] if key else []), f"property_{key}") for key in properties}
+    for key, declared in sorted(properties.items()):
+        column, value = named[key], _as_declared(f"properties[{text(key)}]", declared)
         columns.append(
             (column, value, f"Property {key} of the type: {declared or 'not the same in all its versions'}.")
         )
@@ -90,13 +96,13 @@ def _as_declared(value: str, declared: str) -> str:
     return f"coalesce(try_cast(try_cast({value} as ubigint) as bigint), {cast})"
 
 
-def _merged(declared: Iterable[dict[str, str]]) -> dict[str, str]:
+def _merged(declared: Iterable[dict[str, str]], order: Iterable[str]) -> dict[str, str]:
     """Return the properties of all versions of a type, by name; one that they declare differently stays a variant."""
     merged: dict[str, str] = {}
     for properties in declared:
         for key, form in properties.items():
             merged[key] = form if merged.get(key, form) == form else ""
-    return dict(sorted(merged.items()))
+    return {key: merged[key] for key in order if key in merged}
 
 
 def free(taken: set[str], *wanted: str) -> str:

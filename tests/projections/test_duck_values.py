@@ -162,6 +162,21 @@ def test_a_view_follows_its_type() -> None:
     view.close()
 
 
+def test_a_property_that_comes_later_takes_no_column_of_another() -> None:
+    kept = {"acc": "DOUBLE", "Uri": "STRING"}
+    more = {"ACC": "STRING", "property_Uri": "STRING", "URI": "STRING", "Lr": "INT"}
+    put = {"acc": 0.5, "Uri": "u", "ACC": "x", "property_Uri": "p", "URI": "v", "Lr": 1}
+    view = history(
+        records.record(ArtifactTypePut(id=1, name="M", properties=kept)),
+        records.record(ArtifactTypePut(id=1, name="M", properties=more | kept)),
+        records.record(ArtifactTypePut(id=1, name="M", properties=more | kept | {"LR": "INT"})),
+        records.record(records.artifact(1, properties=put | {"LR": 2})),
+    )
+    assert rows(view, "select acc, property_Uri, Lr, property_ACC, property_LR from type_M") == [(0.5, "u", 1, "x", 2)]
+    assert rows(view, "select property_property_Uri, property_URI_2 from type_M") == [("p", "v")]
+    view.close()
+
+
 HOSTILE = ['a"; drop table artifacts; --', "a.b", "", " ", "é\n", "select", "x\0y", "type_A", "a" * 500, "it's"]
 
 
