@@ -31,6 +31,7 @@ SENTINEL: Final = f"the text {NULL_TEXT}, which makes ML Metadata fail: left out
 LOOKS_LIKE_STRUCT: Final = f"a text that begins with {STRUCT_PREFIX}, which ML Metadata takes for a struct: left out"
 NO_TYPE_URL: Final = "a proto without type_url, which makes ML Metadata fail: left out"
 DIGITS: Final = f"a double of which ML Metadata reads {_DIGITS} digits: written in full"
+ZERO: Final = "a negative zero, which SQLite keeps as a zero: written so"
 NUL: Final = "a text with a NUL, at which ML Metadata ends it: written in full"
 NULL_FIELD: Final = f"the text {NULL_TEXT}, which ML Metadata reads as not set: written as it is"
 
@@ -105,6 +106,8 @@ def _double(value: float, about: str, note: Note) -> Row | None:
         return None
     if float(f"{value:.{_DIGITS}g}") != value:
         note(about, DIGITS)
+    elif value == 0 and math.copysign(1, value) < 0:
+        note(about, ZERO)
     return (None, value, None, None, None, None)
 
 

@@ -42,6 +42,7 @@ def place(tmp_path: Path) -> Path:
     first.custom_properties["s"].string_value = "mlmd-struct::CgA="
     first.custom_properties["d"].double_value = 0.1 + 0.2
     first.custom_properties["inf"].double_value = -math.inf
+    first.custom_properties["zero"].double_value = -0.0
     first.custom_properties["kept"].string_value = "kept"
     second = pb.Artifact(type_id=10, name="__MLMD_NULL__")
     second.custom_properties["d"].double_value = math.nan
@@ -59,12 +60,15 @@ def test_what_ml_metadata_cannot_hold_is_listed_and_left_out_where_it_would_pois
         ("Artifact", encode.NO_TYPE_URL): (1, "id 1, property p"),
         ("Artifact", encode.LOOKS_LIKE_STRUCT): (1, "id 1, property s"),
         ("Artifact", encode.DIGITS): (1, "id 1, property d"),
+        ("Artifact", encode.ZERO): (1, "id 1, property zero"),
         ("Artifact", encode.NUL): (1, "id 1, uri"),
         ("Artifact", encode.NULL_FIELD): (1, "id 2, name"),
         ("Type", exporting.EXTERNAL_ID_TAKEN): (1, "id 11, external_id"),
     }
     kept = {(row["name"], row["double_value"] or row["string_value"]) for row in rows_of(file, "ArtifactProperty")}
-    assert kept == {("d", 0.1 + 0.2), ("inf", -math.inf), ("kept", "kept")}
+    assert kept == {("d", 0.1 + 0.2), ("inf", -math.inf), ("kept", "kept"), ("zero", None)}
+    (zero,) = [row["double_value"] for row in rows_of(file, "ArtifactProperty") if row["name"] == "zero"]
+    assert str(zero) == "0.0"
     shown = run("-s", str(place), "export", "mlmd", str(tmp_path / "again.db"))
     assert f"2 in Artifact (id 1, property d): {encode.NAN}" in shown.stdout
     assert (tmp_path / "again.db").read_bytes() == file.read_bytes()
