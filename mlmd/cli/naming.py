@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlmd.recorder.marks import Marked
 
 
-@command(lists=True)
+@command(looks_back=True, lists=True)
 @with_settings
 @click.argument("name", metavar="[NAME]", required=False)
 @click.argument("when", metavar="[WHEN]", type=When(), required=False)
@@ -35,9 +35,11 @@ def mark(settings: Settings, name: str | None, when: Moment | None, reason: str 
     evlog mark release-4                        now
     evlog --at mark:release-4 runs              the store as it was then
     evlog diff mark:release-3 mark:release-4
-    evlog mark                                  which there are
+    evlog mark                                  which there are; with --at which there were
 
     """
+    if name is not None and settings.at is not None:
+        raise click.UsageError("--at looks back, and a mark is put now: name its moment behind its name")
     if name is None:
         with metadata_of(settings) as store:
             found = marks(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -177,9 +178,14 @@ def test_a_moment_is_marked_listed_and_looked_at(where: str) -> None:
     run("-s", where, "taint", "taxi:1", "--because", "leak")
     assert run("-s", where, "--at", "mark:release-4", "runs", "tainted", "-o", "id").stdout == ""
     assert [one["mark"] for one in rows("-s", where, "mark")] == ["release-4"]
+    before = rows("-s", where, "mark")
+    then = datetime.now(UTC).isoformat()
+    run("-s", where, "mark", "release-4")
+    run("-s", where, "mark", "release-5")
+    assert rows("-s", where, "--at", then, "mark") == before, "which there were, and where they stood"
     missing = run("-s", where, "--at", "mark:nope", "runs")
     assert missing.exit_code == 1
-    assert "there are mark:release-4" in missing.stderr
+    assert "there are mark:release-4, mark:release-5" in missing.stderr
 
 
 @pytest.mark.parametrize(
@@ -210,6 +216,7 @@ def test_a_moment_is_marked_listed_and_looked_at(where: str) -> None:
         (["mark", "a:b"], 2, "the mark"),
         (["mark", "a", "#999"], 1, "999"),
         (["mark", "a", "never"], 2, "no moment"),
+        (["--at", "#3", "mark", "a"], 2, "a mark is put now"),
         (["--at", "yesterday", "taint", "taxi:1", "--because", "x"], 2, "no past"),
         (["runs", "--at", "mark:"], 2, "names no mark"),
     ],
