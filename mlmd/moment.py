@@ -17,6 +17,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+from evlog.now import Now
+
 FORMS: Final = "'#31907', 2026-03-01, 2026-03-01T09:30Z, yesterday, 3d, 2h, now or mark:NAME"
 NOW: Final = "now"
 PREFIX: Final = "mark:"
@@ -65,7 +67,7 @@ def parse(text: str, now: datetime | None = None) -> Moment:
     if match := re.fullmatch(_OFFSET, word):
         return Moment(text, int(match[1].replace(",", "")))
     if word == NOW:
-        return Moment(NOW, now)
+        return Moment(NOW, Now.combine(now.date(), now.timetz()))
     if word.startswith(PREFIX):
         return Moment(text, Mark(_mark_named(text.strip()[len(PREFIX) :])))
     if word in ("today", "yesterday"):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from evlog.errors import FutureError
+from evlog.now import Now
 from replay.rebuild import build
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def offset_of(log: Log, moment: Moment) -> int:
         if not 0 <= moment <= end:
             raise FutureError(asked=moment, end=end)
         return moment
+    if isinstance(moment, Now):
+        return end
     if moment.tzinfo is None:
         message = f"{moment.isoformat()} has no time zone: it names no moment"
         raise ValueError(message)

@@ -22,6 +22,7 @@ from mlmd.methods import METHODS
 from mlmd.opening import BODIES, open_folder, open_memory
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
+from mlmd.recorder.marks import mark
 from replay.asof import as_of
 
 if TYPE_CHECKING:
@@ -246,6 +247,22 @@ def test_a_moment_is_a_time_a_text_or_an_offset(store: mlmd.MetadataStore) -> No
 def test_what_is_no_moment_is_refused(store: mlmd.MetadataStore, moment: Any) -> None:
     with pytest.raises(errors.InvalidArgumentError, match=r"moment|year|time zone"):
         store.as_of(moment)
+
+
+def test_now_is_the_end_of_the_log_though_a_clock_was_ahead(store: mlmd.MetadataStore) -> None:
+    named(store, "a")
+    before, clock = end_of(store), store.log._clock
+    store.log._clock = lambda: clock() + 3_600_000_000
+    named(store, "b")
+    store.log._clock = clock
+    named(store, "c")
+    assert [node.uri for node in store.as_of("now").get_artifacts()] == ["a", "b", "c"]
+    assert [one.what for one in store.diff(before, "now").differences] == ["added", "added"]
+    assert [node.uri for node in store.as_of(datetime.now(UTC)).get_artifacts()] == ["a"], (
+        "a time is that of the records"
+    )
+    marked = mark(store, "here")
+    assert [node.uri for node in store.as_of("mark:here").get_artifacts()] == ["a", "b", "c"], marked
 
 
 def test_the_past_takes_no_put(store: mlmd.MetadataStore) -> None:
