@@ -73,6 +73,11 @@ def proof_of(settings: Settings, thing: str) -> Proof:
     assert isinstance(offset, int), "a text that begins with # names an offset"
     # Without its view, which a backup has not.
     with closing(opened_log(find_store(settings))) as log:
+        if offset >= log.end:
+            raise Refusal(
+                f"there is no record #{offset}: the log holds {log.end:,}, from #0 on",
+                f"evlog -s {settings.store} log -n 1",
+            )
         return make(log, *record_at(log, offset), sign=True, stage=stage)
 
 

@@ -340,6 +340,10 @@ def findings(code: int, *words: object) -> list[dict[str, Any]]:
     return told
 
 
+def test_a_record_that_is_not_there_is_named_as_it_was_asked_for(signed: Path) -> None:
+    assert "there is no record #13: the log holds 13, from #0 on" in refused("-s", signed, "prove", "#13", "-O", "none")
+
+
 def test_verify_finds_what_was_changed_beside_the_tiles(signed: Path) -> None:
     kept = (signed / "tlog" / "policy").read_bytes()
     for data in (kept[:20], kept + b"\0", b"\xff"):
