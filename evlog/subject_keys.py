@@ -1,7 +1,7 @@
 """The keys of subjects: one random key each, in files beside the log, never in it. Destroying one erases what it sealed, everywhere.
 
     keys/subjects/               for its owner alone: 0700, files 0600
-      ID.key                     JSON: format, id, log, subject, key; ID is 32 hexadecimal digits, by chance
+      ID.key                     JSON: format, id, log, subject, key, check; ID is 32 hexadecimal digits, by chance
       SHA256.subject             ID of the key under which a subject's values are sealed now; named by SHA-256 of the subject
       ID.erased                  the offset of the record that erased the key: a hint, the record is the proof
       ERASING                    an erasure that was begun: what is left of it the next opening does
@@ -16,6 +16,7 @@ These files are not in a backup, and must not be kept as long as one: a key that
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from contextlib import closing, suppress
 from hashlib import sha256
@@ -59,6 +60,7 @@ class _Stored(msgspec.Struct):
     log: str
     subject: str
     key: str
+    check: str = ""  # Files of before it have none.
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -105,6 +107,8 @@ class SubjectKeys:
             raise self._damaged(key_id, f"has format {stored.format}, this release reads {_FORMAT}: upgrade evlog-mlmd")
         if (stored.id, stored.log, len(key)) != (key_id.hex(), self._log_id.hex(), KEY_BYTES):
             raise self._damaged(key_id, "is another key, or that of another log")
+        if stored.check and stored.check != _check_of(key, stored.subject):
+            raise self._damaged(key_id, "is damaged: whose key it is cannot be told from it")
         return SubjectKey(key_id, stored.subject, key)
 
     def _damaged(self, key_id: bytes, what: str) -> BrokenSealError:
@@ -143,7 +147,8 @@ class SubjectKeys:
                     return found
         made = SubjectKey(secrets.token_bytes(KEY_ID_BYTES), subject, secrets.token_bytes(KEY_BYTES))
         name = made.key_id.hex()
-        stored = _Stored(_FORMAT, name, self._log_id.hex(), subject, made.key.hex())
+        check = _check_of(made.key, subject)
+        stored = _Stored(_FORMAT, name, self._log_id.hex(), subject, made.key.hex(), check)
         self.folder = self._log_folder.beside(PLACE, create=True)
         # The key before what points to it: a key that nothing points to is merely not used.
         for file, content in ((name + KEY, msgspec.json.encode(stored)), (_pointer(subject), name.encode())):
@@ -226,6 +231,11 @@ class SubjectKeys:
             return None if data is None else decode(data, type=kind)
         except UNDECODABLE as error:
             raise BrokenKeysError(f"{self.folder.describe(name)}: cannot be read: {error}: {advice}") from None
+
+
+def _check_of(key: bytes, subject: str) -> str:
+    """Return what binds a key to its subject: with a subject that rotted, an erasure would not find the key."""
+    return hmac.digest(key, b"evlog subject key: " + subject.encode(), "sha256").hex()
 
 
 def _pointer(subject: str) -> str:

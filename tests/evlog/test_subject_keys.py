@@ -95,6 +95,19 @@ def test_a_file_that_does_not_hold_the_key_is_refused_by_name(keys: SubjectKeys,
         keys.key(made.key_id)
 
 
+def test_a_key_whose_subject_rotted_is_refused_so_that_no_erasure_overlooks_it(keys: SubjectKeys) -> None:
+    ana = keys.for_subject("ana")
+    path = place_of(keys, f"{ana.key_id.hex()}.key")
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"ana"', b'"anb"'))
+    with pytest.raises(BrokenSealError, match="whose key it is"):
+        list(keys.of("ana"))
+    older = json.loads(whole)
+    del older["check"]
+    path.write_text(json.dumps(older), encoding="utf-8")
+    assert list(keys.of("ana")) == [ana], "a file of before there was the check"
+
+
 def test_files_of_others_in_the_folder_are_no_keys(keys: SubjectKeys) -> None:
     made = keys.for_subject("ana")
     for name in ("README.key", "00.key", f"{'00' * 16}.key.new", "x.subject"):
