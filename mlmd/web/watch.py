@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +34,7 @@ from evlog.tlog.leaves import Leaves
 from evlog.tlog.shelf import FolderShelf
 from evlog.upkeep import audit
 from evlog.upkeep.audit import Fault
-from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER
+from mlmd.opening import LOG_FOLDER, TLOG_FOLDER, VIEWS_FOLDER, OpenError, opened_log
 from mlmd.web import compared
 from mlmd.web.verified import Status, Verified
 from mlmd.web.words import took
@@ -227,6 +227,9 @@ class Watch:
         if self._lookout is None:
             log_id, _ = identity.read(self._folder)
             self._lookout = Lookout(self._folder, log_id, seed_of(log_id), lambda: self._seen[0])
+            self._lookout.look()
+            with suppress(LogError, OpenError), closing(opened_log(self._place)) as log:
+                self._lookout.know(log.end)  # More than HEAD tells, where a power cut left that behind.
         end = self._lookout.look()
         size = signed.checkpoint.size if signed is not None else 0
         gone = self._promised.size if self._promised is not None else 0

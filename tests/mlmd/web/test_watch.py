@@ -157,16 +157,27 @@ def test_an_older_head_is_told_at_the_next_look(place: Path, watch: Watch) -> No
     (place / "log" / "HEAD").write_bytes(old)
     state = watch.look()
     assert state.status == "broken"
-    assert (state.findings[0].offset, "before record 14" in state.findings[0].reason) == (13, True)
+    assert (state.findings[0].offset, state.findings[0].reason) == (
+        13,
+        "the log ends at record 13, 14 were acknowledged",
+    )
 
 
-def test_a_head_older_than_the_checkpoint_is_told_by_who_never_saw_another(place: Path, watch: Watch) -> None:
+def test_a_head_older_than_the_checkpoint_is_as_a_power_cut_leaves_it_unless_records_are_gone(
+    place: Path, watch: Watch
+) -> None:
     old = (place / "log" / "HEAD").read_bytes()
+    last = place / "log" / segment.name_of(10)
+    size = last.stat().st_size
     put(place, "a")
     sign(place)
     (place / "log" / "HEAD").write_bytes(old)
-    fault = found(watch)
-    assert (fault.file, fault.offset) == (str(place / "log" / "HEAD"), 13)
+    state = watch.sweep()
+    assert (state.status, state.checked, state.end) == ("verified", 14, 14)
+    with last.open("r+b") as file:
+        file.truncate(size)
+    fault = found(Watch(place))
+    assert (fault.offset, "the log ends at record 13, the checkpoint is over 14" in fault.reason) == (13, True)
 
 
 def test_an_older_checkpoint_is_told_at_the_next_look(place: Path, watch: Watch) -> None:
