@@ -108,7 +108,7 @@ class SubjectKeys:
         if (stored.id, stored.log, len(key)) != (key_id.hex(), self._log_id.hex(), KEY_BYTES):
             raise self._damaged(key_id, "is another key, or that of another log")
         if stored.check and stored.check != _check_of(key, stored.subject):
-            raise self._damaged(key_id, "is damaged: whose key it is cannot be told from it")
+            raise self._damaged(key_id, "is damaged: its key and its subject do not belong together")
         return SubjectKey(key_id, stored.subject, key)
 
     def _damaged(self, key_id: bytes, what: str) -> BrokenSealError:

@@ -107,7 +107,7 @@ def test_a_damaged_or_foreign_key_and_one_that_came_back_are_damage(tmp_path: Pa
     ben_file.write_text(ben_file.read_text().replace(secret.key.hex(), "00" * 32))
     [finding] = verify_personal(log)
     assert finding.severity == "damage"
-    assert "the key is not the one" in finding.what
+    assert "do not belong together" in finding.what
     ben_file.write_text("{")
     [finding] = verify_personal(log)
     assert "is no key" in finding.what
