@@ -10,7 +10,7 @@ from typing import Final
 
 import apsw
 
-from projections.errors import WrongViewError
+from projections.errors import FullViewError, WrongViewError
 from projections.generations import CURRENT
 from projections.sqlite import past, properties
 
@@ -29,7 +29,7 @@ CLOSED: Final = ""
 
 
 def connect(path: str, *, writable: bool, create: bool = False) -> apsw.Connection:
-    """Open a database file, or make one. Raises WrongViewError where it cannot be used."""
+    """Open a database file, or make one. Raises WrongViewError where it cannot be used, FullViewError where there is no room."""
     flags = apsw.SQLITE_OPEN_READWRITE if writable else apsw.SQLITE_OPEN_READONLY
     if create:
         flags |= apsw.SQLITE_OPEN_CREATE
@@ -47,6 +47,8 @@ def connect(path: str, *, writable: bool, create: bool = False) -> apsw.Connecti
             # Nothing is synced: the log is the truth. What a power cut may tear is told by `boot`, and made anew.
             connection.execute("pragma synchronous = off")
             connection.execute(f"pragma wal_autocheckpoint = {_CHECKPOINT_PAGES}").fetchall()
+    except apsw.FullError as error:
+        raise FullViewError(path) from error
     except apsw.Error as error:
         raise WrongViewError(f"{path}: {error}") from error
     return connection

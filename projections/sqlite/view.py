@@ -57,8 +57,10 @@ class View:
                 with self._connection:
                     database.create_tables(self._connection, log_id, indexes=indexes)
             self.applied, self.prev = database.watermark(self._connection, log_id)
-        except BaseException:
+        except BaseException as error:
             self._connection.close()
+            if isinstance(error, apsw.Error):
+                raise self._failed(error) from error
             raise
         self._applied_before = self.applied
         self._execute = self._connection.cursor().execute
@@ -124,7 +126,7 @@ class View:
         """Turn one record into rows; see Projector."""
         try:
             self._apply(entry)
-        except apsw.FullError as error:  # Of a transaction that outgrows its cache.
+        except (apsw.FullError, apsw.IOError) as error:  # Of a transaction that outgrows its cache.
             raise self._failed(error) from error
 
     def commit(self, prev: bytes) -> None:
@@ -156,10 +158,13 @@ class View:
 
     def index(self) -> None:
         """Make the indexes of a view that was created without; from here on it can be shared."""
-        with self._connection:
-            database.create_indexes(self._connection)
-        if self._only is None:
-            database.journal(self._connection)
+        try:
+            with self._connection:
+                database.create_indexes(self._connection)
+            if self._only is None:
+                database.journal(self._connection)
+        except apsw.Error as error:
+            raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> ViewError:
         return FullViewError(self.path) if isinstance(error, apsw.FullError) else ViewError(f"{self.path}: {error}")

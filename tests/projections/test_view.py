@@ -11,7 +11,7 @@ import pytest
 import records
 
 from evlog.records import ArtifactPut, Entry, Proto, Struct
-from projections.errors import OutOfOrderError, ViewError, WrongViewError
+from projections.errors import FullViewError, OutOfOrderError, ViewError, WrongViewError
 from projections.projector import catch_up
 from projections.query import After, Listing, OrderBy
 from projections.sqlite import database
@@ -408,3 +408,15 @@ def test_a_view_that_was_rolled_back_stands_where_it_stood(view: View) -> None:
     catch_up(view, [Entry(1, 1, records.record(records.artifact(1)))])
     view.rollback()
     assert view.applied == view.watermark() == 1
+
+
+@pytest.mark.parametrize("step", ["connect", "build_unjournalled", "create_tables", "create_indexes", "journal"])
+def test_a_view_that_finds_no_room_while_it_is_made_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_given: object, **_named: object) -> None:
+        raise apsw.FullError("database or disk is full")
+
+    monkeypatch.setattr(*((apsw, "Connection") if step == "connect" else (database, step)), full)
+    with pytest.raises(FullViewError, match="the disk is full: free some space"):
+        View.create(tmp_path / "view.sqlite", LOG_ID, records.BODIES, indexes=False).index()
