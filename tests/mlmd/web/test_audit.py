@@ -79,6 +79,10 @@ def test_the_trail_is_the_log_with_the_newest_first(browser: TestClient, engine:
     changed = next(one for one in newest["differences"] if one["thing"] == "art:2")
     assert changed["what"] == "changed"
     assert changed["fields"] == [{"field": "custom_properties.evlog.tainted", "old": None, "new": "label leak"}]
+    page = browser.get("/audit").text
+    assert 'class="became short"><span class="label">custom_properties.evlog.tainted' in page, (
+        "one line, as it is styled"
+    )
 
 
 @pytest.mark.parametrize(
