@@ -137,7 +137,7 @@ class Remote:
         """Refuse a question to the log: the wire has no method for it. Raises UnimplementedError."""
         raise errors.UnimplementedError(
             "what happened is read from the log, which a client has not: open the store's folder, or run"
-            " `evlog -s FOLDER diff` beside the server"
+            " `evlog -s FOLDER diff` beside the server, or there log, blame, prove, alias --history"
         )
 
     def at(self, at: At) -> Remote:

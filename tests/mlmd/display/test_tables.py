@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import Page
 
-from mlmd.display.cells import CELL_MAX, apart
+from mlmd.display.cells import CELL_MAX, apart, as_listed, in_words
 from mlmd.display.tables import Table
 from projections.errors import MissingLibraryError
 
@@ -170,3 +170,10 @@ def test_long_texts_that_are_compared_are_shown_from_where_they_part() -> None:
         assert "LIMIT 10" in text
         assert "LIMIT 20" in text
     assert table.records() == [{"key": "query", "run:1": one, "run:2": other}]
+
+
+def test_a_list_that_a_property_holds_is_shown_as_the_list_it_is() -> None:
+    stored = {"__value__": ["train", "eval"]}
+    assert in_words(stored) == '["train", "eval"]'
+    assert as_listed(stored) == "train, eval"
+    assert in_words({"__value__": 1, "other": 2}) == '{"__value__": 1, "other": 2}'
