@@ -43,13 +43,20 @@ class PlainBodies:
         return msgspec.msgpack.encode(change)
 
     def type_of(self, kind: str, body: bytes) -> TypePut:
-        return msgspec.msgpack.decode(body, type=ArtifactTypePut | ExecutionTypePut | ContextTypePut)
+        return _decoded(body, ArtifactTypePut | ExecutionTypePut | ContextTypePut)
 
     def node_of(self, kind: str, body: bytes) -> NodePut:
-        return msgspec.msgpack.decode(body, type=tuple[str, ArtifactPut | ExecutionPut | ContextPut])[1]
+        return _decoded(body, tuple[str, ArtifactPut | ExecutionPut | ContextPut])[1]
 
     def event_of(self, event_id: int, body: bytes) -> EventPut:
-        return msgspec.msgpack.decode(body, type=EventPut)
+        return _decoded(body, EventPut)
+
+
+def _decoded(body: bytes, form: Any) -> Any:
+    try:
+        return msgspec.msgpack.decode(body, type=form)
+    except msgspec.DecodeError as error:  # Up to msgspec 0.19 no ValueError.
+        raise ValueError(str(error)) from error
 
 
 BODIES = PlainBodies()
