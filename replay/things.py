@@ -115,7 +115,10 @@ def provenance_of(entry: Entry) -> Provenance:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Tell whether two values are one: of the same type and bits. Python holds 1, 1.0 and True equal, and no NaN equal to itself."""
+    """Tell whether two values, or mappings of such, are one: of the same type and bits.
+
+    Python holds 1, 1.0 and True equal, 0.0 and -0.0 too, and no NaN equal to itself.
+    """
     return _encode(left) == _encode(right)
 
 

@@ -10,11 +10,12 @@ from mlmd.errors import InvalidArgumentError
 from mlmd.kinds import ARTIFACT, CONTEXT, Kind
 from mlmd.proto import metadata_store_pb2 as pb
 from mlmd.proto import metadata_store_service_pb2 as service
+from replay.things import same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from evlog.records import Properties, Value
+    from evlog.records import Properties
     from mlmd.commands.draft import Draft
     from mlmd.kinds import Node
 
@@ -105,13 +106,13 @@ def _update(draft: Draft, kind: Kind, node: Node, *, mask: Sequence[str], guarde
         _masked_keys("custom_properties", mask),
         _untyped,
     )
-    same = (
+    unchanged = (
         before is not None
-        and _same_values(properties, before.properties)
-        and _same_values(custom_properties, before.custom_properties)
+        and same(properties, before.properties)
+        and same(custom_properties, before.custom_properties)
         and _same_plain_fields(node, stored)
     )
-    if same and not force:
+    if unchanged and not force:
         return stored.id
     after = _masked_fields(kind, node, stored, mask)
     if kind is CONTEXT and not after.name:
@@ -178,21 +179,6 @@ def _merged(
         return check(given)
     kept = {key: value for key, value in before.items() if key not in keys}
     return kept | check({key: given[key] for key in keys if key in given})
-
-
-def _same_values(left: Properties, right: Properties) -> bool:
-    return len(left) == len(right) and all(
-        key in right and _same_value(value, right[key]) for key, value in left.items()
-    )
-
-
-def _same_value(left: Value, right: Value) -> bool:
-    # Python holds 1, 1.0 and True equal, 0.0 and -0.0 too, and a NaN different from itself, in a struct as well; here a value is its
-    # type and its bits, which its repr tells.
-    return type(left) is type(right) and (left == right if type(left) in _EQUAL_IS_SAME else repr(left) == repr(right))
-
-
-_EQUAL_IS_SAME: Final = (int, str, bool)
 
 
 def _same_plain_fields(node: Node, stored: Node) -> bool:

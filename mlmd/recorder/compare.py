@@ -15,9 +15,8 @@ from mlmd.reaching import REACH, Reach
 from mlmd.recorder import words
 from mlmd.recorder.aliases import label_of, own_name
 from mlmd.recorder.references import execution_of
-from mlmd.recorder.rows import noted
+from mlmd.recorder.rows import all_same, noted
 from mlmd.recorder.things import Run
-from replay.things import same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -147,8 +146,8 @@ def compare(store: MetadataStore, *runs: Any) -> Comparison:
     sides = [_facts(one) for one in found]
     keys = sorted(dict.fromkeys(key for side in sides for key in side), key=lambda key: (_ORDER.index(key[0]), key[1]))
     rows = [Difference(*key, tuple(side.get(key) for side in sides)) for key in keys]
-    differing = [_with_delta(one) for one in rows if not _same(one.values)]
-    alike = [one for one in rows if _same(one.values)]
+    differing = [_with_delta(one) for one in rows if not all_same(one.values)]
+    alike = [one for one in rows if all_same(one.values)]
     parting = _parting(found)
     return Comparison(labels, differing, alike, parting, _names(found, parting), found)
 
@@ -184,11 +183,6 @@ def _inputs(run: Run) -> dict[tuple[str, str], Any]:
         key = one.role if one.role is not None else own_name(one.message) or one.type
         found.setdefault(key, set()).add(one.label)
     return {("input", key): ", ".join(sorted(labels)) for key, labels in found.items()}
-
-
-def _same(values: Sequence[Any]) -> bool:
-    first, *others = values
-    return all(same(one, first) for one in others)
 
 
 def _with_delta(one: Difference) -> Difference:

@@ -14,6 +14,7 @@ from mlmd.recorder.aliases import label_of
 from mlmd.recorder.standing import is_tainted
 from mlmd.recorder.things import Run
 from mlmd.recorder.values import python_of
+from replay.things import same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _RANKS: Final = (words.METRIC, words.PARAMETER, "", words.TAG)  # In this order they stand.
 COLUMNS: Final = ("run", "type", "state", "started", "tainted", "input", "output")  # Beside those of properties.
-_ABSENT: Final = object()
 
 
 def noted(node: Node) -> dict[str, Any]:
@@ -39,12 +39,14 @@ def noted(node: Node) -> dict[str, Any]:
 def differing(values: Sequence[dict[str, Any]]) -> list[str]:
     """Return the names of properties (of `noted`) that differ, all of them where there is one node: metrics, parameters, others, tags."""
     names = dict.fromkeys(name for one in values for name in one)
-    found = [name for name in names if len(values) == 1 or _differs([one.get(name, _ABSENT) for one in values])]
+    found = [name for name in names if len(values) == 1 or not all_same([one.get(name) for one in values])]
     return sorted(found, key=_place)
 
 
-def _differs(values: list[Any]) -> bool:
-    return any(value != values[0] or isinstance(value, bool) != isinstance(values[0], bool) for value in values)
+def all_same(values: Sequence[Any]) -> bool:
+    """Tell whether values, None for one that is absent, are one."""
+    first, *others = values
+    return all(same(one, first) for one in others)
 
 
 def _place(name: str) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from mlmd.kinds import ARTIFACT, EXECUTION, INPUTS, OUTPUTS
 from mlmd.recorder import alive, words
 from mlmd.recorder.aliases import aliases_of, label_of, own_name
 from mlmd.recorder.values import python_of
-from replay.things import Thing  # noqa: TC001 - the type of a public property
+from replay.things import Thing, same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -340,7 +340,7 @@ class Run(_Node):
         found: dict[str, list[Point]] = {metric: [] for metric in self.metrics}
         before: Any = None
         for values in _versions(self.metadata, self.message):
-            if values is not None and values != before:  # Put again by somebody else, they are the same points.
+            if values is not None and not same(values, before):  # Put again by somebody else, they are the same points.
                 for metric in found.keys() & values.keys():
                     found[metric] += _points_in(values[metric])
             before = values

@@ -14,6 +14,7 @@ from evlog.records import Struct
 from mlmd import errors
 from mlmd.finding import FIND, Find, sort_key
 from mlmd.proto import metadata_store_pb2 as pb
+from mlmd.recorder.rows import differing
 from mlmd.recorder.search import every, filter_text, latest, order_of, runs, search
 from projections.query import Variable
 from projections.sqlite import listing
@@ -280,6 +281,15 @@ def test_an_index_is_made_once_the_order_has_cost_as_much(tmp_path: Any, monkeyp
 
 
 # Tables ----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_differs_is_told_by_type_and_bits() -> None:
+    values = [
+        {"m.acc": math.nan, "p.lr": 1, "p.options": {"deep": [1]}},
+        {"m.acc": math.nan, "p.lr": 1.0, "p.options": {"deep": [True]}},
+    ]
+    assert differing(values) == ["p.lr", "p.options"]
+    assert differing([{"p.lr": 1, "p.same": 0}, {"p.same": 0}]) == ["p.lr"]
 
 
 def test_a_table_shows_what_differs_and_what_was_read_and_made(store: MetadataStore) -> None:
