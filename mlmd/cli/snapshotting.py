@@ -66,6 +66,8 @@ def _take(settings: Settings, log: Log, views: Path, folder: Path) -> None:
     wanted = log.end if stop is None else stop
     if taken.end < wanted:
         talk(settings, f"it lacks {wanted - taken.end:,} records: the history view cannot be brought up in {views}")
+    elif stop is not None and taken.end > stop:
+        talk(settings, f"it goes as far as #{taken.end:,} already: one of #{stop:,} needs another folder")
     told = {
         "records": taken.end,
         "new_records": taken.end - taken.start,

@@ -66,6 +66,9 @@ def test_a_snapshot_goes_as_far_as_a_moment(place: Path, tmp_path: Path) -> None
     assert data(place, "--at", "#5", "snapshot", str(tmp_path / "lake"))["records"] == 5
     future = run(place, "--at", "#500", "snapshot", str(tmp_path / "lake"))
     assert (future.exit_code, "has not reached" in future.stderr) == (1, True)
+    data(place, "snapshot", str(tmp_path / "lake"))
+    earlier = run(place, "--at", "#5", "snapshot", str(tmp_path / "lake"))
+    assert (earlier.exit_code, "already: one of #5 needs another folder" in earlier.stderr) == (0, True)
 
 
 def test_a_snapshot_that_lacks_records_says_so(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
