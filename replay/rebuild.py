@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 from evlog.personal import erases
 from projections.errors import ViewError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from projections.sqlite.apply import Bodies
     from projections.sqlite.properties import Property
     from replay.follow import Progress
+
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def build(log: Log, path: Path | None, bodies: Bodies, stop: int, progress: Progress | None = None) -> View:
@@ -77,18 +81,29 @@ def _indexed_before(log: Log, folder: Path, bodies: Bodies) -> list[Property]:
         view.close()
 
 
+class OtherHistoryError(ViewError):
+    """The view is of this log, and shows a record as the last one that the log does not hold there."""
+
+
 def open_current(log: Log, folder: Path, bodies: Bodies, progress: Progress | None = None) -> View:
     """Return the current view of a log, made anew where there is none that fits. It may be behind the log."""
     try:
         return fitting(log, View.open(folder, log.id, bodies))
-    except ViewError:
+    except ViewError as error:
+        if isinstance(error, OtherHistoryError):
+            _LOG.warning("%s; the view is made anew: `evlog verify --since CHECKPOINT` tells about the log", error)
         rebuild(log, folder, bodies, progress)
         return View.open(folder, log.id, bodies)
 
 
 def fitting(log: Log, view: View) -> View:
-    """Return the view if it is one of this log's history. Raises ViewError, the view closed, if it is not."""
+    """Return the view if it is one of this log's history. Raises OtherHistoryError, the view closed, if it is not."""
     if view.applied > log.refresh() or log.leaf_prefix(view.applied) != view.prev:
         view.close()
-        raise ViewError(f"{view.path}: a view of another history")
+        raise OtherHistoryError(f"{view.path}: {other_history(view.applied)}")
     return view
+
+
+def other_history(applied: int) -> str:
+    """Return what is to be said of a view of so many records that are not those of the log."""
+    return f"the {applied} records that the view shows are not the first ones of the log: log or view was replaced, or altered"

@@ -16,6 +16,7 @@ from evlog.upkeep.segment_audit import REPORT_RECORDS
 from projections.errors import ViewError
 from projections.sqlite.view import View
 from replay.follow import bring_up
+from replay.rebuild import other_history
 from replay.state import Replayed
 
 if TYPE_CHECKING:
@@ -169,6 +170,10 @@ def verify_view(
         log.reach(look.applied)
     except LostRecordsError as error:
         damage = lost_beside(view.path, look.applied, error)
+        return _replayed(log, Compared([damage], None, {}), None, stops, progress)
+    if log.leaf_prefix(view.applied) != view.prev:
+        what = f"{other_history(view.applied)}; `evlog replay` makes it anew"
+        damage = Finding("damage", what, view.path, offset=view.applied)
         return _replayed(log, Compared([damage], None, {}), None, stops, progress)
     fresh = View.create(None, log.id, bodies, indexes=False)
     try:

@@ -14,6 +14,7 @@ from projections.sqlite.view import View
 from replay import rebuild as module
 from replay.follow import bring_up
 from replay.rebuild import build, open_current, rebuild
+from replay.verify import verify_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,8 +125,8 @@ def test_progress_is_told_and_ends_at_the_end(log: Log) -> None:
     assert told[-1] == (log.end, log.end)
 
 
-def test_a_view_that_is_behind_is_opened_and_one_of_another_history_replaced(
-    log: Log, views: Path, tmp_path: Path
+def test_a_view_that_is_behind_is_opened_and_one_of_another_history_is_told_and_replaced(
+    log: Log, views: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rebuild(log, views, records.BODIES)
     records.append(log, [records.record(records.artifact(51))])
@@ -134,8 +135,14 @@ def test_a_view_that_is_behind_is_opened_and_one_of_another_history_replaced(
     behind.begin()
     behind.commit(b"\xee" * 16)  # As if its last record were another one.
     behind.close()
+    assert caplog.messages == []
+    (finding,) = verify_view(log, views, records.BODIES).findings
+    what = "records that the view shows are not the first ones of the log: log or view was replaced, or altered"
+    assert (finding.severity, finding.offset, what in finding.what) == ("damage", log.end - 1, True)
     again = open_current(log, views, records.BODIES)
     assert again.applied == log.end
+    [told] = caplog.messages
+    assert f"the {log.end - 1} {what}; the view is made anew" in told
     again.close()
     stranger = Log.open(tmp_path / "other", create=True)
     with pytest.raises(ViewError):
