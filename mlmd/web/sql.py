@@ -12,7 +12,15 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from mlmd.errors import DeadlineExceededError, InvalidArgumentError, ResourceExhaustedError
+from evlog.errors import LogError
+from mlmd.errors import (
+    DATA_LOSS,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    StatusError,
+    status_error,
+)
 from mlmd.web import saved
 from mlmd.web.page import Page, Stream, as_csv_cell, told
 from mlmd.web.putting import refuse_read_only
@@ -21,7 +29,6 @@ from mlmd.web.view import DONE, Param
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmd.errors import StatusError
     from mlmd.web.view import View
     from projections.duck.console import Answer, SqlError
 
@@ -56,6 +63,12 @@ def sql_page(view: View) -> Page:
     except _sql_errors() as error:
         facts = _no_answer() | {"error": _where(query, error)}
         return _page(view, query, facts, error=_status_of(error))
+    except (LogError, StatusError) as error:
+        told = status_error(error)
+        if told.error_code != DATA_LOSS:
+            raise
+        facts = _no_answer() | {"error": _said(f"SQL is asked of every record, and one cannot be read: {told}")}
+        return _page(view, query, facts, error=told, status=500)
 
 
 def save(view: View) -> str:
@@ -98,8 +111,7 @@ def _page(view: View, query: str, answer: dict[str, Any], **more: Any) -> Page:
         command=view.command("sql", query) if query else "",
         python=view.python(f".sql({query!r}).df()") if query else "",
         islands=("sql",),
-        status=400 if "error" in more else 200,
-        **more,
+        **{"status": 400 if "error" in more else 200, **more},
     )
 
 
@@ -181,11 +193,16 @@ def _where(query: str, error: SqlError) -> dict[str, str]:
     """Return what is wrong, and the question before, at and after the place where it is."""
     at = error.position
     if at is None:
-        return {"message": str(error), "before": "", "at": "", "after": ""}
+        return _said(str(error))
     stop = at + 1
     while stop < len(query) and (query[stop].isalnum() or query[stop] == "_") and query[at].isalnum():
         stop += 1
     return {"message": str(error), "before": query[:at], "at": query[at:stop], "after": query[stop:]}
+
+
+def _said(message: str) -> dict[str, str]:
+    """Return what is wrong with no place in the question."""
+    return {"message": message, "before": "", "at": "", "after": ""}
 
 
 # Downloads -----------------------------------------------------------------------------------------------------------

@@ -133,3 +133,12 @@ def test_a_record_that_cannot_be_read_is_refused_in_words_that_name_the_damage(s
         assert f"(offset {DAMAGED}): the frame body fails its checksum" in answer.text
         assert "chip verified broken" in answer.text
     assert shown.browser.get(f"/audit/{HIDDEN.stop}").status_code == 200
+
+
+def test_a_question_in_sql_is_refused_where_it_was_asked(shown: Demo) -> None:
+    asked = "select count(*) from artifacts where name like '%taxi%'"
+    page = shown.browser.get("/sql", params={"q": asked})
+    assert page.status_code == 500
+    assert "like &#39;%taxi%&#39;" in page.text, "the question is still there"
+    assert f"(offset {DAMAGED})" in page.text
+    assert f"(offset {DAMAGED})" in shown.browser.get("/sql.json", params={"q": asked}).json()["message"]
