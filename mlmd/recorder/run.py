@@ -245,7 +245,14 @@ class Recording:
             for type_name, name in self._named
         ]
         self._own, self._pid = _who_runs(self._code), os.getpid()
-        self._put("RUNNING", {}, [])
+        try:
+            self._put("RUNNING", {}, [])
+        except errors.AlreadyExistsError as error:
+            if self._name is None:
+                raise
+            raise errors.AlreadyExistsError(
+                f"{error}: a name is that of one run; give this one another, or none"
+            ) from None
         self._saying, self._open = copy_context(), True
         PULSE.add(self)
         return self

@@ -243,7 +243,7 @@ def test_wrong_calls_are_refused_with_what_to_do(memory: Store) -> None:
 def test_a_name_of_a_run_is_taken_once(s: Store) -> None:
     with s.run("Trainer", name="a"):
         pass
-    with pytest.raises(errors.AlreadyExistsError), s.run("Trainer", name="a"):
+    with pytest.raises(errors.AlreadyExistsError, match="give this one another, or none"), s.run("Trainer", name="a"):
         raise AssertionError("never entered")
 
 
