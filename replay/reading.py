@@ -44,9 +44,11 @@ def stretches(size: int) -> Iterator[tuple[int, int]]:
 
 
 def read_backward(log: Log, start: int, stop: int) -> Iterator[Entry]:
-    """Yield the records [start, stop), the last one first."""
-    for first, last in stretches(stop - start):
-        yield from log.read_backward(start + first, start + last)
+    """Yield the records [start, stop), the last one first. Raises CorruptLogError where one cannot be read, once those behind it are told."""
+    for one in readable_backward(log, start, stop):
+        if isinstance(one, Gap):
+            raise one.damage
+        yield one
 
 
 def readable(read: Callable[[int, int], Iterator[_One]], start: int, stop: int) -> Iterator[_One | Gap]:

@@ -6,6 +6,7 @@ import pytest
 import records
 
 import replay.reading
+from evlog.errors import CorruptLogError
 from evlog.log import Log
 from evlog.memory import MemoryFolder
 from evlog.segment import name_of
@@ -63,4 +64,10 @@ def test_what_damage_hides_is_a_gap_and_every_other_record_is_read(damaged, monk
         assert [one for one in backward if not isinstance(one, Gap)] == read[::-1]
         again = {offset for gap in backward if isinstance(gap, Gap) for offset in range(gap.start, gap.stop)}
         assert again == hidden
+        told = read_backward(log, start, stop)
+        for offset in range(stop - 1, max(hidden, default=start - 1), -1):
+            assert next(told).offset == offset
+        if hidden:
+            with pytest.raises(CorruptLogError):
+                next(told)
     log.close()
