@@ -87,13 +87,15 @@ def check_history(log: Log, applied: int, prev: bytes) -> None:
 
     prev: what `Log.leaf_prefix(applied)` was then.
     """
-    place = log.folder.describe("")
-    if (end := log.refresh()) < applied:
+    log.refresh()
+    try:
+        log.reach(applied)  # Whoever applied it is a witness: a power cut may have left HEAD behind.
+    except LostRecordsError as error:
         reason = f"the log ends before record {applied}, which was applied"
-        raise LostRecordsError(reason, file=place, position=0, offset=end)
+        raise LostRecordsError(reason, file=error.file, position=error.position, offset=error.offset) from None
     if log.leaf_prefix(applied) != prev:
         reason = f"record {applied - 1} is another than the one that was applied"
-        raise ReplacedLogError(reason, place=place, offset=applied)
+        raise ReplacedLogError(reason, place=log.folder.describe(""), offset=applied)
 
 
 def bring_up(

@@ -285,6 +285,25 @@ def test_a_follower_waits_for_a_log_whose_head_is_lost(tmp_path: Path) -> None:
         one.close()
 
 
+def test_a_follower_that_knows_more_than_a_head_that_a_power_cut_left_behind_goes_on(tmp_path: Path) -> None:
+    place = tmp_path / "log"
+    log = Log.open(place, create=True)
+    put(log, 0, 1)
+    behind = (place / head.NAME).read_bytes()
+    put(log, 2)
+    applied = Seen(log.end, log.leaf_prefix(log.end))
+    log.close()
+    (place / head.NAME).write_bytes(behind)
+    reader = Log.open(place, writable=False)
+    with following(reader, applied) as follower:
+        log = Log.open(place)
+        put(log, 3)
+        follower.until(lambda: applied.applied == 4)
+    assert applied.offsets == [3]
+    for one in (log, reader):
+        one.close()
+
+
 def test_where_there_is_no_log_a_follower_says_so(tmp_path: Path) -> None:
     with pytest.raises(NoLogError):
         Log.open(tmp_path / "log", writable=False)
