@@ -52,8 +52,8 @@ def compare(ctx: click.Context, settings: Settings, runs: tuple[str, ...], md: b
     rows = table_rows(table)
     if settings.form == "table":  # Which cuts long texts: they are shown from where they part.
         for row in rows:
-            if any(isinstance(row[label], str) for label in found.labels):
-                row.update(zip(found.labels, apart([as_listed(row[label]) for label in found.labels]), strict=True))
+            texts = [label for label in found.labels if isinstance(row[label], str)]
+            row.update(zip(texts, apart([as_listed(row[label]) for label in texts]), strict=True))
     show_rows(settings, rows, table.columns, table.note)
     if found:
         ctx.exit(REFUSED)
