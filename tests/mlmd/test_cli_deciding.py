@@ -229,3 +229,13 @@ def test_what_is_wrong_is_told_in_a_line_with_the_next_command(
     assert said in found.stderr
     assert found.stderr.startswith("evlog: ")
     assert len(found.stderr.splitlines()) <= 2
+
+
+def test_long_values_that_are_compared_are_shown_from_where_they_part(tmp_path: Path) -> None:
+    with mlmd.open(tmp_path / "store") as store:
+        for end in ("brief", "kind"):
+            with store.run("Ask", params={"prompt": "You are careful. " * 100 + f"Be {end}"}):
+                pass
+    result = run("-s", tmp_path / "store", "compare", "run:1", "run:2", "-o", "table")
+    assert "Be brief  " in result.stdout
+    assert result.stdout.splitlines()[1].endswith("Be kind")
