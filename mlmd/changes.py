@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _VALUE_MAX: Final = 40
 _UNSET: Final = "unset"
+UNCHANGED: Final = "put again, no field that can be read differs"  # What was erased may.
 
 
 def plain_change(change: Change) -> Any:
@@ -62,7 +63,7 @@ def difference_in_words(one: Difference) -> list[str]:
         return [thing_in_short(one.after)]
     if one.what == "added":
         return [f"added {change_in_short(one.after)}"]
-    return [field_in_words(change) for change in one.fields] or ["put again, as it was"]
+    return [field_in_words(change) for change in one.fields] or [UNCHANGED]
 
 
 def field_in_words(change: FieldChange) -> str:

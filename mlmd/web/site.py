@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from mlmd import errors
+from mlmd.changes import UNCHANGED
 from mlmd.exchange.citation import Citations, cite
 from mlmd.serving.tokens import hidden
 from mlmd.web import bundle, headers, plotting, tlog, words
@@ -116,6 +117,7 @@ class Site:
             asset=_asset,
             forms_of=FORMS,
             health_of=health_of,
+            unchanged=UNCHANGED,
         )
 
     def citation(self, offset: int) -> Citation:

@@ -139,6 +139,18 @@ def test_an_erasure_is_told_recorded_and_cannot_be_had_twice(place: Path) -> Non
     assert run(place, "verify").exit_code == 0
 
 
+def test_of_a_put_whose_values_were_erased_nobody_says_that_it_changed_nothing(place: Path) -> None:
+    with closing(opened(place)) as store:
+        [run_1] = store.get_executions_by_id([1])
+        run_1.properties["operator"].string_value = f"{NAME}, since moved"
+        store.put_executions([run_1])
+    assert "Ana Smith" in run(place, "log", "run:1").stdout
+    erased(place)
+    told = run(place, "log", "run:1").stdout
+    assert "no field that can be read differs" in told
+    assert "as it was" not in told
+
+
 def test_an_erasure_wants_a_subject_and_a_reason(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (
         ["erase"],
