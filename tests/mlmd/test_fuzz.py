@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 NAMES = sorted(parsers.PARSERS)
 FUZZER = Path(__file__).parents[1] / "kit" / "fuzzer.py"
-FUZZ_S = 30  # Of each parser, in the long tests.
+FUZZ_S = 30 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 1  # Of each parser.
 
 
 @st.composite
