@@ -244,7 +244,7 @@ def test_what_is_tainted_is_not_reused(made: Store) -> None:
 
 
 def test_a_miss_shows_where_long_values_part_and_is_short(s: Store) -> None:
-    long = "You are a careful helper. " * 4_000
+    long = "You translate from Greek. " * 4_000
     with s.run("Ask", params={"prompt": f"{long}Be brief."}):
         pass
     told = str(s.cached("Ask", params={"prompt": f"{long}Be kind."}))
