@@ -65,6 +65,7 @@ advisories: $(VENV)/dev  ## known weaknesses of what we depend on
 	build/advisories/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') --skip-editable
 	cd web && npm audit
 
+demo: export EVLOG_OUTPUT := table
 demo: $(VENV)/run  ## install, record three pipelines, rebuild the views; then a diff, a blame and three questions in SQL
 	@rm -rf $(DEMO)
 	$(BIN)/evlog demo $(DEMO)
