@@ -92,7 +92,7 @@ def _server(settings: Settings) -> Checked:
             assert isinstance(store, Served), "a server"
             types = store.get("GetArtifactTypes").artifact_types
     except Exception as error:  # noqa: BLE001 - as in _of_store
-        told = refusal_of(error, command_of(settings.store)) or Refusal(str(error))
+        told = refusal_of(error, settings.command) or Refusal(str(error))
         return Checked("server", "bad", f"{settings.store}: {' '.join(told.what.split())}", told.hint)
     took_ms = (time.perf_counter() - started) * 1000
     return Checked("server", "ok", f"{settings.store} answers in {took_ms:.1f} ms, {len(types):,} artifact types")

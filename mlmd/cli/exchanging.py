@@ -17,7 +17,6 @@ from mlmd.cli.refusal import Refusal
 from mlmd.exchange.database import Database
 from mlmd.exchange.errors import ExchangeError
 from mlmd.exchange.importing import import_database
-from mlmd.places import command_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,4 +110,4 @@ def _show(settings: Settings, report: Report, took_s: float) -> None:
         f"{rows:,} rows of schema {report.schema_version}, {added}; digest {report.digest[:16]}; {took_s:.1f} s",
     )
     if kept:
-        talk(settings, f"kept rows: {command_of(settings.store)} log -n 0 -o jsonl, changes of type foreign_row")
+        talk(settings, f"kept rows: {settings.command} log -n 0 -o jsonl, changes of type foreign_row")

@@ -20,7 +20,6 @@ from mlmd.cli.refusal import USAGE, Refusal
 from mlmd.cli.things import thing_named
 from mlmd.moment import parse as parse_moment
 from mlmd.opening import opened_log
-from mlmd.places import command_of
 from mlmd.proofs import make, record_at
 from mlmd.proofs import prove as prove_thing
 
@@ -57,7 +56,7 @@ def prove(settings: Settings, thing: str, path: Path) -> None:
     made.save(path)
     show_one(settings, {"proof": str(path), **proof_row(made)})
     if made.unsigned:
-        talk(settings, f"the proof is unsigned: {command_of(settings.store)} keys new, and prove it again")
+        talk(settings, f"the proof is unsigned: {settings.command} keys new, and prove it again")
 
 
 def proof_of(settings: Settings, thing: str) -> Proof:
@@ -76,7 +75,7 @@ def proof_of(settings: Settings, thing: str) -> Proof:
         if offset >= log.end:
             raise Refusal(
                 f"there is no record #{offset}: the log holds {log.end:,}, from #0 on",
-                f"evlog -s {settings.store} log -n 1",
+                f"{settings.command} log -n 1",
             )
         return make(log, *record_at(log, offset), sign=True, stage=stage)
 
