@@ -10,6 +10,7 @@ import msgspec
 
 from evlog.records import Proto, Struct
 
+WRAPPED: Final = "__value__"  # A struct is an object; what is none lies in this field, as with TFX.
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 
 
@@ -30,3 +31,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(item) for item in value]
     return None if isinstance(value, msgspec.msgpack.Ext) else value
+
+
+def unwrapped(value: Any) -> Any:
+    """Return what lies in a struct because it is no object itself; any other value as it is."""
+    return value[WRAPPED] if isinstance(value, dict) and value.keys() == {WRAPPED} else value

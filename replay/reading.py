@@ -18,12 +18,16 @@ STRETCH_MIN: Final = 64
 STRETCH_MAX: Final = 16_384
 
 
-class _Placed(Protocol):
+class Placed(Protocol):
+    """A record, as an entry or as a frame."""
+
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Return its number."""
+        ...
 
 
-_One = TypeVar("_One", bound=_Placed)
+_One = TypeVar("_One", bound=Placed)
 
 
 class Gap(NamedTuple):

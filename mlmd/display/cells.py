@@ -11,6 +11,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 from unicodedata import category, east_asian_width
 
+from mlmd.plain import unwrapped
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,8 +47,8 @@ def in_words(value: Any) -> str:
             return f"{value:.{_DIGITS}g}"
         case datetime():
             return moment_in_words(value)
-        case {"__value__": wrapped} if len(value) == 1:  # How a struct holds what is no dict.
-            return in_words(wrapped)
+        case dict() if (bare := unwrapped(value)) is not value:
+            return in_words(bare)
         case list() | tuple() | dict():
             return printable(json.dumps(value, ensure_ascii=False, default=str)) if value else NONE
     return printable(str(value))
@@ -59,8 +61,8 @@ def as_listed(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        if value.keys() == {"__value__"}:  # As above.
-            return as_listed(value["__value__"])
+        if (bare := unwrapped(value)) is not value:
+            return as_listed(bare)
         return ", ".join(f"{as_listed(key)}={as_listed(item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(map(as_listed, value))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evlog.records import Struct
 from mlmd.convert import set_values
 from mlmd.errors import InvalidArgumentError
+from mlmd.plain import WRAPPED, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,6 @@ _INT64: Final = range(-(1 << 63), 1 << 63)
 _EXACT: Final = 1 << 53  # Below it, each integer is a double, and a struct holds doubles.
 _PLAIN: Final = frozenset({str, float, int, bool})  # What a property holds as it is.
 _DEPTH_MAX: Final = 50  # protobuf reads 100 levels, two for each of these.
-WRAPPED: Final = "__value__"  # A struct is an object; what is none lies in this field, as with TFX.
 
 
 # Names --------------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def python_of(message: pb.Value) -> Any:
     if arm != "struct_value":
         return value
     fields = _struct(value)
-    return fields[WRAPPED] if fields.keys() == {WRAPPED} else fields
+    return unwrapped(fields)
 
 
 def _struct(struct: struct_pb2.Struct) -> dict[str, Any]:

@@ -165,9 +165,8 @@ def _at(engine: Engine, context: grpc.ServicerContext) -> int | None:
     asked = _said(context, AS_OF)
     if asked is None:
         return None
-    if (
-        sum(key == AS_OF for key, _ in context.invocation_metadata()) > 1
-    ):  # One of them would be passed over in silence.
+    # Of two, one would be passed over in silence.
+    if sum(key == AS_OF for key, _ in context.invocation_metadata()) > 1:
         raise errors.InvalidArgumentError(f"{AS_OF}: it is said more than once; an answer is of one moment")
     try:
         return engine.offset_at(moment.from_the_wire(asked))

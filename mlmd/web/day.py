@@ -17,7 +17,6 @@ from mlmd.opening import TLOG_FOLDER
 from mlmd.web.evidence import checkpoint_facts
 from mlmd.web.page import Page
 from replay.asof import first_since
-from replay.reading import Gap, readable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,10 +59,7 @@ def _facts(view: View, log: Log, end: int, day: date) -> dict[str, Any]:
     counted = min(stop, start + COUNTED_MAX)
     actors: Counter[str] = Counter()
     calls: Counter[str] = Counter()
-    for one in readable(log.frames, start, counted):
-        if isinstance(one, Gap):
-            view.miss(one.damage)
-            continue
+    for one in view.readable(log.frames, start, counted):
         envelope, _ = unpack_body(one.body, one.changes)
         said = codec.decode_envelope(envelope, offset=one.offset)
         actors[said.actor] += 1

@@ -27,7 +27,6 @@ from mlmd.web.slow import SLOW_S
 from mlmd.web.view import Param
 from mlmd.web.words import instant
 from projections.sqlite.lookup import Lookup
-from replay.reading import Gap, readable
 from replay.things import provenance_of
 
 if TYPE_CHECKING:
@@ -214,13 +213,7 @@ def _notable(view: View, log: Log) -> dict[str, Any]:
     end, found = stop, list[dict[str, Any]]()
     while stop > 0 and end - stop < _NOTABLE_SEEN and time.perf_counter() - started < _NOTABLE_S:
         start = max(0, stop - _NOTABLE_STEP)
-        step: list[dict[str, Any]] = []
-        for one in readable(log.read, start, stop):
-            if isinstance(one, Gap):
-                view.miss(one.damage)
-            elif _is_notable(one):
-                step.append(_happened(one))
-        found += reversed(step)
+        found += reversed([_happened(one) for one in view.readable(log.read, start, stop) if _is_notable(one)])
         stop = start
     return {"notable": found[:_NOTABLE_SHOWN], "notable_seen": end - stop}
 

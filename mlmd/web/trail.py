@@ -74,9 +74,8 @@ def trail(log: Log, view: View, end: int, wanted: Wanted, limit: int) -> Trail:
     start, stop = _range(log, view, end, wanted)
     thing = _thing(wanted.object) if wanted.object else None
     if thing is not None:
-        with contextlib.suppress(
-            CorruptLogError
-        ):  # A version cannot be read: as a whole its life is not known, but record by record.
+        # Where a version cannot be read, its life is not known as a whole, but record by record.
+        with contextlib.suppress(CorruptLogError):
             return _life(log, view, start, stop, wanted, limit, thing)
     if wanted.type and wanted.type not in view.ask(Lookup.type_names).values():
         raise NotFoundError(f"there is no type {wanted.type!r}")

@@ -16,9 +16,10 @@ from mlmd.recorder.store import Store
 from mlmd.serving.tokens import REACHES
 from mlmd.store import MetadataStore
 from mlmd.web.words import NOTICES, command_line, rfc3339
+from replay.reading import Gap, readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from evlog.author import Caller
     from evlog.log import Log
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from mlmd.web.site import Site
     from projections.sqlite.lookup import Lookup
     from projections.sqlite.view import View as Rows
+    from replay.reading import Placed
 
 _Answer = TypeVar("_Answer")
 _Other = TypeVar("_Other")
+_One = TypeVar("_One", bound="Placed")
 TEXT_MAX: Final = 2_000
 AT: Final = "at"
 DONE: Final = "done"
@@ -150,6 +153,14 @@ class View:
                 raise
             self.miss(told)
             return otherwise
+
+    def readable(self, read: Callable[[int, int], Iterator[_One]], start: int, stop: int) -> Iterator[_One]:
+        """Yield the records [start, stop) but those that damage hides: the page says so. read: as of `replay.reading.readable`."""
+        for one in readable(read, start, stop):
+            if isinstance(one, Gap):
+                self.miss(one.damage)
+            else:
+                yield one
 
     def miss(self, error: Exception) -> None:
         """Note why a part of the page is not known."""

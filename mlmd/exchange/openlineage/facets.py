@@ -8,9 +8,8 @@ from evlog.records import Struct
 from mlmd import __version__
 from mlmd.convert import properties_of
 from mlmd.exchange.openlineage import words
-from mlmd.plain import plain
+from mlmd.plain import plain, unwrapped
 from mlmd.recorder import words as recorded
-from mlmd.recorder.values import WRAPPED
 from projections.errors import MissingLibraryError
 
 try:
@@ -96,13 +95,11 @@ def said_of(node: Node) -> dict[str, Any]:
 
 def named(held: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """Return the properties whose names begin with a prefix, without it."""
-    return {key.removeprefix(prefix): _bare(value) for key, value in sorted(held.items()) if key.startswith(prefix)}
-
-
-def _bare(value: Any) -> Any:
-    """Return a value as JSON has it; a list without the object in which a property holds it."""
-    found = plain(value)
-    return found[WRAPPED] if isinstance(found, dict) and found.keys() == {WRAPPED} else found
+    return {
+        key.removeprefix(prefix): unwrapped(plain(value))
+        for key, value in sorted(held.items())
+        if key.startswith(prefix)
+    }
 
 
 def tainted(held: Mapping[str, Any]) -> str | None:
